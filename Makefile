@@ -1,0 +1,55 @@
+# Needs Python 3.10 or newer and make; everything else goes into .venv.
+# Another Python: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+
+.PHONY: help setup demo test test-peers clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo        colourise the photographs of examples/ into out/"
+	@echo "make test        run the tests (no GPU, no torch)"
+	@echo "make test-peers  run the tests against torch and scikit-image"
+	@echo "make setup       only build .venv, which the others do by themselves"
+	@echo "make clean       remove .venv, out/ and caches; runs/ stays"
+
+setup: $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(PY) infer.py examples/*.jpg --compare --out out
+	@echo "The pictures are in out/"
+
+test: $(VENV)/.installed
+	$(PY) -m pytest -q -m "not peers"
+
+# The import comes first: without torch the peers tests must fail, not skip.
+test-peers: $(VENV)/.peers
+	$(PY) -c "import torch, skimage"
+	$(PY) -m pytest -q -m peers
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# .installed and .peers are stamps: written last, older than pyproject.toml = do it again.
+# .making stands in a venv while it is being built: one that still has it is thrown away.
+$(VENV)/.installed: pyproject.toml
+	@if [ -e $(VENV)/.making ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	  command -v "$(PYTHON)" >/dev/null || { \
+	    echo "$(PYTHON) not found: install Python 3.10 or newer, or say make PYTHON=..." >&2; exit 1; }; \
+	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "$(PYTHON) is $$("$(PYTHON)" -V 2>&1): 3.10 or newer is needed; say make PYTHON=..." >&2; exit 1; }; \
+	  "$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }; \
+	  echo "Building $(VENV)"; \
+	  rm -rf $(VENV) && mkdir $(VENV) && touch $(VENV)/.making && \
+	  "$(PYTHON)" -m venv $(VENV) && rm $(VENV)/.making; \
+	fi
+	$(PY) -m pip install -q -e '.[test,plots]'
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.installed
+	$(PY) -m pip install -q -e '.[peers]'
+	@touch $@

@@ -1,0 +1,81 @@
+"""The README's commands: how they are found, and that the two doors are among them."""
+import sys
+
+import pytest
+
+from tools import run_readme
+
+SAMPLE = """\
+# Title
+
+```sh
+# a comment
+echo one
+for i in 1 2; do
+  echo $i
+done
+
+echo a \\
+  b
+```
+
+```console
+$ false
+```
+
+````text
+```sh
+false
+```
+````
+
+- in a list:
+
+  ```sh
+  cat <<EOF
+  exit 1
+EOF
+  ```
+"""
+
+
+def test_only_sh_blocks_are_found_with_their_line_numbers():
+    first, second = run_readme.blocks(SAMPLE)
+    assert run_readme.commands(first) == [
+        (5, "echo one"),
+        (6, "for i in 1 2; do\n  echo $i\ndone"),
+        (10, "echo a \\\n  b"),
+    ]
+    assert run_readme.commands(second) == [(27, "  cat <<EOF\n  exit 1\nEOF")]
+
+
+def test_a_block_that_is_never_closed_is_an_error():
+    with pytest.raises(ValueError, match="line 2"):
+        run_readme.blocks("```sh\necho one\n")
+
+
+@pytest.mark.parametrize("lines, status, number", [
+    (["x=1", "test $x = 1"], 0, 2),                 # one shell for the whole block
+    (["true", "exit 3", "true"], 3, 2),
+    (["false | true", "true"], 1, 1),               # pipefail
+    (["echo $not_set_anywhere", "true"], 1, 1),     # -u
+    (["true", "if", "true"], 2, 2),                 # not shell: bash says so
+])
+def test_a_block_stops_at_the_command_that_fails(lines, status, number):
+    assert run_readme.run(list(enumerate(lines, start=1))) == (status, number)
+
+
+def test_python_is_the_one_that_runs_the_script(capfd):
+    block = [(1, "python -c 'import sys; print(sys.prefix)'")]
+    assert run_readme.run(block) == (0, 1)
+    assert capfd.readouterr().out.splitlines() == ["$ " + block[0][1], sys.prefix]
+
+
+@pytest.mark.parametrize("door", ["infer.py", "train.py"])
+def test_the_readme_shows_both_doors(door):
+    readme = run_readme.ROOT / "README.md"
+    if not readme.exists():
+        pytest.skip("no README.md yet")
+    shown = [command for block in run_readme.blocks(readme.read_text(encoding="utf-8"))
+             for _, command in run_readme.commands(block)]
+    assert any(door in command for command in shown)
