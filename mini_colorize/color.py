@@ -1,0 +1,117 @@
+"""Chapter 1: sRGB <-> CIE Lab.
+
+The network is given lightness L and must say the two colour coordinates a and b. Lab is the
+space for it because equal distances in Lab look about equally different to people, and because
+L is exactly what a grey photograph has.
+
+Notation
+    R, G, B   sRGB, 0..1 (or uint8 0..255)      X, Y, Z   CIE 1931, 2 degree observer
+    L         lightness, 0 (black) .. 100       a, b      green-red, blue-yellow, about -128..128
+    f         the cube root with a linear foot, CIE 15:2004, section 8.2.1
+
+White is D65. Sources: IEC 61966-2-1 for sRGB, CIE 15:2004 for Lab.
+"""
+
+import numpy as np
+
+from .backend import array_module
+
+XYZ_FROM_RGB = np.array(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ]
+)
+RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB)
+WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
+
+FOOT = 0.008856  # where f changes from a line to the cube root, on the XYZ side
+FOOT_ROOT = 0.2068966  # the same place on the other side of f: 6/29
+
+
+def srgb_to_linear(rgb):
+    """Undo the sRGB curve. rgb: float, 0..1, any shape. Returns linear light, same shape."""
+    xp = array_module(rgb)
+    return xp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def linear_to_srgb(linear):
+    """Apply the sRGB curve. linear: float, 0..1, any shape. Returns sRGB, same shape."""
+    xp = array_module(linear)
+    return xp.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, linear * 12.92)
+
+
+LINEAR_FROM_BYTE = srgb_to_linear(np.arange(256) / 255)
+
+
+def _linear(rgb, dtype):
+    """Linear light of sRGB given as uint8 (by table) or as float."""
+    xp = array_module(rgb)
+    if rgb.dtype == np.uint8:
+        return xp.asarray(LINEAR_FROM_BYTE, dtype=dtype)[rgb]
+    return srgb_to_linear(rgb.astype(dtype))
+
+
+def _f(t):
+    xp = array_module(t)
+    return xp.where(t > FOOT, xp.cbrt(t), 7.787 * t + 16 / 116)
+
+
+def rgb_to_lab(rgb):
+    """sRGB to Lab.
+
+    rgb: (..., 3), uint8 0..255 or float 0..1.
+    Returns (..., 3), float64 for float64, else float32: L 0..100, a, b. Computed in float64: a is
+    500 times a difference of two numbers near 1, where float32 would leave errors of 1e-4.
+    """
+    xp = array_module(rgb)
+    fxyz = _f(_linear(rgb, np.float64) @ xp.asarray((XYZ_FROM_RGB / WHITE[:, None]).T))
+    fx, fy, fz = fxyz[..., 0], fxyz[..., 1], fxyz[..., 2]
+    lab = xp.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
+    return lab if rgb.dtype == np.float64 else lab.astype(np.float32)
+
+
+def rgb_to_lightness(rgb):
+    """Only the L of rgb_to_lab, in float32, for a fraction of the work.
+
+    rgb: (..., 3), uint8 or float 0..1. Returns (...), float32: L, 0..100.
+    """
+    xp = array_module(rgb)
+    y = _linear(rgb, np.float32) @ xp.asarray(XYZ_FROM_RGB[1], dtype=np.float32)
+    return 116 * _f(y) - 16
+
+
+def lab_to_rgb(lab):
+    """Lab to sRGB. What lies outside the sRGB gamut is clipped once, at the end.
+
+    lab: (..., 3), float. Returns (..., 3), the same dtype: sRGB, 0..1.
+    """
+    xp = array_module(lab)
+    fy = (lab[..., 0] + 16) / 116
+    fxyz = xp.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
+    fxyz[..., 2] = xp.maximum(fxyz[..., 2], 0)  # no light is less than none, even in blue
+    xyz = xp.where(fxyz > FOOT_ROOT, fxyz**3, (fxyz - 16 / 116) / 7.787)
+    matrix = xp.asarray((RGB_FROM_XYZ * WHITE).T, dtype=lab.dtype)
+    linear = xyz @ matrix
+    return xp.clip(linear_to_srgb(xp.maximum(linear, 0)), 0, 1)
+
+
+def to_byte(rgb):
+    """sRGB 0..1, float, to uint8 0..255, rounded. Any shape."""
+    xp = array_module(rgb)
+    return xp.rint(rgb * 255).astype(np.uint8)
+
+
+def colorfulness(rgb):
+    """How colourful a picture looks: 0 for grey, about 33 moderate, 59 quite, 82 very.
+
+    Equation 5 of Hasler and Süsstrunk, Measuring colourfulness in natural images, 2003.
+    rgb: (..., 3), uint8 or float 0..1; all pixels count as one picture. Returns a float.
+    """
+    xp = array_module(rgb)
+    rgb = rgb.astype(np.float64) * (1 if rgb.dtype == np.uint8 else 255)
+    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    rg, yb = r - g, (r + g) / 2 - b
+    spread = xp.hypot(rg.std(), yb.std())
+    return float(spread + 0.3 * xp.hypot(rg.mean(), yb.mean()))
