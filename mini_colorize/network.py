@@ -1,0 +1,200 @@
+"""Chapter 5: the network, eight blocks of convolutions (figure 2 of the paper).
+
+There is no pooling: strided convolutions shrink the picture to 1/8, dilated ones (conv5, conv6)
+widen what a pixel sees without shrinking it further, and one transposed convolution brings it
+back to 1/4, where a 1x1 convolution gives every pixel its 313 logits.
+
+Notation
+    S   side of the input, a multiple of 8       h = w = S/4   side of the logits
+    x   (N, S, S, 1), (L - 50) / 100             logits   (N, h, w, Q)
+
+Names of layers are those of the authors' Caffe network: conv1_1 ... conv8_3, conv8_313.
+"""
+
+import copy
+
+import numpy as np
+
+from .backend import array_module
+from .bins import Q
+from .layers import BatchNorm2d, Conv2d, ConvTranspose2d, ReLU
+
+WIDTHS = {"tiny": 0.25, "small": 0.5, "full": 1.0}
+MULTIPLE = 8  # the sides of the input must divide by this, so that h = S / 4 exactly
+
+# block: channels at width 1, dilation, number of 3x3 convolutions, stride of the last one
+_BLOCKS = {
+    1: (64, 1, 2, 2),
+    2: (128, 1, 2, 2),
+    3: (256, 1, 3, 2),
+    4: (512, 1, 3, 1),
+    5: (512, 2, 3, 1),
+    6: (512, 2, 3, 1),
+    7: (512, 1, 3, 1),
+}
+
+
+def normalize_lightness(lightness):
+    """L, 0..100, as the network wants it: (L - 50) / 100."""
+    return (lightness - 50) / 100
+
+
+class Network:
+    """The colourisation network.
+
+    width: multiplies the channels of all hidden layers; see WIDTHS. dtype: float32, or float64
+    for gradient checks. All weights start at zero: call `initialize` or `load_state`.
+    """
+
+    def __init__(self, width=1.0, dtype=np.float32):
+        self.width = width
+        self.layers = {}
+        last = 1
+        for block, (channels, dilation, count, stride) in _BLOCKS.items():
+            channels = max(1, round(channels * width))
+            for i in range(1, count + 1):
+                s = stride if i == count else 1
+                conv = Conv2d(last, channels, stride=s, dilation=dilation, dtype=dtype)
+                self._add(f"conv{block}_{i}", conv, f"relu{block}_{i}")
+                last = channels
+            self.layers[f"bn{block}"] = BatchNorm2d(channels, dtype=dtype)
+        channels = max(1, round(256 * width))
+        self._add("conv8_1", ConvTranspose2d(last, channels, dtype=dtype), "relu8_1")
+        for i in (2, 3):
+            self._add(f"conv8_{i}", Conv2d(channels, channels, dtype=dtype), f"relu8_{i}")
+        self.layers["conv8_313"] = Conv2d(channels, Q, kernel=1, dtype=dtype)
+
+    def _add(self, name, layer, relu):
+        self.layers[name] = layer
+        self.layers[relu] = ReLU()
+
+    def forward(self, x, train=False):
+        """x: (N, S, S', 1), sides multiples of 8 -> logits (N, S/4, S'/4, Q), x's dtype.
+
+        With `train`, BatchNorm uses the batch's statistics and every layer keeps what `backward`
+        needs: about one array an activation.
+        """
+        if x.ndim != 4 or x.shape[3] != 1 or x.shape[1] % MULTIPLE or x.shape[2] % MULTIPLE:
+            raise ValueError(f"input {x.shape}: must be (N, H, W, 1), H and W multiples of 8")
+        for layer in self.layers.values():
+            x = layer.forward(x, train)
+        return x
+
+    def backward(self, dlogits):
+        """Fill every layer's `grads`. dlogits: (N, h, w, Q), dL/dlogits; may be overwritten.
+
+        The chain rule, from the last layer to the first. The gradient to the picture is not made.
+        """
+        *rest, first = reversed(self.layers.values())
+        for layer in rest:
+            dlogits = layer.backward(dlogits)
+        first.backward(dlogits, input_gradient=False)
+
+    # Parameters and state -----------------------------------------------------------------------
+
+    def params(self):
+        """All learned arrays, "layer.name" -> array; the arrays themselves, not copies."""
+        return self._collect("params")
+
+    def grads(self):
+        """The gradient of each of `params`, under the same names, after `backward`."""
+        return self._collect("grads")
+
+    def state(self):
+        """Everything inference needs: the parameters and BatchNorm's running averages."""
+        return {**self.params(), **self._collect("buffers")}
+
+    def _collect(self, kind):
+        return {
+            f"{name}.{key}": array
+            for name, layer in self.layers.items()
+            for key, array in getattr(layer, kind, {}).items()
+        }
+
+    def load_state(self, state):
+        """Copy arrays into the network. state: as from `state`, any float dtype.
+
+        Raises ValueError in one line if a name is missing or unknown or a shape is wrong.
+        """
+        own = self.state()
+        wrong = sorted(own.keys() ^ state.keys())
+        wrong += [n for n in own.keys() & state.keys() if own[n].shape != state[n].shape]
+        if wrong:
+            raise ValueError(f"these weights are not for this network: {wrong[0]} does not match")
+        for name, array in own.items():
+            array[...] = array_module(array).asarray(state[name])
+
+    def to(self, xp):
+        """Move every array to the device of `xp` (numpy or cupy). Returns the network."""
+        for layer in self.layers.values():
+            for kind in ("params", "buffers"):
+                arrays = getattr(layer, kind, {})
+                arrays.update({key: xp.asarray(array) for key, array in arrays.items()})
+        return self
+
+    # Initialisation -----------------------------------------------------------------------------
+
+    def initialize(self, x, seed=0):
+        """He initialisation, then every layer rescaled to unit output variance on real data.
+
+        Each weight is drawn from N(0, 2 / fan_in) (He et al. 2015), the batch x is sent through,
+        and each convolution is divided by its output's standard deviation before the next one is
+        visited (Mishkin and Matas 2016). Neither vanishing nor exploding, whatever the data.
+        x: (N, S, S, 1) float, one batch of real pictures.
+        """
+        rng = np.random.default_rng(seed)
+        for layer in self.layers.values():
+            if "weight" in layer.params:
+                weight, bias = layer.params["weight"], layer.params["bias"]
+                draw = rng.standard_normal(weight.shape) * np.sqrt(2 / np.prod(weight.shape[:3]))
+                weight[...] = array_module(weight).asarray(draw)
+                bias[...] = 0
+                deviation = float(layer.forward(x).std())
+                weight /= max(deviation, 1e-8)
+            x = layer.forward(x, train=isinstance(layer, BatchNorm2d))
+            layer.kept = None  # BatchNorm's: there will be no backward pass
+
+    # Inference ----------------------------------------------------------------------------------
+
+    def folded(self):
+        """A copy for inference with BatchNorm folded into the next convolution, where exact.
+
+        BatchNorm is y = x a + c. A convolution of y is one of x with weights a W and bias
+        b + sum over taps of c W, provided that the padding of x is what BatchNorm maps to zero:
+        -c / a. So `fill` becomes -c / a. That is ill-conditioned where a is near 0, and a
+        transposed convolution has no padding to fill (its border pixels see fewer taps): there
+        BatchNorm stays.
+        """
+        net = copy.deepcopy(self)
+        names = list(net.layers)
+        for name, following in zip(names, names[1:]):
+            layer, conv = net.layers[name], net.layers[following]
+            if not (isinstance(layer, BatchNorm2d) and isinstance(conv, Conv2d)):
+                continue
+            scale, shift = layer.scale_and_shift()
+            if float(abs(scale).min()) < 1e-3 * float(abs(scale).max()):
+                continue
+            weight = conv.params["weight"]
+            conv.params["bias"] += (shift @ weight.sum(axis=(0, 1))).astype(weight.dtype)
+            weight *= scale[:, None]
+            conv.fill = -shift / scale
+            del net.layers[name]
+        return net
+
+    # Summary ------------------------------------------------------------------------------------
+
+    def summary(self, size=256):
+        """A table: layer, output shape, parameters, FLOPs of one picture of size x size."""
+        lines = [f"{'layer':<10} {'output (H, W, C)':<18} {'parameters':>11} {'MFLOP':>10}"]
+        shape, total_params, total_flops = (size, size, 1), 0, 0
+        for name, layer in self.layers.items():
+            flops = layer.flops(shape)
+            shape = layer.output_shape(shape)
+            params = sum(p.size for p in layer.params.values())
+            total_params, total_flops = total_params + params, total_flops + flops
+            if not isinstance(layer, ReLU):
+                lines.append(f"{name:<10} {str(shape):<18} {params:>11,} {flops / 1e6:>10,.1f}")
+        what = next((k for k, w in WIDTHS.items() if w == self.width), f"width {self.width:g}")
+        lines.append(f"{what + ', total':<29} {total_params:>11,} {total_flops / 1e6:>10,.1f}")
+        lines.append("Every convolution but the last is followed by a ReLU (counted in the total).")
+        return "\n".join(lines)
