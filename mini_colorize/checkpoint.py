@@ -1,0 +1,147 @@
+"""Networks and training states as files: .npz without pickle, so a file cannot run code.
+
+A checkpoint holds one JSON text under "meta" (format, version, kind, the network's width, and
+what the writer adds) and arrays under "group/name":
+
+    network/conv1_1.weight ...   weights and BatchNorm's averages, for inference
+    optimizer/..., raw/...       only in a training state: see training.py
+
+Arrays are read only after their header was checked, so a file that claims to hold terabytes is
+refused before memory is asked for.
+"""
+
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .backend import to_host
+from .files import atomic_write
+from .network import Network
+
+FORMAT, VERSION = "mini_colorize", 1
+SHIPPED = Path(__file__).parent / "weights" / "tiny.npz"
+MAX_BYTES = 4 * 2**30  # of one array; the largest real one is 9.4 MB
+
+
+class CheckpointError(Exception):
+    """A file that is not a usable checkpoint. One line that starts with its path."""
+
+
+def save(path, meta, groups):
+    """Write a checkpoint whole or not at all.
+
+    meta: JSON-able dict; must hold "kind" ("weights" or "training") and "width".
+    groups: group -> {name: array}. Raises OSError if the file cannot be written.
+    """
+    meta = {"format": FORMAT, "version": VERSION, **meta}
+    arrays = {f"{g}/{n}": to_host(a) for g, named in groups.items() for n, a in named.items()}
+    text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
+    with atomic_write(path) as file:
+        np.savez(file, meta=text, **arrays)
+
+
+def load(path, kind=None):
+    """Read a checkpoint. Returns (meta, groups) as they were given to `save`.
+
+    kind: "weights" or "training" if only that will do. Raises CheckpointError.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = _read_meta(archive, path)
+            if kind is not None and meta.get("kind") != kind:
+                raise CheckpointError(f"{path}: is not a {kind} checkpoint")
+            groups = {}
+            for entry in archive.namelist():
+                name = entry.removesuffix(".npy")
+                if name != "meta":
+                    group, _, key = name.partition("/")
+                    groups.setdefault(group, {})[key] = _read_array(archive, entry)
+            return meta, groups
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: is a folder without weights in it") from None
+    except zipfile.BadZipFile:
+        raise CheckpointError(f"{path}: not a checkpoint, or one that is cut short") from None
+    except (OSError, ValueError, EOFError, zlib.error, MemoryError, NotImplementedError,
+            RuntimeError, SyntaxError) as error:  # fmt: skip
+        reason = " ".join(str(error).split())[:100]
+        raise CheckpointError(f"{path}: damaged checkpoint ({reason})") from None
+
+
+def _read_meta(archive, path):
+    try:
+        meta = json.loads(_read_array(archive, "meta.npy").tobytes())
+        if meta["format"] != FORMAT:
+            raise KeyError
+    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
+        raise CheckpointError(f"{path}: not a mini_colorize checkpoint") from None
+    if meta.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path}: format version {meta.get('version')}; this program reads version {VERSION}"
+        )
+    return meta
+
+
+def _read_array(archive, entry):
+    """One array of the archive, its header checked first. Never unpickles."""
+    with archive.open(entry) as file:
+        head = io.BytesIO(file.read(4096))  # any honest header is far shorter
+        version = np.lib.format.read_magic(head)
+        reader = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = reader(head)
+        count = int(np.prod(shape, dtype=object))
+        size = count * dtype.itemsize
+        if dtype.hasobject:
+            raise ValueError(f"{entry} holds Python objects")
+        if size > MAX_BYTES or size != archive.getinfo(entry).file_size - head.tell():
+            raise ValueError(f"{entry} is not as long as it says")
+        array = np.frombuffer(head.read() + file.read(), dtype=dtype)
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{entry} holds numbers that are not finite")
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def network_from(path, meta, state):
+    """A Network with the given weights. Raises CheckpointError if they do not fit together."""
+    width = meta.get("width")
+    if not isinstance(width, (int, float)) or not 0 < width <= 4:
+        raise CheckpointError(f"{path}: has no usable network width")
+    network = Network(width)
+    try:
+        network.load_state(state)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return network
+
+
+def save_network(path, network, dtype=np.float32, **meta):
+    """Write a network for inference. dtype: float32, or float16 for half the size.
+
+    BatchNorm's arrays stay float32: their range may exceed float16's, and they are small.
+    """
+    state = {
+        name: to_host(a).astype(dtype if a.ndim == 4 else np.float32)
+        for name, a in network.state().items()
+    }
+    save(path, {"kind": "weights", "width": network.width, **meta}, {"network": state})
+
+
+def load_network(path=None):
+    """A Network from a file of weights, a training state or a run's folder.
+
+    path: None takes the shipped weights. Returns (network, meta). Raises CheckpointError.
+    """
+    path = SHIPPED if path is None else Path(path)
+    if path.is_dir():
+        path = path / "weights.npz"
+    meta, groups = load(path)
+    return network_from(path, meta, groups.get("network", {})), meta
+

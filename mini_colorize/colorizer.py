@@ -1,0 +1,124 @@
+"""Chapter 9: a photograph in, a coloured photograph out.
+
+The network sees the photo's lightness at S x S and answers with ab at S/4 x S/4. Eyes are sharp
+for lightness and blurred for colour, so the small ab is enlarged and laid under the photo's own,
+untouched lightness, at the photo's own resolution.
+
+Notation
+    H, W    the photo's size         S       side the network works at, a multiple of 8
+    L       lightness, 0..100        h, w    S/4
+"""
+
+import numpy as np
+from PIL import Image
+
+from . import checkpoint
+from .backend import array_module, select_device, to_host
+from .bins import annealed_mean
+from .color import lab_to_rgb, rgb_to_lightness, to_byte
+from .images import read_image
+from .layers import BilinearUpsample
+from .network import MULTIPLE, normalize_lightness
+
+STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory for any photo
+TEMPERATURE, SIZE = 0.38, 256
+
+
+def predict_ab(network, lightness, temperature=TEMPERATURE):
+    """The network's colours. lightness: (N, S, S') float, L on the network's device.
+
+    Returns (N, S/4, S'/4, 2) float: a, b.
+    """
+    x = normalize_lightness(lightness)[..., None]
+    return annealed_mean(network.forward(x), temperature)
+
+
+def paint(lightness, ab):
+    """Enlarge ab to the lightness's size and make a picture of both.
+
+    lightness: (H, W) float, L. ab: (h, w, 2) float, on any device.
+    Returns (H, W, 3) uint8 sRGB, NumPy.
+    """
+    height, width = lightness.shape
+    picture = np.empty((height, width, 3), np.uint8)
+    for rows in _strips(height, width):
+        picture[rows] = to_host(_paint_rows(lightness[rows], ab, (height, width), rows))
+    return picture
+
+
+def _paint_rows(lightness, ab, size, rows):
+    """The pixels of some rows. lightness: (rows, W). Returns (rows, W, 3) uint8."""
+    xp = array_module(ab)
+    large = BilinearUpsample(size).forward(ab[None], rows=rows)[0]
+    light = xp.asarray(lightness, dtype=large.dtype)[..., None]
+    lab = xp.concatenate([light, large], axis=-1)
+    return to_byte(lab_to_rgb(lab))
+
+
+def _strips(height, width):
+    """Slices of rows of about STRIP_PIXELS pixels each."""
+    step = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
+def _lightness(rgb):
+    """L of a uint8 picture (H, W, 3), made in strips. Returns (H, W) float32."""
+    lightness = np.empty(rgb.shape[:2], np.float32)
+    for rows in _strips(*rgb.shape[:2]):
+        lightness[rows] = rgb_to_lightness(rgb[rows])
+    return lightness
+
+
+class Colorizer:
+    """Colours photographs with one network.
+
+        colorizer = Colorizer.load()
+        colorizer("photo.jpg").save("photo.color.png")
+
+    network: a Network with weights. size: S. temperature: of the annealed mean (0 most vivid,
+    1 dullest). Raises ValueError for numbers out of range.
+    """
+
+    def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np):
+        if size < MULTIPLE or size % MULTIPLE:
+            raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}")
+        if not (temperature >= 0 and np.isfinite(temperature)):
+            raise ValueError(f"temperature {temperature:g}: must be 0 or more")
+        self.network, self.size, self.temperature, self.xp = network, size, temperature, xp
+        self._inference = network.folded().to(xp)
+
+    @classmethod
+    def load(cls, weights=None, device="cpu", **options):
+        """From a file of weights or a run's folder; None takes the weights that ship with this.
+
+        options: size, temperature. Raises CheckpointError, DeviceError, ValueError.
+        """
+        network, _ = checkpoint.load_network(weights)
+        return cls(network, xp=select_device(device)[0], **options)
+
+    def __call__(self, image):
+        """Colour one photo. A colour photo is turned grey first.
+
+        image: a path, a PIL image in mode RGB, RGBA or one that converts to RGB, or an (H, W, 3)
+        uint8 array. Returns a PIL image of the same size, RGB, or RGBA if there was alpha.
+        Raises ImageError if a path cannot be read.
+        """
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image)
+        elif not isinstance(image, Image.Image):
+            image = read_image(image)
+        if image.mode not in ("RGB", "RGBA"):
+            image = image.convert("RGB")
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        lightness = _lightness(np.asarray(image.convert("RGB")))
+        painted = Image.fromarray(paint(lightness, self.predict(lightness)))
+        if alpha is not None:
+            painted.putalpha(alpha)
+        return painted
+
+    def predict(self, lightness):
+        """lightness: (H, W) float32, L, any size. Returns ab (S/4, S/4, 2) float32."""
+        small = Image.fromarray(lightness).resize((self.size, self.size), Image.Resampling.BICUBIC)
+        batch = self.xp.asarray(np.asarray(small)[None])
+        return predict_ab(self._inference, batch, self.temperature)[0]

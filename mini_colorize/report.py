@@ -1,0 +1,97 @@
+"""What a training run leaves to look at: the log, the sample sheets, the curve of the loss."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .backend import to_host
+from .color import rgb_to_lightness
+from .colorizer import paint, predict_ab
+from .files import atomic_write
+from .images import write_image
+
+
+def write_json(path, value):
+    """Write a JSON file whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
+
+
+class Log:
+    """log.jsonl: a JSON object a line, each with the step it was written after."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def write(self, **entry):
+        """Append one line."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def read(self):
+        """All entries. A last line that was cut short by a crash is left out."""
+        if not self.path.exists():
+            return []
+        entries = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue
+        return entries
+
+    def truncate(self, step):
+        """Forget what was logged after `step`: a resumed run does it again."""
+        kept = [json.dumps(e) + "\n" for e in self.read() if e.get("step", 0) <= step and step]
+        with atomic_write(self.path) as file:
+            file.write("".join(kept).encode())
+
+
+def sample_sheet(path, network, truth, xp=np):
+    """Draw grey | prediction | truth for a few photos, two photos a row.
+
+    truth: (n, S, S, 3) uint8. network: on the device of xp.
+    """
+    lightness = rgb_to_lightness(truth)
+    ab = to_host(predict_ab(network, xp.asarray(lightness)))
+    rows = []
+    for light, color, rgb in zip(lightness, ab, truth):
+        rows.append(np.hstack([paint(light, np.zeros_like(color)), paint(light, color), rgb]))
+    if len(rows) % 2 and len(rows) > 1:
+        rows.append(np.full_like(rows[0], 255))
+    pairs = [np.hstack(rows[i : i + 2]) for i in range(0, len(rows), 2)]
+    path.parent.mkdir(exist_ok=True)
+    write_image(Image.fromarray(np.vstack(pairs)), path)
+
+
+def loss_curve(path, entries):
+    """Draw the losses over the steps. Needs matplotlib (extra `plots`); without it, does nothing.
+
+    entries: as from Log.read. Returns whether the picture was drawn.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    curves = {
+        "loss_weighted": "weighted (what is minimised)",
+        "loss_unweighted_nats": "unweighted",
+        "val_loss_weighted": "validation, weighted",
+        "val_loss_unweighted_nats": "validation, unweighted",
+    }
+    axes = figure.subplots()
+    for i, (key, label) in enumerate(curves.items()):
+        points = [(e["step"], e[key]) for e in entries if key in e]
+        if points:
+            style = "o-" if key.startswith("val") else "-"
+            axes.plot(*zip(*points), style, color=f"C{i % 2}", label=label, ms=4, lw=1,
+                      alpha=1 if style == "o-" else 0.5)  # fmt: skip
+    axes.set(xlabel="step", ylabel="nats a pixel", title="Training loss")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=100)
+    return True

@@ -1,0 +1,364 @@
+"""Chapter 8: the training loop and everything around it that keeps a long run safe.
+
+A run lives in one folder:
+
+    config.json       what the run was asked to do          prior.npy   its colour prior, (313,)
+    log.jsonl         one JSON object a line                loss.png    the curves
+    samples/*.png     grey | prediction | truth             weights.npz for inference
+    checkpoint.npz    the full state: goes on exactly where it stopped
+
+Notation
+    N, S      batch and side of the crops         h = w = S/4
+    Z         soft-encoded truth (chapter 2)      step   counts from 0; batch k belongs to step k
+"""
+
+import dataclasses
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from . import bins, checkpoint, report
+from .backend import array_module, to_host
+from .color import colorfulness, lab_to_rgb, rgb_to_lab, rgb_to_lightness
+from .data import DataError, PhotoLoader, find_photos
+from .files import atomic_write
+from .losses import softmax_cross_entropy
+from .network import MULTIPLE, WIDTHS, Network, normalize_lightness
+from .optim import Adam, MovingAverage, step_schedule
+
+PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
+VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
+SAVE_SECONDS = 600  # a checkpoint at least this often, however slow the steps are
+GRAY = 5  # a photo whose every |a| and |b| is at most this has no colour to learn from
+
+
+class TrainingError(Exception):
+    """The run cannot start or go on. One line, for a person."""
+
+
+@dataclasses.dataclass
+class Config:
+    """What a run was asked to do; config.json holds exactly this. See train.py --help."""
+
+    data: str
+    val: str | None = None
+    model: str = "tiny"
+    size: int = 176
+    resize: int | None = None
+    batch: int = 40
+    steps: int = 10_000
+    lr: float = 1e-3
+    lr_every: int | None = None
+    weight_decay: float = 1e-3
+    lam: float = 0.5
+    ema: float = 0.999
+    init: str | None = None
+    seed: int = 0
+    workers: int | None = None
+    log_every: int = 10
+    sample_every: int = 200
+    save_every: int = 100
+
+    def check(self):
+        """Raises TrainingError in one line for the first value that makes no sense."""
+        positive = ("size", "batch", "steps", "lr", "log_every", "sample_every", "save_every")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise TrainingError(f"--{name.replace('_', '-')} must be more than 0")
+        if self.model not in WIDTHS:
+            raise TrainingError(f"--model must be one of {', '.join(WIDTHS)}")
+        if self.size % MULTIPLE:
+            raise TrainingError(f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
+        if self.resize is not None and self.resize < self.size:
+            raise TrainingError("--resize must not be less than --size")
+        if self.lr_every is not None and self.lr_every < 1:
+            raise TrainingError("--lr-every must be at least 1")
+        if not (0 < self.lam <= 1 and 0 <= self.ema < 1 and self.weight_decay >= 0):
+            raise TrainingError("--lam is above 0 and at most 1, --ema 0 to below 1, decay not < 0")
+        if self.seed < 0 or (self.workers is not None and self.workers < 0):
+            raise TrainingError("--seed and --workers must not be negative")
+
+
+def targets(rgb):
+    """From crops to what the network is given and asked for.
+
+    rgb: (N, S, S, 3) uint8 sRGB. Returns x (N, S, S, 1) float32, index (N, h, w, K) int32,
+    weight (N, h, w, K) float32. The truth is taken at one pixel of every 4 x 4, next to the
+    middle, so that logit pixels and colours lie on each other. Photos without colour get
+    weights 0: they have no say in the loss.
+    """
+    x = normalize_lightness(rgb_to_lightness(rgb))[..., None]
+    ab = rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:]
+    index, weight = bins.soft_encode(ab)
+    colored = (abs(ab) > GRAY).any(axis=(1, 2, 3))
+    weight *= colored[:, None, None, None]
+    return x, index, weight
+
+
+def measure_prior(loader, photos=PRIOR_PHOTOS):
+    """p: the mean of Z over the photos' crops (section 2.2 of the paper). Returns (313,) float64.
+
+    Raises DataError if no photo has colour.
+    """
+    count = min(photos, len(loader))
+    mass = np.zeros(bins.Q)
+    batches = -(-count // loader.batch)
+    progress = tqdm(loader.batches(0, batches), "prior", batches, unit="batch", leave=False)
+    for rgb in progress:
+        _, index, weight = targets(rgb)
+        mass += bins.bin_mass(index, weight)
+    if not mass.sum() > 0:
+        raise DataError("no photo has any colour: there is nothing to learn")
+    return mass / mass.sum()
+
+
+class Trainer:
+    """One run: made new or from its folder, then `run`.
+
+    config: Config. folder: Path, the run's folder. xp: numpy or cupy.
+    Raises TrainingError, DataError, CheckpointError.
+    """
+
+    def __init__(self, config, folder, xp=np):
+        config.check()
+        self.config, self.folder, self.xp = config, Path(folder), xp
+        self.loader = PhotoLoader(
+            find_photos(config.data),
+            size=config.size,
+            batch=config.batch,
+            resize=config.resize,
+            seed=config.seed,
+            workers=config.workers,
+        )
+        self.val = self._val_loader()
+        self.network = Network(WIDTHS[config.model])
+        self.averaged = Network(WIDTHS[config.model]).to(xp)  # what is judged and shipped
+        self.step, self.reported = 0, set()
+        self.log = report.Log(self.folder / "log.jsonl")
+
+    def _val_loader(self):
+        """Centre crops in a fixed order: of --val, or of the training photos for the samples."""
+        c = self.config
+        paths = find_photos(c.val) if c.val else self.loader.paths
+        paths = paths[:: -(-len(paths) // VAL_PHOTOS)]
+        return PhotoLoader(
+            paths,
+            size=c.size,
+            resize=c.resize,
+            batch=min(c.batch, len(paths)),
+            augment=False,
+            workers=c.workers,
+        )
+
+    # Start, save, resume ------------------------------------------------------------------------
+
+    def start(self):
+        """A new run: folder, prior, first weights, optimiser."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
+        prior = measure_prior(self.loader)
+        with atomic_write(self.folder / "prior.npy") as file:
+            np.save(file, prior)
+        if self.config.init:
+            source, meta = checkpoint.load_network(self.config.init)
+            try:
+                self.network.load_state(source.state())
+            except ValueError as error:
+                raise TrainingError(f"{self.config.init}: {error}; see --model") from None
+        else:
+            x, _, _ = targets(next(self.loader.batches(0, 1)))
+            self.network.initialize(x, self.config.seed)
+        self._prepare(prior)
+        self.log.truncate(0)
+
+    def resume(self):
+        """Take up the folder's run where its last checkpoint left it, to the bit."""
+        path = self.folder / "checkpoint.npz"
+        if not path.exists():  # stopped before its first checkpoint
+            return self.start()
+        meta, groups = checkpoint.load(path, kind="training")
+        try:
+            self.network.load_state(groups["raw"])
+            self._prepare(np.load(self.folder / "prior.npy", allow_pickle=False))
+            self.optimizer.load_state(groups["optimizer"])
+            if self.average:
+                for name, array in self.average.average.items():
+                    array[...] = self.xp.asarray(groups["network"][name])
+                self.average.t = meta["step"]
+            self.step = int(meta["step"])
+        except (KeyError, ValueError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise TrainingError(f"{self.folder}: cannot go on from here ({reason})") from None
+        self.log.truncate(self.step)
+
+    def _prepare(self, prior):
+        """What a new and a resumed run have in common."""
+        c, xp = self.config, self.xp
+        self.class_weight = xp.asarray(bins.class_weights(prior, c.lam))
+        self.network.to(xp)
+        # The authors' loss is a sum over h w pixels, ours a mean. Adam does not mind the scale of
+        # the loss, but the decay, which is added to the gradient, must follow it.
+        pixels = (c.size // 4) ** 2
+        self.optimizer = Adam(self.network.params(), decay=c.weight_decay / pixels)
+        self.average = MovingAverage(self.network.state(), c.ema) if c.ema else None
+
+    def save(self):
+        """Write checkpoint.npz and weights.npz, unless the weights are no longer numbers."""
+        raw = self.network.state()
+        if not all(bool(array_module(a).isfinite(a).all()) for a in raw.values()):
+            raise self._diverged()
+        meta = {"kind": "training", "width": self.network.width, "step": self.step}
+        groups = {"raw": raw, "network": self._judged(), "optimizer": self.optimizer.state()}
+        checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
+        self.averaged.load_state(self._judged())
+        checkpoint.save_network(self.folder / "weights.npz", self.averaged, step=self.step)
+
+    def _judged(self):
+        """The state that is evaluated and shipped: the moving average, if there is one."""
+        return self.average.average if self.average else self.network.state()
+
+    def _diverged(self):
+        return TrainingError(
+            f"the loss is not a number any more, before step {self.step + 1}; the last good "
+            f"checkpoint stays in {self.folder}; start again with a lower --lr"
+        )
+
+    # The loop -----------------------------------------------------------------------------------
+
+    def train_step(self, rgb, measure=False):
+        """One step on crops (N, S, S, 3) uint8. Returns (Loss, colourfulness of the prediction).
+
+        The colourfulness is None unless `measure` is set.
+        """
+        c = self.config
+        x, index, weight = targets(self.xp.asarray(rgb))
+        logits = self.network.forward(x, train=True)
+        color = self._colorfulness(x, logits) if measure else None
+        loss = softmax_cross_entropy(logits, index, weight, self.class_weight)
+        del logits
+        self.network.backward(loss.gradient)
+        every = c.lr_every or max(1, round(c.steps * 215 / 450))
+        self.optimizer.step(self.network.grads(), step_schedule(self.step, c.lr, every))
+        if self.average:
+            self.average.update(self.network.state())
+        self.step += 1
+        return loss, color
+
+    def _colorfulness(self, x, logits):
+        """Hasler and Süsstrunk's measure of the batch as predicted now, at h x w."""
+        lightness = x[:, 2::4, 2::4] * 100 + 50
+        lab = self.xp.concatenate([lightness, bins.annealed_mean(logits)], axis=-1)
+        return colorfulness(lab_to_rgb(lab))
+
+    def run(self):
+        """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done."""
+        c = self.config
+        batches = self.loader.batches(self.step, c.steps)
+        bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
+        group, since, saved = [], time.perf_counter(), time.perf_counter()
+        with _Signals() as signals, bar:
+            for rgb in batches:
+                logging = (self.step + 1) % c.log_every == 0 or self.step + 1 == c.steps
+                loss, color = self.train_step(rgb, measure=logging)
+                group.append((loss.weighted, loss.unweighted))
+                bar.update()
+                if logging:
+                    self._log_group(bar, group, color, time.perf_counter() - since)
+                    group, since = [], time.perf_counter()
+                last = self.step == c.steps
+                if self.step % c.sample_every == 0 or last:
+                    self._validate_and_draw()
+                if self.step % c.save_every == 0 or time.perf_counter() - saved > SAVE_SECONDS:
+                    self.save()
+                    saved = time.perf_counter()
+                if signals.received:
+                    break
+            batches.close()
+            self.save()
+        return self.step == c.steps
+
+    def _log_group(self, bar, group, color, seconds):
+        weighted, unweighted = (float(sum(column)) / len(group) for column in zip(*group))
+        if not np.isfinite(weighted + unweighted):
+            raise self._diverged()
+        c = self.config
+        every = c.lr_every or max(1, round(c.steps * 215 / 450))
+        rate = len(group) * c.batch / seconds
+        bar.set_postfix_str(f"loss {weighted:.3f} ({unweighted:.3f} nats), {rate:.1f} images/s")
+        self.log.write(
+            step=self.step,
+            loss_weighted=round(weighted, 6),
+            loss_unweighted_nats=round(unweighted, 6),
+            lr=step_schedule(self.step - 1, c.lr, every),
+            images_per_s=round(rate, 2),
+            colorfulness=round(color, 3),
+        )
+        for path, reason in list(self.loader.skipped.items()):
+            if path not in self.reported:
+                self.reported.add(path)
+                self.log.write(step=self.step, skipped=str(path), reason=reason)
+                bar.write(f"skipped: {reason}")
+
+    def _validate_and_draw(self):
+        """Validation loss, sample sheet, curve: of the weights that would be shipped."""
+        self.averaged.load_state(self._judged())
+        if self.config.val:
+            self.log.write(step=self.step, **self.validate())
+        truth = next(self.val.batches(0, 1))[:8]
+        report.sample_sheet(
+            self.folder / "samples" / f"step_{self.step:07d}.png", self.averaged, truth, self.xp
+        )
+        report.loss_curve(self.folder / "loss.png", self.log.read())
+
+    def validate(self):
+        """Losses of the judged weights on centre crops of --val. Returns a dict for the log."""
+        batches = max(1, len(self.val) // self.val.batch)
+        values = []
+        for rgb in self.val.batches(0, batches):
+            x, index, weight = targets(self.xp.asarray(rgb))
+            logits = self.averaged.forward(x)
+            loss = softmax_cross_entropy(logits, index, weight, self.class_weight)
+            values.append((float(loss.weighted), float(loss.unweighted)))
+        weighted, unweighted = np.mean(values, axis=0)
+        return {
+            "val_loss_weighted": round(float(weighted), 6),
+            "val_loss_unweighted_nats": round(float(unweighted), 6),
+        }
+
+
+class _Signals:
+    """Turns the first Ctrl-C or SIGTERM into a flag; a second one stops at once."""
+
+    def __enter__(self):
+        self.received = None
+        self.before = {
+            s: signal.signal(s, self._receive) for s in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def _receive(self, number, frame):
+        self.received = number
+        tqdm.write("stopping after this step ...")
+        self._restore()
+
+    def _restore(self):
+        for s, handler in self.before.items():
+            signal.signal(s, handler)
+
+    def __exit__(self, *_):
+        self._restore()
+
+
+def load_config(folder):
+    """The Config of a run's folder. Raises TrainingError in one line."""
+    path = Path(folder) / "config.json"
+    try:
+        return Config(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise TrainingError(f"{folder}: not a run's folder (no config.json)") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"{path}: cannot be used ({error})") from None

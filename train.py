@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Train the colourisation network on a folder of photographs."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+EPILOG = """\
+examples
+  a first try, minutes on a laptop
+      python train.py --data photos/ --model tiny --size 96 --batch 16 --steps 2000 --out runs/try
+  the authors' recipe (days on a GPU)
+      python train.py --data imagenet/train --val imagenet/val --model full --size 176 --batch 40 \\
+          --steps 450000 --lr 3.16e-5 --ema 0 --out runs/paper
+  go on with a run that was stopped
+      python train.py --resume runs/try
+  train longer than was planned
+      python train.py --resume runs/try --steps 4000
+
+The run's folder holds the log, sample pictures, the curve of the loss and the weights; colour a
+photo with them by  python infer.py photo.jpg --weights runs/try
+"""
+
+
+def parse(argv):
+    p = argparse.ArgumentParser(
+        prog="train.py",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = p.add_argument_group("what to do")
+    what.add_argument("--data", metavar="DIR", help="folder of photos, with or without subfolders")
+    what.add_argument("--val", metavar="DIR", help="photos to measure the loss on, never trained on")
+    what.add_argument("--out", metavar="DIR", help="the run's folder (runs/MODEL, a new one)")
+    what.add_argument("--resume", metavar="DIR", help="go on with this run; needs nothing else")
+    what.add_argument("--init", metavar="FILE", help="start from these weights, not from random")
+    what.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
+                      help="auto takes a CUDA GPU if one works (auto)")  # fmt: skip
+    net = p.add_argument_group("network and data")
+    net.add_argument("--model", choices=("tiny", "small", "full"),
+                     help="width: full is the paper's, small half, tiny a quarter (tiny)")  # fmt: skip
+    net.add_argument("--size", type=int, metavar="S", help="side of the crops, pixels (176)")
+    net.add_argument("--resize", type=int, metavar="R",
+                     help="photos' shorter side before cropping (size * 256/176)")  # fmt: skip
+    net.add_argument("--batch", type=int, metavar="N", help="photos a step (40)")
+    net.add_argument("--workers", type=int, metavar="N", help="decoding threads (one a processor)")
+    opt = p.add_argument_group("optimisation")
+    opt.add_argument("--steps", type=int, metavar="N", help="steps in all (10000)")
+    opt.add_argument("--lr", type=float, help="learning rate of Adam (1e-3)")
+    opt.add_argument("--lr-every", type=int, metavar="N",
+                     help="multiply the rate by 0.316 every N steps (0.48 of all steps)")  # fmt: skip
+    opt.add_argument("--weight-decay", type=float, metavar="X",
+                     help="as the authors count it, on the loss summed over a picture (1e-3)")  # fmt: skip
+    opt.add_argument("--lam", type=float, metavar="X",
+                     help="lambda of the class weights: 1 no rebalancing, to 0 all (0.5)")  # fmt: skip
+    opt.add_argument("--ema", type=float, metavar="X",
+                     help="moving average of the weights, 0 for none (0.999)")  # fmt: skip
+    opt.add_argument("--seed", type=int, help="of the weights, the order and the crops (0)")
+    log = p.add_argument_group("reports")
+    log.add_argument("--log-every", type=int, metavar="N", help="steps a line of log.jsonl (10)")
+    log.add_argument("--sample-every", type=int, metavar="N",
+                     help="steps between validations and sample sheets (200)")  # fmt: skip
+    log.add_argument("--save-every", type=int, metavar="N",
+                     help="steps between checkpoints, and every 10 minutes (100)")  # fmt: skip
+    return p, p.parse_args(argv)
+
+
+def prepare(parser, args):
+    """The Config and the folder that the arguments ask for, and whether the run is an old one."""
+    from mini_colorize.training import Config, load_config
+
+    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Config)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.resume:
+        free = {"steps", "workers", "data", "val", "log_every", "sample_every", "save_every"}
+        fixed = sorted(given.keys() - free)
+        if fixed or args.out:
+            name = fixed[0] if fixed else "out"
+            parser.error(f"--{name.replace('_', '-')} cannot change in a run that is resumed")
+        return dataclasses.replace(load_config(args.resume), **given), Path(args.resume), True
+    if not args.data:
+        parser.error("say which photos: --data DIR (or --resume DIR)")
+    config = Config(**given)
+    folder = Path(args.out) if args.out else _new_folder(Path("runs"), config.model)
+    if (folder / "config.json").exists():
+        parser.error(f"{folder} holds a run: go on with --resume {folder}, or choose another --out")
+    return config, folder, False
+
+
+def _new_folder(parent, name):
+    candidates = [name] + [f"{name}-{i}" for i in range(2, 10_000)]
+    return next(parent / c for c in candidates if not (parent / c).exists())
+
+
+def main(argv=None):
+    parser, args = parse(argv)
+    from mini_colorize.backend import DeviceError, select_device
+    from mini_colorize.checkpoint import CheckpointError
+    from mini_colorize.data import DataError
+    from mini_colorize.images import ImageError
+    from mini_colorize.training import Trainer, TrainingError
+
+    try:
+        config, folder, old = prepare(parser, args)
+        xp, line = select_device(args.device)
+        print(line)
+        trainer = Trainer(config, folder, xp)
+        trainer.resume() if old else trainer.start()
+        print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
+        done = trainer.run()
+    except (DataError, DeviceError, CheckpointError, ImageError, TrainingError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"train.py: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("train.py: stopped", file=sys.stderr)
+        return 130
+    if not done:
+        print(f"saved at step {trainer.step}; go on with: python train.py --resume {folder}")
+        return 130
+    print(f"done: {trainer.step} steps; colour a photo with: "
+          f"python infer.py photo.jpg --weights {folder}")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
