@@ -81,7 +81,7 @@ class Colorizer:
     """
 
     def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np):
-        if size < MULTIPLE or size % MULTIPLE:
+        if not isinstance(size, int) or size < MULTIPLE or size % MULTIPLE:
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}")
         if not (temperature >= 0 and np.isfinite(temperature)):
             raise ValueError(f"temperature {temperature:g}: must be 0 or more")
@@ -92,9 +92,11 @@ class Colorizer:
     def load(cls, weights=None, device="cpu", **options):
         """From a file of weights or a run's folder; None takes the weights that ship with this.
 
-        options: size, temperature. Raises CheckpointError, DeviceError, ValueError.
+        device: "auto", "cpu" or "cuda". options: size (by default the one the weights were
+        trained for), temperature. Raises CheckpointError, DeviceError, ValueError.
         """
-        network, _ = checkpoint.load_network(weights)
+        network, meta = checkpoint.load_network(weights)
+        options.setdefault("size", meta.get("size", SIZE))
         return cls(network, xp=select_device(device)[0], **options)
 
     def __call__(self, image):

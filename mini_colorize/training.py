@@ -32,6 +32,7 @@ from .optim import Adam, MovingAverage, step_schedule
 
 PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
 VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
+SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 SAVE_SECONDS = 600  # a checkpoint at least this often, however slow the steps are
 GRAY = 5  # a photo whose every |a| and |b| is at most this has no colour to learn from
 
@@ -134,22 +135,24 @@ class Trainer:
             seed=config.seed,
             workers=config.workers,
         )
-        self.val = self._val_loader()
+        self.val = self._centre_crops(VAL_PHOTOS, config.batch)
+        self.shown = self._centre_crops(SHEET_PHOTOS, SHEET_PHOTOS)
         self.network = Network(WIDTHS[config.model])
         self.averaged = Network(WIDTHS[config.model]).to(xp)  # what is judged and shipped
         self.step, self.reported = 0, set()
+        self.group = []  # (weighted, unweighted) of the steps since the last line of the log
         self.log = report.Log(self.folder / "log.jsonl")
 
-    def _val_loader(self):
-        """Centre crops in a fixed order: of --val, or of the training photos for the samples."""
+    def _centre_crops(self, photos, batch):
+        """Loader of at most so many photos of --val, or else of --data, evenly spread."""
         c = self.config
         paths = find_photos(c.val) if c.val else self.loader.paths
-        paths = paths[:: -(-len(paths) // VAL_PHOTOS)]
+        paths = paths[:: -(-len(paths) // photos)]
         return PhotoLoader(
             paths,
             size=c.size,
             resize=c.resize,
-            batch=min(c.batch, len(paths)),
+            batch=min(batch, len(paths)),
             augment=False,
             workers=c.workers,
         )
@@ -190,6 +193,7 @@ class Trainer:
                     array[...] = self.xp.asarray(groups["network"][name])
                 self.average.t = meta["step"]
             self.step = int(meta["step"])
+            self.group = [tuple(pair) for pair in meta["group"]]
         except (KeyError, ValueError, OSError) as error:
             reason = " ".join(str(error).split())
             raise TrainingError(f"{self.folder}: cannot go on from here ({reason})") from None
@@ -212,10 +216,14 @@ class Trainer:
         if not all(bool(array_module(a).isfinite(a).all()) for a in raw.values()):
             raise self._diverged()
         meta = {"kind": "training", "width": self.network.width, "step": self.step}
+        meta["group"] = [(float(weighted), float(unweighted)) for weighted, unweighted in self.group]
         groups = {"raw": raw, "network": self._judged(), "optimizer": self.optimizer.state()}
         checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
         self.averaged.load_state(self._judged())
-        checkpoint.save_network(self.folder / "weights.npz", self.averaged, step=self.step)
+        # Colouring works at the scale of the training photos: the authors' 256 for crops of 176.
+        size = max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
+        weights = self.folder / "weights.npz"
+        checkpoint.save_network(weights, self.averaged, size=size, step=self.step)
 
     def _judged(self):
         """The state that is evaluated and shipped: the moving average, if there is one."""
@@ -234,19 +242,22 @@ class Trainer:
 
         The colourfulness is None unless `measure` is set.
         """
-        c = self.config
         x, index, weight = targets(self.xp.asarray(rgb))
         logits = self.network.forward(x, train=True)
         color = self._colorfulness(x, logits) if measure else None
         loss = softmax_cross_entropy(logits, index, weight, self.class_weight)
         del logits
         self.network.backward(loss.gradient)
-        every = c.lr_every or max(1, round(c.steps * 215 / 450))
-        self.optimizer.step(self.network.grads(), step_schedule(self.step, c.lr, every))
+        self.optimizer.step(self.network.grads(), self._rate(self.step))
         if self.average:
             self.average.update(self.network.state())
         self.step += 1
         return loss, color
+
+    def _rate(self, step):
+        """Learning rate of a step; by default it falls where the authors' did, relative to all."""
+        every = self.config.lr_every or max(1, round(self.config.steps * 215 / 450))
+        return step_schedule(step, self.config.lr, every)
 
     def _colorfulness(self, x, logits):
         """Hasler and Süsstrunk's measure of the batch as predicted now, at h x w."""
@@ -259,16 +270,16 @@ class Trainer:
         c = self.config
         batches = self.loader.batches(self.step, c.steps)
         bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
-        group, since, saved = [], time.perf_counter(), time.perf_counter()
+        since = saved = time.perf_counter()
         with _Signals() as signals, bar:
             for rgb in batches:
                 logging = (self.step + 1) % c.log_every == 0 or self.step + 1 == c.steps
                 loss, color = self.train_step(rgb, measure=logging)
-                group.append((loss.weighted, loss.unweighted))
+                self.group.append((loss.weighted, loss.unweighted))
                 bar.update()
                 if logging:
-                    self._log_group(bar, group, color, time.perf_counter() - since)
-                    group, since = [], time.perf_counter()
+                    self._log_group(bar, color, time.perf_counter() - since)
+                    since = time.perf_counter()
                 last = self.step == c.steps
                 if self.step % c.sample_every == 0 or last:
                     self._validate_and_draw()
@@ -281,19 +292,20 @@ class Trainer:
             self.save()
         return self.step == c.steps
 
-    def _log_group(self, bar, group, color, seconds):
-        weighted, unweighted = (float(sum(column)) / len(group) for column in zip(*group))
+    def _log_group(self, bar, color, seconds):
+        """A line of the log and of the progress bar: the mean over the steps since the last."""
+        count = len(self.group)
+        weighted, unweighted = (float(sum(column)) / count for column in zip(*self.group))
+        self.group = []
         if not np.isfinite(weighted + unweighted):
             raise self._diverged()
-        c = self.config
-        every = c.lr_every or max(1, round(c.steps * 215 / 450))
-        rate = len(group) * c.batch / seconds
+        rate = count * self.config.batch / seconds
         bar.set_postfix_str(f"loss {weighted:.3f} ({unweighted:.3f} nats), {rate:.1f} images/s")
         self.log.write(
             step=self.step,
             loss_weighted=round(weighted, 6),
             loss_unweighted_nats=round(unweighted, 6),
-            lr=step_schedule(self.step - 1, c.lr, every),
+            lr=self._rate(self.step - 1),
             images_per_s=round(rate, 2),
             colorfulness=round(color, 3),
         )
@@ -308,7 +320,7 @@ class Trainer:
         self.averaged.load_state(self._judged())
         if self.config.val:
             self.log.write(step=self.step, **self.validate())
-        truth = next(self.val.batches(0, 1))[:8]
+        truth = next(self.shown.batches(0, 1))
         report.sample_sheet(
             self.folder / "samples" / f"step_{self.step:07d}.png", self.averaged, truth, self.xp
         )
