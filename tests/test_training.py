@@ -1,0 +1,225 @@
+"""Training learns, resumes to the bit, survives kill -9, Ctrl-C and a loss that is not a number."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize import bins, checkpoint
+from mini_colorize.network import WIDTHS, Network
+from mini_colorize.optim import Adam
+from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.training import Config, Trainer, TrainingError, measure_prior, targets
+from mini_colorize.data import DataError, PhotoLoader, find_photos
+
+ROOT = Path(__file__).parent.parent
+SMALL = {"size": 16, "batch": 2, "steps": 12, "workers": 1, "log_every": 2, "save_every": 4,
+         "sample_every": 6}  # fmt: skip
+
+
+def smooth_photo(rng, size=64):
+    """A photo-like picture: a few large patches of colour."""
+    patches = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize((size, size), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        smooth_photo(rng).save(folder / f"{i}.png")
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    return folder
+
+
+def train(*args, **options):
+    """Run train.py as a user does. Returns the finished process."""
+    command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def arguments(photos, out, **changed):
+    options = {**SMALL, **changed}
+    flags = [x for k, v in options.items() for x in (f"--{k.replace('_', '-')}", v)]
+    return ["--data", photos, "--model", "tiny", "--out", out, *flags]
+
+
+def weights(run):
+    return checkpoint.load(run / "checkpoint.npz")[1]
+
+
+def assert_same_bits(one, two):
+    assert one.keys() == two.keys()
+    for group in one:
+        assert one[group].keys() == two[group].keys()
+        for name in one[group]:
+            assert one[group][name].tobytes() == two[group][name].tobytes(), (group, name)
+
+
+def test_one_run_and_what_it_leaves(photos, tmp_path):
+    run = tmp_path / "run"
+    done = train(*arguments(photos, run, val=photos))
+    assert done.returncode == 0, done.stderr
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    steps = [e for e in log if "loss_weighted" in e]
+    assert [e["step"] for e in steps] == [2, 4, 6, 8, 10, 12]
+    assert set(steps[0]) == {
+        "step", "loss_weighted", "loss_unweighted_nats", "lr", "images_per_s", "colorfulness"
+    }  # fmt: skip
+    assert [e["step"] for e in log if "val_loss_unweighted_nats" in e] == [6, 12]
+    skipped = [e for e in log if "skipped" in e]
+    assert len(skipped) == 1 and "broken.jpg" in skipped[0]["skipped"]
+    assert Image.open(run / "samples" / "step_0000012.png").size == (16 * 6, 16 * 4)
+    assert Image.open(run / "loss.png").size == (800, 450)
+    prior = np.load(run / "prior.npy")
+    assert prior.shape == (313,) and abs(prior.sum() - 1) < 1e-9
+    network, meta = checkpoint.load_network(run)
+    assert meta["size"] == 24 and network.width == 0.25  # 16 * 256 / 176, to a multiple of 8
+    assert json.loads((run / "config.json").read_text())["lr"] == 1e-3
+
+
+def test_killed_and_resumed_is_bit_identical(photos, tmp_path):
+    """30 steps in one go, and 10 or more, kill -9, resume to 30, give the same bits."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    options = {"steps": 30, "save_every": 5}
+    assert train(*arguments(photos, whole, **options)).returncode == 0
+
+    command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu"]
+    command += map(str, arguments(photos, broken, **options))
+    victim = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 60
+    while not ((broken / "log.jsonl").exists() and '"step": 10' in _text(broken)):
+        assert time.time() < deadline and victim.poll() is None
+        time.sleep(0.01)
+    victim.kill()
+    victim.wait()
+    stopped_at = checkpoint.load(broken / "checkpoint.npz")[0]["step"]
+    assert 5 <= stopped_at < 30
+    (broken / "log.jsonl").open("a").write('{"step": 11, "loss_wei')  # a line cut by the kill
+
+    resumed = train("--resume", broken)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_bits(weights(whole), weights(broken))
+    losses = [_losses(run) for run in (whole, broken)]
+    assert losses[0] == losses[1]
+
+
+def _text(run):
+    return (run / "log.jsonl").read_text()
+
+
+def _losses(run):
+    entries = map(json.loads, _text(run).splitlines())
+    return [(e["step"], e["loss_weighted"]) for e in entries if "loss_weighted" in e]
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_say_how_to_go_on(photos, tmp_path, which):
+    run = tmp_path / "run"
+    command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu"]
+    command += map(str, arguments(photos, run, steps=100_000, save_every=100_000, log_every=1))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 60
+    while not ((run / "log.jsonl").exists() and '"step": 3' in _text(run)):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(which)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert f"go on with: python train.py --resume {run}" in out
+    step = checkpoint.load(run / "checkpoint.npz", kind="training")[0]["step"]
+    assert step >= 3
+    assert train("--resume", run, "--steps", step + 2).returncode == 0
+    assert checkpoint.load(run / "checkpoint.npz")[0]["step"] == step + 2
+
+
+def test_divergence_stops_and_keeps_the_last_good_checkpoint(photos, tmp_path):
+    run = tmp_path / "run"
+    trainer = Trainer(Config(str(photos), **SMALL), run)
+    trainer.start()
+    trainer.save()
+    before = (run / "checkpoint.npz").read_bytes()
+    trainer.network.layers["conv3_1"].params["weight"][0, 0, 0, 0] = np.nan
+    with pytest.raises(TrainingError, match="not a number.*lower --lr"):
+        trainer.run()
+    assert (run / "checkpoint.npz").read_bytes() == before
+
+
+def test_resume_before_the_first_checkpoint_starts_again(photos, tmp_path):
+    run = tmp_path / "run"
+    Trainer(Config(str(photos), **SMALL), run).start()
+    assert not (run / "checkpoint.npz").exists()
+    trainer = Trainer(Config(str(photos), **SMALL), run)
+    trainer.resume()
+    assert trainer.step == 0
+
+
+def test_init_starts_from_given_weights(photos, tmp_path):
+    run = tmp_path / "first"
+    assert train(*arguments(photos, run, steps=2)).returncode == 0
+    trainer = Trainer(Config(str(photos), init=str(run), **SMALL), tmp_path / "second")
+    trainer.start()
+    given = checkpoint.load_network(run)[0].state()
+    for name, array in trainer.network.state().items():
+        np.testing.assert_array_equal(array, given[name])
+
+
+def test_gray_photos_have_no_say(tmp_path):
+    rng = np.random.default_rng(1)
+    colored = np.asarray(smooth_photo(rng))[None]
+    gray = np.repeat(colored[..., :1], 3, axis=-1)
+    _, _, weight = targets(np.concatenate([colored, gray]))
+    np.testing.assert_allclose(weight[0].sum(-1), 1, rtol=1e-6)
+    assert not weight[1].any()
+    folder = tmp_path / "gray"
+    folder.mkdir()
+    Image.fromarray(gray[0]).save(folder / "gray.png")
+    loader = PhotoLoader(find_photos(folder), size=16, batch=2, workers=0)
+    with pytest.raises(DataError, match="no photo has any colour"):
+        measure_prior(loader)
+
+
+def test_targets_lie_on_the_logits():
+    """Logit pixel o stands for crop pixels 4 o .. 4 o + 3; its colour is taken at 4 o + 2."""
+    rgb = np.zeros((1, 16, 24, 3), np.uint8)
+    rgb[0, 6, 10] = 255, 0, 0  # 4 * 1 + 2, 4 * 2 + 2
+    x, index, _ = targets(rgb)
+    assert x.shape == (1, 16, 24, 1) and index.shape == (1, 4, 6, 5)
+    assert abs(x[0, 6, 10, 0] - (53.24 - 50) / 100) < 1e-4 and abs(x[0, 0, 0, 0] + 0.5) < 1e-6
+    red = index[0, ..., 0] == np.flatnonzero((bins.BINS == (80, 70)).all(1))
+    assert np.argwhere(red).tolist() == [[1, 2]]
+
+
+def test_prior_is_the_mean_of_the_soft_targets(photos):
+    (photos / "broken.jpg").unlink()
+    loader = PhotoLoader(
+        find_photos(photos), size=64, resize=64, batch=6, workers=0, augment=False
+    )
+    pictures = [np.asarray(Image.open(p)) for p in sorted(photos.glob("*.png"))]
+    _, index, weight = targets(np.stack(pictures))
+    dense = bins.dense_target(index, weight.astype(np.float64)).reshape(-1, bins.Q).mean(0)
+    np.testing.assert_allclose(measure_prior(loader), dense, atol=1e-9, rtol=1e-6)
+
+
+def test_learns_by_heart():
+    """The small form of benchmarks/overfit.py: two photos, a few seconds."""
+    rng = np.random.default_rng(2)
+    rgb = np.stack([np.asarray(smooth_photo(rng, 32)) for _ in range(2)])
+    x, index, weight = targets(rgb)
+    network = Network(WIDTHS["tiny"])
+    network.initialize(x)
+    optimizer, ones = Adam(network.params()), np.ones(bins.Q, np.float32)
+    for step in range(220):
+        loss = softmax_cross_entropy(network.forward(x, True), index, weight, ones)
+        network.backward(loss.gradient)
+        optimizer.step(network.grads(), 2e-3 if step < 150 else 5e-4)
+    entropy = bins.target_entropy(weight)
+    assert entropy < float(loss.unweighted) < entropy + 0.15
