@@ -2,6 +2,9 @@
 """Colour grey photographs (colour ones are turned grey first)."""
 
 import argparse
+import contextlib
+import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -49,40 +52,60 @@ class UsageError(Exception):
     """The arguments cannot be carried out. One line."""
 
 
-def plan(photos, out):
-    """Pairs (source, target) for all photos. Raises UsageError, DataError."""
-    from mini_colorize.data import find_photos
+def plan(photos, out, compare):
+    """What to colour and where to write it.
 
-    single = out is not None and out.suffix != "" and not out.is_dir()
-    if single and (len(photos) > 1 or photos[0].is_dir()):
+    Returns jobs (source, target, comparison or None), and a line for each folder that holds
+    nothing to colour. No target is a photo of the list or another target.
+    Raises UsageError if --out does not fit the photos.
+    """
+    from mini_colorize.data import DataError, find_photos
+
+    single = out is not None and out.suffix != "" and not os.path.isdir(out)
+    if single and (len(photos) > 1 or os.path.isdir(photos[0])):
         raise UsageError(f"--out {out} is a file: for several photos give a folder")
-    pairs, taken = [], {p.resolve() for p in photos}
+    sources, problems = {}, []  # real path -> (path, what was given)
     for photo in photos:
-        inside = [photo]
-        if photo.is_dir():
-            inside = [p for p in find_photos(photo) if not p.name.endswith(OWN)]
-            taken.update(p.resolve() for p in inside)
-        for source in inside:
-            target = out if single else _beside(source, photo, out, taken)
-            if single and target.resolve() in taken:
-                raise UsageError(f"{target}: would overwrite the photo itself")
-            taken.add(target.resolve())
-            pairs.append((source, target))
-    return pairs
+        try:
+            inside = [photo]
+            if os.path.isdir(photo):
+                inside = [p for p in find_photos(photo) if not p.name.endswith(OWN)]
+                if not inside:
+                    raise DataError(f"{photo}: holds nothing but results")
+            for source in inside:
+                sources.setdefault(os.path.realpath(source), (source, photo))
+        except DataError as error:
+            problems.append(str(error))
+    taken, jobs = set(sources), []
+    for source, given in sources.values():
+        if single:
+            target, other = out, out.with_name(out.stem.removesuffix(".color") + ".compare.png")
+            if {os.path.realpath(target), os.path.realpath(other) if compare else ""} & taken:
+                raise UsageError(f"--out {out}: would overwrite a photo; choose another name")
+        else:
+            target, other = _free_names(_folder(source, given, out), source, taken)
+        taken |= {os.path.realpath(target), os.path.realpath(other)}
+        jobs.append((source, target, other if compare else None))
+    return jobs, problems
 
 
-def _beside(source, given, out, taken):
-    """Where one result goes: beside its photo, or into `out` as it lay in the folder given."""
-    folder = source.parent
-    if out is not None:
-        folder = out / (folder.relative_to(given) if given.is_dir() else "")
-    target = folder / f"{source.stem}.color.png"
-    if target.resolve() in taken:  # photo.jpg and photo.png side by side
-        target = folder / f"{source.name}.color.png"
-    return target
+def _folder(source, given, out):
+    """The folder of a result: the photo's own, or in `out` as it lay in the folder given."""
+    if out is None:
+        return source.parent
+    return out / source.parent.relative_to(given) if os.path.isdir(given) else out
 
 
-def color_one(colorizer, source, target, compare):
+def _free_names(folder, source, taken):
+    """The first of NAME.color.png, NAME.jpg.color.png, NAME.jpg-2.color.png ... that is free."""
+    more = (f"{source.name}-{i}" for i in itertools.count(2))
+    for stem in itertools.chain([source.stem, source.name], more):
+        names = [folder / (stem + ending) for ending in OWN]
+        if not {os.path.realpath(name) for name in names} & taken:
+            return names
+
+
+def color_one(colorizer, source, target, other):
     """Colour one file and write the result, and the comparison if wanted. Raises ImageError."""
     from mini_colorize.images import read_image, write_image
 
@@ -90,9 +113,8 @@ def color_one(colorizer, source, target, compare):
     colored = colorizer(image)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_image(colored, target)
-    if compare:
-        name = target.name.removesuffix(target.suffix).removesuffix(".color") + ".compare.png"
-        write_image(comparison(image, colored), target.with_name(name))
+    if other is not None:
+        write_image(comparison(image, colored), other)
 
 
 def comparison(image, colored):
@@ -122,22 +144,21 @@ def run(args):
     from mini_colorize.backend import DeviceError
     from mini_colorize.checkpoint import CheckpointError
     from mini_colorize.colorizer import Colorizer
-    from mini_colorize.data import DataError
     from mini_colorize.images import ImageError
 
     try:
-        pairs = plan(args.photos, args.out)
+        jobs, problems = plan(args.photos, args.out, args.compare)
         options = {"temperature": args.temperature}
         if args.size is not None:
             options["size"] = args.size
         colorizer = Colorizer.load(args.weights, args.device, **options)
-    except (UsageError, DataError, CheckpointError, DeviceError, ValueError) as error:
+    except (UsageError, CheckpointError, DeviceError, ValueError) as error:
         return _complain(error)
-    failed = 0
-    bar = tqdm(pairs, unit="photo", disable=len(pairs) < 2, leave=False)
-    for source, target in bar:
+    failed = sum(_complain(problem) for problem in problems)
+    bar = tqdm(jobs, unit="photo", disable=len(jobs) < 2, leave=False)
+    for source, target, other in bar:
         try:
-            color_one(colorizer, source, target, args.compare)
+            color_one(colorizer, source, target, other)
         except ImageError as error:
             failed += _complain(error)
         except MemoryError:
@@ -145,7 +166,8 @@ def run(args):
         except OSError as error:
             failed += _complain(f"{error.filename or target}: {error.strerror or error}")
         else:
-            bar.write(f"{source} -> {target}")
+            with contextlib.suppress(BrokenPipeError):  # nobody reads our output any more
+                bar.write(f"{source} -> {target}")
     return failed
 
 
@@ -166,4 +188,6 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be valid text
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

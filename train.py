@@ -116,6 +116,10 @@ def main(argv=None):
     except OSError as error:
         print(f"train.py: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("train.py: not enough memory; a smaller --batch or --size needs less",
+              file=sys.stderr)  # fmt: skip
+        return 2
     except KeyboardInterrupt:
         print("train.py: stopped", file=sys.stderr)
         return 130

@@ -62,3 +62,19 @@ def _working_cupy():
 def to_host(x):
     """x as a NumPy array, copied from the GPU if it lives there."""
     return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
+
+
+def copy_numbers(name, source, target):
+    """Copy one array over another, converted to its dtype and device.
+
+    Raises ValueError, before anything changes, unless both have one shape and the source holds
+    floating-point numbers that the target's dtype can hold.
+    """
+    xp = array_module(target)
+    if source.shape != target.shape or source.dtype.kind != "f":
+        raise ValueError(f"{name} is not an array of {target.shape} real numbers")
+    with np.errstate(over="ignore"):
+        converted = xp.asarray(source).astype(target.dtype)
+    if not bool(xp.isfinite(converted).all()):
+        raise ValueError(f"{name} holds numbers that are not finite")
+    target[...] = converted

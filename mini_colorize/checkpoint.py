@@ -12,19 +12,21 @@ refused before memory is asked for.
 
 import io
 import json
+import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from .backend import to_host
 from .files import atomic_write
-from .network import Network
+from .network import MULTIPLE, Network
 
 FORMAT, VERSION = "mini_colorize", 1
 SHIPPED = Path(__file__).parent / "weights" / "tiny.npz"
-MAX_BYTES = 4 * 2**30  # of one array; the largest real one is 9.4 MB
+MAX_BYTES = 256 * 2**20  # of one array; the largest real one has 9.4 MB
+MAX_META_BYTES = 2**20
+MAX_SIZE = 4096  # pixels; the largest side that a file may recommend for colouring
 
 
 class CheckpointError(Exception):
@@ -59,49 +61,55 @@ def load(path, kind=None):
                 name = entry.removesuffix(".npy")
                 if name != "meta":
                     group, _, key = name.partition("/")
-                    groups.setdefault(group, {})[key] = _read_array(archive, entry)
+                    groups.setdefault(group, {})[key] = _read_array(archive, entry, MAX_BYTES)
             return meta, groups
+    except CheckpointError:
+        raise
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise CheckpointError(f"{path}: is a folder without weights in it") from None
     except zipfile.BadZipFile:
         raise CheckpointError(f"{path}: not a checkpoint, or one that is cut short") from None
-    except (OSError, ValueError, EOFError, zlib.error, MemoryError, NotImplementedError,
-            RuntimeError, SyntaxError) as error:  # fmt: skip
-        reason = " ".join(str(error).split())[:100]
-        raise CheckpointError(f"{path}: damaged checkpoint ({reason})") from None
+    # NumPy, zipfile and its decompressors raise nearly anything on damaged bytes.
+    except Exception as error:
+        raise CheckpointError(f"{path}: damaged checkpoint ({short(error)})") from None
+
+
+def short(value):
+    """A text from a file or an exception, safe to print: one line, no control codes, not long."""
+    text = " ".join(str(value).split()) or type(value).__name__
+    return "".join(c if c.isprintable() else "?" for c in text)[:100]
 
 
 def _read_meta(archive, path):
     try:
-        meta = json.loads(_read_array(archive, "meta.npy").tobytes())
+        meta = json.loads(_read_array(archive, "meta.npy", MAX_META_BYTES).tobytes())
         if meta["format"] != FORMAT:
             raise KeyError
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
         raise CheckpointError(f"{path}: not a mini_colorize checkpoint") from None
     if meta.get("version") != VERSION:
         raise CheckpointError(
-            f"{path}: format version {meta.get('version')}; this program reads version {VERSION}"
+            f"{path}: format version {short(meta.get('version'))}; "
+            f"this program reads version {VERSION}"
         )
     return meta
 
 
-def _read_array(archive, entry):
-    """One array of the archive, its header checked first. Never unpickles."""
+def _read_array(archive, entry, most):
+    """One array of the archive, of at most so many bytes, its header checked first. No pickle."""
     with archive.open(entry) as file:
         head = io.BytesIO(file.read(4096))  # any honest header is far shorter
         version = np.lib.format.read_magic(head)
-        reader = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = reader(head)
+        if version != (1, 0):  # what NumPy writes for arrays of plain numbers
+            raise ValueError(f"{entry} is in an unknown version of the npy format")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
         count = int(np.prod(shape, dtype=object))
         size = count * dtype.itemsize
         if dtype.hasobject:
             raise ValueError(f"{entry} holds Python objects")
-        if size > MAX_BYTES or size != archive.getinfo(entry).file_size - head.tell():
+        if size > most or size != archive.getinfo(entry).file_size - head.tell():
             raise ValueError(f"{entry} is not as long as it says")
         array = np.frombuffer(head.read() + file.read(), dtype=dtype)
     if dtype.kind == "f" and not np.isfinite(array).all():
@@ -109,16 +117,18 @@ def _read_array(archive, entry):
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
-def network_from(path, meta, state):
+def _network_from(path, meta, state):
     """A Network with the given weights. Raises CheckpointError if they do not fit together."""
-    width = meta.get("width")
-    if not isinstance(width, (int, float)) or not 0 < width <= 4:
+    width, size = meta.get("width"), meta.get("size", MULTIPLE)
+    if type(width) not in (int, float) or not 0 < width <= 4:
         raise CheckpointError(f"{path}: has no usable network width")
+    if type(size) is not int or size % MULTIPLE or not 0 < size <= MAX_SIZE:
+        raise CheckpointError(f"{path}: recommends an impossible size, {short(size)}")
     network = Network(width)
     try:
         network.load_state(state)
     except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{path}: {short(error)}") from None
     return network
 
 
@@ -143,5 +153,24 @@ def load_network(path=None):
     if path.is_dir():
         path = path / "weights.npz"
     meta, groups = load(path)
-    return network_from(path, meta, groups.get("network", {})), meta
+    return _network_from(path, meta, groups.get("network", {})), meta
 
+
+
+def main(arguments):
+    """python -m mini_colorize.checkpoint RUN FILE: a run's weights at half the size, to share."""
+    if len(arguments) != 2:
+        print(main.__doc__, file=sys.stderr)
+        return 2
+    try:
+        network, meta = load_network(arguments[0])
+        keep = {key: meta[key] for key in ("size", "step") if key in meta}
+        save_network(arguments[1], network, np.float16, **keep)
+    except (CheckpointError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ from . import checkpoint
 from .backend import array_module, select_device, to_host
 from .bins import annealed_mean
 from .color import lab_to_rgb, rgb_to_lightness, to_byte
-from .images import read_image
+from .images import canonical, read_image
 from .layers import BilinearUpsample
 from .network import MULTIPLE, normalize_lightness
 
@@ -86,7 +86,7 @@ class Colorizer:
         if not (temperature >= 0 and np.isfinite(temperature)):
             raise ValueError(f"temperature {temperature:g}: must be 0 or more")
         self.network, self.size, self.temperature, self.xp = network, size, temperature, xp
-        self._inference = network.folded().to(xp)
+        self._inference = network.to(xp).folded()
 
     @classmethod
     def load(cls, weights=None, device="cpu", **options):
@@ -102,8 +102,7 @@ class Colorizer:
     def __call__(self, image):
         """Colour one photo. A colour photo is turned grey first.
 
-        image: a path, a PIL image in mode RGB, RGBA or one that converts to RGB, or an (H, W, 3)
-        uint8 array. Returns a PIL image of the same size, RGB, or RGBA if there was alpha.
+        image: a path, a PIL image of any mode, or an (H, W, 3) uint8 array. Returns a PIL image of the same size, RGB, or RGBA if there was alpha.
         Raises ImageError if a path cannot be read.
         """
         if isinstance(image, np.ndarray):
@@ -111,7 +110,7 @@ class Colorizer:
         elif not isinstance(image, Image.Image):
             image = read_image(image)
         if image.mode not in ("RGB", "RGBA"):
-            image = image.convert("RGB")
+            image = canonical(image)
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
         lightness = _lightness(np.asarray(image.convert("RGB")))
         painted = Image.fromarray(paint(lightness, self.predict(lightness)))

@@ -88,7 +88,7 @@ def read_image(path, draft_side=None):
             if draft_side is not None:
                 image.draft(None, (draft_side, draft_side))  # before load, or it does nothing
             image.load()
-        return _canonical(image)
+        return canonical(image)
     # Pillow's decoders raise nearly anything on damaged files: OSError, SyntaxError, ValueError,
     # TypeError, EOFError, OverflowError, struct.error, zlib.error ...
     except Exception as error:
@@ -126,7 +126,7 @@ def flatten(image):
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _canonical(image):
+def canonical(image):
     """A decoded picture of any mode -> 8-bit sRGB, upright, RGB or RGBA, nothing in `info`."""
     turn = _UPRIGHT.get(_orientation(image))
     profile = image.info.get("icc_profile")

@@ -15,7 +15,7 @@ import copy
 
 import numpy as np
 
-from .backend import array_module
+from .backend import array_module, copy_numbers
 from .bins import Q
 from .layers import BatchNorm2d, Conv2d, ConvTranspose2d, ReLU
 
@@ -114,7 +114,8 @@ class Network:
     def load_state(self, state):
         """Copy arrays into the network. state: as from `state`, any float dtype.
 
-        Raises ValueError in one line if a name is missing or unknown or a shape is wrong.
+        Raises ValueError in one line if a name is missing or unknown, or if an array has another
+        shape or is not of finite real numbers.
         """
         own = self.state()
         wrong = sorted(own.keys() ^ state.keys())
@@ -122,7 +123,7 @@ class Network:
         if wrong:
             raise ValueError(f"these weights are not for this network: {wrong[0]} does not match")
         for name, array in own.items():
-            array[...] = array_module(array).asarray(state[name])
+            copy_numbers(name, state[name], array)
 
     def to(self, xp):
         """Move every array to the device of `xp` (numpy or cupy). Returns the network."""

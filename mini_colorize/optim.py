@@ -8,7 +8,7 @@ Notation
 
 import numpy as np
 
-from .backend import array_module
+from .backend import array_module, copy_numbers
 
 
 class Adam:
@@ -54,11 +54,11 @@ class Adam:
         return {**moments, "t": np.array(self.t)}
 
     def load_state(self, state):
-        """Take over what `state` gave. Raises KeyError if something is missing."""
+        """Take over what `state` gave. Raises KeyError or ValueError if it does not fit."""
+        for kind, moments in (("m", self.m), ("v", self.v)):
+            for name, array in moments.items():
+                copy_numbers(name, state[f"{kind}.{name}"], array)
         self.t = int(state["t"])
-        for n in self.params:
-            self.m[n][...] = array_module(self.m[n]).asarray(state[f"m.{n}"])
-            self.v[n][...] = array_module(self.v[n]).asarray(state[f"v.{n}"])
 
 
 def step_schedule(step, lr, every, factor=0.316):

@@ -14,6 +14,7 @@ Notation
 
 import dataclasses
 import json
+import math
 import signal
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import bins, checkpoint, report
-from .backend import array_module, to_host
+from .backend import array_module, copy_numbers
 from .color import colorfulness, lab_to_rgb, rgb_to_lab, rgb_to_lightness
 from .data import DataError, PhotoLoader, find_photos
 from .files import atomic_write
@@ -66,10 +67,17 @@ class Config:
 
     def check(self):
         """Raises TrainingError in one line for the first value that makes no sense."""
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), field.type
+            accepted = int | float if kind is float else kind
+            if isinstance(value, bool) or not isinstance(value, accepted):
+                raise TrainingError(f"{_flag(field.name)} must be {getattr(kind, '__name__', kind)}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise TrainingError(f"{_flag(field.name)} must be finite")
         positive = ("size", "batch", "steps", "lr", "log_every", "sample_every", "save_every")
         for name in positive:
             if not getattr(self, name) > 0:
-                raise TrainingError(f"--{name.replace('_', '-')} must be more than 0")
+                raise TrainingError(f"{_flag(name)} must be more than 0")
         if self.model not in WIDTHS:
             raise TrainingError(f"--model must be one of {', '.join(WIDTHS)}")
         if self.size % MULTIPLE:
@@ -82,6 +90,10 @@ class Config:
             raise TrainingError("--lam is above 0 and at most 1, --ema 0 to below 1, decay not < 0")
         if self.seed < 0 or (self.workers is not None and self.workers < 0):
             raise TrainingError("--seed and --workers must not be negative")
+
+
+def _flag(name):
+    return "--" + name.replace("_", "-")
 
 
 def targets(rgb):
@@ -160,14 +172,10 @@ class Trainer:
     # Start, save, resume ------------------------------------------------------------------------
 
     def start(self):
-        """A new run: folder, prior, first weights, optimiser."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
+        """A new run: prior, first weights, optimiser, folder. The folder is made last."""
         prior = measure_prior(self.loader)
-        with atomic_write(self.folder / "prior.npy") as file:
-            np.save(file, prior)
         if self.config.init:
-            source, meta = checkpoint.load_network(self.config.init)
+            source, _ = checkpoint.load_network(self.config.init)
             try:
                 self.network.load_state(source.state())
             except ValueError as error:
@@ -176,7 +184,11 @@ class Trainer:
             x, _, _ = targets(next(self.loader.batches(0, 1)))
             self.network.initialize(x, self.config.seed)
         self._prepare(prior)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.folder / "prior.npy") as file:
+            np.save(file, prior)
         self.log.truncate(0)
+        report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
 
     def resume(self):
         """Take up the folder's run where its last checkpoint left it, to the bit."""
@@ -185,19 +197,30 @@ class Trainer:
             return self.start()
         meta, groups = checkpoint.load(path, kind="training")
         try:
-            self.network.load_state(groups["raw"])
-            self._prepare(np.load(self.folder / "prior.npy", allow_pickle=False))
-            self.optimizer.load_state(groups["optimizer"])
-            if self.average:
-                for name, array in self.average.average.items():
-                    array[...] = self.xp.asarray(groups["network"][name])
-                self.average.t = meta["step"]
-            self.step = int(meta["step"])
-            self.group = [tuple(pair) for pair in meta["group"]]
-        except (KeyError, ValueError, OSError) as error:
-            reason = " ".join(str(error).split())
+            self._restore(meta, groups)
+        # Whatever a damaged file makes of these lines, the answer is the same.
+        except Exception as error:
+            reason = checkpoint.short(error)
             raise TrainingError(f"{self.folder}: cannot go on from here ({reason})") from None
+        if self.step > self.config.steps:
+            raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
         self.log.truncate(self.step)
+
+    def _restore(self, meta, groups):
+        """Take over a training state and the run's prior. Raises nearly anything if damaged."""
+        step = meta["step"]
+        if type(step) is not int or step < 0:
+            raise ValueError(f"{step!r} is no number of steps")
+        prior = np.load(self.folder / "prior.npy", allow_pickle=False)
+        self.network.load_state(groups["raw"])
+        self._prepare(prior)
+        self.optimizer.load_state(groups["optimizer"])
+        if self.average:
+            for name, array in self.average.average.items():
+                copy_numbers(name, groups["network"][name], array)
+            self.average.t = step
+        self.step = step
+        self.group = [(float(weighted), float(unweighted)) for weighted, unweighted in meta["group"]]
 
     def _prepare(self, prior):
         """What a new and a resumed run have in common."""
@@ -369,8 +392,14 @@ def load_config(folder):
     """The Config of a run's folder. Raises TrainingError in one line."""
     path = Path(folder) / "config.json"
     try:
-        return Config(**json.loads(path.read_text()))
+        config = Config(**json.loads(path.read_text()))
     except FileNotFoundError:
         raise TrainingError(f"{folder}: not a run's folder (no config.json)") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(f"{path}: cannot be used ({error})") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        reason = checkpoint.short(error)
+        raise TrainingError(f"{path}: cannot be used ({reason})") from None
+    try:
+        config.check()
+    except TrainingError as error:
+        raise TrainingError(f"{path}: {error}") from None
+    return config

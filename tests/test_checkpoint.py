@@ -1,0 +1,509 @@
+"""Checkpoints come back as they were; whatever else lies at the path gives one clear line."""
+
+import io
+import json
+import lzma
+import pickle
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize import checkpoint
+from mini_colorize.checkpoint import CheckpointError, load, load_network, save, save_network
+from mini_colorize.network import Network
+
+WIDTH = 1 / 32
+META = {"format": "mini_colorize", "version": 1, "kind": "weights", "width": WIDTH}
+
+
+@pytest.fixture(scope="module")
+def network():
+    rng = np.random.default_rng(0)
+    net = Network(WIDTH)
+    net.initialize(rng.uniform(-0.5, 0.5, (2, 32, 32, 1)).astype(np.float32))
+    return net
+
+
+@pytest.fixture(scope="module")
+def good(network, tmp_path_factory):
+    """The bytes of a sound file of weights."""
+    path = tmp_path_factory.mktemp("good") / "weights.npz"
+    save_network(path, network, size=32)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "weights.npz"
+
+
+def refused(path, read=load_network):
+    """The reason given, without the path. Any exception but CheckpointError fails the test."""
+    with pytest.raises(CheckpointError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(str(path)), message[:300]
+    assert len(message.splitlines()) == 1, message[:300]
+    reason = message.removeprefix(str(path)).lstrip(": ")
+    assert reason and len(reason) < 300, reason[:300]
+    return reason
+
+
+def state_of(network, **changed):
+    """The state with some arrays replaced; None leaves one out."""
+    state = {**network.state(), **changed}
+    return {name: array for name, array in state.items() if array is not None}
+
+
+def npy(header, data=b"", version=(1, 0)):
+    """An .npy file by hand. header: text of the dict."""
+    text = header.encode() + b"\n"
+    length = struct.pack("<H" if version == (1, 0) else "<I", len(text))
+    return b"\x93NUMPY" + bytes(version) + length + text + data
+
+
+def write_zip(path, members, compression=zipfile.ZIP_STORED):
+    """members: name -> bytes; "meta.npy" is put first unless it is given."""
+    meta = io.BytesIO()
+    np.save(meta, np.frombuffer(json.dumps(META).encode(), np.uint8))
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in {"meta.npy": meta.getvalue(), **members}.items():
+            archive.writestr(name, data)
+
+
+def write_meta(path, text):
+    """A checkpoint without arrays. text: bytes of its meta."""
+    np.savez_compressed(path, meta=np.frombuffer(text, np.uint8))
+
+
+# ---- What is written comes back
+
+
+def test_round_trip(path):
+    rng = np.random.default_rng(1)
+    groups = {
+        "network": {"a.weight": rng.standard_normal((3, 3, 2, 4)).astype(np.float32)},
+        "optimizer": {
+            "m/a.weight": rng.standard_normal((5, 1)),
+            "t": np.array(7),
+            "fortran": np.asfortranarray(rng.integers(0, 99, (3, 4, 5))),
+            "none": np.zeros((0, 3), np.float16),
+        },
+    }
+    meta = {"kind": "training", "width": 0.25, "step": 12, "note": "naïve \n note", "list": [1, 2]}
+    save(path, meta, groups)
+    read, back = load(path, kind="training")
+    assert {k: read[k] for k in meta} == meta
+    assert read["format"] == "mini_colorize" and read["version"] == 1
+    assert back.keys() == groups.keys()
+    for group, named in groups.items():
+        assert back[group].keys() == named.keys()
+        for name, array in named.items():
+            assert back[group][name].dtype == array.dtype
+            np.testing.assert_array_equal(back[group][name], array)
+            assert back[group][name].shape == array.shape
+
+
+def test_a_network_comes_back_to_the_bit(network, path):
+    save_network(path, network, size=32, step=5)
+    for given in (path, str(path), path.parent):  # a run's folder holds weights.npz
+        back, meta = load_network(given)
+        assert back.width == WIDTH and meta["size"] == 32 and meta["step"] == 5
+        for name, array in network.state().items():
+            np.testing.assert_array_equal(back.state()[name], array)
+            assert back.state()[name].dtype == np.float32
+
+
+def test_float16_is_half_the_size_and_keeps_batchnorm(network, path):
+    large = np.full_like(network.state()["bn4.var"], 1e6)  # beyond float16's 65504
+    other = Network(WIDTH)
+    other.load_state(state_of(network, **{"bn4.var": large}))
+    save_network(path, other, np.float16)
+    _, groups = load(path, kind="weights")
+    for name, array in groups["network"].items():
+        assert array.dtype == (np.float16 if array.ndim == 4 else np.float32), name
+        if not name.startswith("conv"):
+            np.testing.assert_array_equal(array, other.state()[name])
+    back = load_network(path)[0]
+    for name, array in other.state().items():  # float16 has 11 bits
+        np.testing.assert_allclose(back.state()[name], array, rtol=2**-11, atol=2**-24)
+
+
+def test_numpy_reads_it_without_pickle(good):
+    with np.load(io.BytesIO(good), allow_pickle=False) as arrays:
+        assert {arrays[name].dtype.kind for name in arrays.files} == {"f", "u"}
+        assert json.loads(arrays["meta"].tobytes())["kind"] == "weights"
+
+
+def test_saving_over_a_file_replaces_it_and_leaves_nothing_else(network, path):
+    path.write_bytes(b"old")
+    save_network(path, network)
+    load_network(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_the_kind_is_checked(good, path):
+    path.write_bytes(good)
+    load(path, kind="weights")
+    assert "not a training checkpoint" in refused(path, lambda p: load(p, kind="training"))
+
+
+# ---- Files that would run code
+
+
+class Touch:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.target),)
+
+
+@pytest.mark.parametrize("name", ["network/conv1_1.weight", "meta"])
+def test_pickles_are_refused_and_do_not_run(tmp_path, path, name):
+    marker = tmp_path / "ran"
+    trap = np.array([Touch(str(marker))], dtype=object)
+    meta = np.frombuffer(json.dumps(META).encode(), np.uint8)
+    np.savez(path, **{"meta": meta, name: trap})
+    refused(path)
+    assert not marker.exists()
+    with np.load(path, allow_pickle=True) as arrays:  # the trap is a real one
+        arrays[name]
+    assert marker.exists()
+
+
+def test_a_bare_pickle_does_not_run(tmp_path, path):
+    marker = tmp_path / "ran"
+    path.write_bytes(pickle.dumps(Touch(str(marker))))
+    refused(path)
+    assert not marker.exists()
+
+
+# ---- Damage
+
+
+@pytest.mark.parametrize("part", [0, 1, 3, 4, 100, 0.25, 0.5, 0.75, 0.95, 0.999, -22, -1])
+def test_truncated(good, path, part):
+    length = int(part * len(good)) if isinstance(part, float) else part
+    path.write_bytes(good[:length])
+    refused(path)
+
+
+def flip_and_load(good, path, places):
+    """Flip every bit of one byte at a time: refused, or (unused bytes of the zip) harmless."""
+    whole, expected = bytearray(good), None
+    path.write_bytes(good)
+    expected = load_network(path)[0].state()
+    stopped = 0
+    for place in places:
+        whole[place] ^= 0xFF
+        path.write_bytes(whole)
+        whole[place] ^= 0xFF
+        try:
+            state = load_network(path)[0].state()
+        except CheckpointError as error:
+            assert str(error).startswith(str(path)) and len(str(error).splitlines()) == 1
+            stopped += 1
+        else:
+            for name, array in state.items():
+                np.testing.assert_array_equal(array, expected[name], err_msg=f"byte {place}")
+    return stopped
+
+
+def test_flipped_bytes_of_the_arrays(good, path):
+    start = good.find(b"conv4_1.weight")
+    places = range(start + 200, start + 4000, 200)  # its numbers: stored, 9 kB
+    assert flip_and_load(good, path, places) == len(places)
+
+
+def test_flipped_bytes_anywhere(good, path):
+    rng = np.random.default_rng(2)
+    places = rng.integers(0, len(good), 60)
+    first = good.find(b"PK\x03\x04", 4)  # the header of the second member, and its array's
+    directory = good.find(b"PK\x01\x02")
+    flip_and_load(good, path, [*places, *range(first, first + 120, 3)])
+    flip_and_load(good, path, range(directory, directory + 80))
+    flip_and_load(good, path, range(len(good) - 22, len(good)))
+
+
+def test_bytes_before_and_after(good, path):
+    """zipfile allows both; the contents are as they were, or the file is refused."""
+    path.write_bytes(b"#!/bin/sh\n" + good)
+    try:
+        load_network(path)
+    except CheckpointError:
+        refused(path)
+    path.write_bytes(good + bytes(100_000))
+    refused(path)
+
+
+# ---- Other things at that path
+
+
+def test_not_there(tmp_path):
+    assert refused(tmp_path / "nothing.npz") == "no such file"
+    refused(tmp_path / "no" / "folder" / "weights.npz")
+
+
+def test_a_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    refused(tmp_path / "run")  # load_network takes a run's folder, but there are no weights in it
+    refused(tmp_path / "run", load)
+
+
+def test_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("x")
+    refused(tmp_path / "file" / "weights.npz")
+
+
+def test_files_of_other_kinds(tmp_path):
+    (tmp_path / "empty.npz").touch()
+    (tmp_path / "text.npz").write_text("conv1_1 0.5\n" * 1000)
+    (tmp_path / "noise.npz").write_bytes(np.random.default_rng(3).bytes(10_000))
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "picture.png")
+    np.savez(tmp_path / "foreign.npz", a=np.arange(5), b=np.eye(3))
+    np.savez(tmp_path / "none.npz")
+    np.save(tmp_path / "array.npy", np.arange(5))
+    with zipfile.ZipFile(tmp_path / "model.pth", "w") as archive:  # as torch.save writes
+        archive.writestr("archive/data.pkl", pickle.dumps({"conv.weight": [1.0]}))
+        archive.writestr("archive/data/0", bytes(64))
+        archive.writestr("archive/version", "3\n")
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 8
+    for file in files:
+        assert "not a" in refused(file), file
+
+
+def test_encrypted(good, path):
+    """The flag of encryption, in the header and in the directory of every member."""
+    data = bytearray(good)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + offset] |= 1
+            at = data.find(mark, at + 4)
+    path.write_bytes(data)
+    refused(path)
+
+
+def test_unknown_compression(good, path):
+    data = bytearray(good)
+    at = data.find(b"PK\x01\x02")
+    while at >= 0:
+        data[at + 10] = 99
+        at = data.find(b"PK\x01\x02", at + 4)
+    path.write_bytes(data)
+    refused(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_compressed_member(path, method):
+    noise = np.random.default_rng(4).bytes(20_000)
+    data = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (5000,), }", noise)
+    write_zip(path, {"network/x.npy": data}, method)
+    whole = path.read_bytes()
+    start = whole.find(b"network/x.npy")
+    path.write_bytes(whole[: start + 30] + bytes(2000) + whole[start + 2030 :])
+    refused(path)
+
+
+def test_lzma_is_what_python_calls_it():
+    """So that the case above is known to raise something that is no OSError and no ValueError."""
+    assert not issubclass(lzma.LZMAError, (OSError, ValueError))
+
+
+# ---- A zip that is whole, with nonsense in it
+
+
+HEADERS = {
+    "terabytes": "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }",
+    "overflow": "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 8), }" % 2**61,
+    "negative": "{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -2), }",
+    "too short": "{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }",
+    "too long": "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
+    "empty items": "{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,), }",
+    "long strings": "{'descr': '<U1000000000', 'fortran_order': False, 'shape': (1000,), }",
+    "objects": "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
+    "nested objects": "{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (2,), }",
+    "no dtype": "{'descr': 'rubbish', 'fortran_order': False, 'shape': (4,), }",
+    "a missing key": "{'descr': '<f4', 'shape': (4,), }",
+    "no dict": "[1, 2, 3]",
+    "code": "__import__('os').getcwd()",
+    "no end": "{'descr': '<f4', 'fortran_order': False, 'shape': (4,), ",
+    "open string": "{'descr': '<f4, 'fortran_order': False, 'shape': (4,), }",
+    "nul": "{'descr': '<f4', \0 'fortran_order': False, 'shape': (4,), }",
+    "deep": "(" * 3000,
+    "long": "{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }" + " " * 60_000,
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_headers(path, what):
+    data = bytes(4 * 4)
+    write_zip(path, {"network/x.npy": npy(HEADERS[what], data)})
+    tracemalloc.start()  # NumPy reports its arrays to it
+    try:
+        refused(path, load)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("version", [(1, 1), (3, 0), (9, 9)])
+def test_unknown_version_of_npy(path, version):
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }"
+    write_zip(path, {"network/x.npy": npy(header, bytes(16), version)})
+    refused(path, load)
+
+
+def test_header_and_directory_that_agree_on_a_lie(path):
+    """Both claim 3 GB, of which 16 bytes are there."""
+    count = 750_000_000
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count},), }}"
+    data = npy(header, bytes(16))
+    write_zip(path, {"network/x.npy": data})
+    whole = bytearray(path.read_bytes())
+    at = whole.rfind(b"PK\x01\x02")
+    struct.pack_into("<I", whole, at + 24, len(data) - 16 + 4 * count)
+    path.write_bytes(whole)
+    tracemalloc.start()
+    try:
+        refused(path, load)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("version", [
+    0, 2, 1.5, "1", None, "2\nsecond line", [1], pytest.param("x" * 5000, id="long"),
+])  # fmt: skip
+def test_wrong_version(path, version):
+    save(path, {**META, "version": version}, {})
+    assert "version" in refused(path)
+
+
+def test_no_version(path):
+    write_meta(path, b'{"format": "mini_colorize"}')
+    assert "version" in refused(path)
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"{", b"null", b"5", b"[]", b'"mini_colorize"', b"{}", b'{"format": "other"}', b"\xff\xfe",
+    b'{"format": {"a": 1}}', pytest.param(b"[" * 100_000, id="deep"),
+    pytest.param(b'{"format": "mini_colorize", "version": ' + b"9" * 9999 + b"}", id="long"),
+])  # fmt: skip
+def test_meta_that_is_none(path, text):
+    write_meta(path, text)
+    refused(path)
+
+
+def test_meta_of_another_type(path):
+    np.savez(path, meta=np.ones((2, 2)))
+    refused(path)
+    np.savez(path, meta=np.array(json.dumps(META)))
+    refused(path)
+
+
+def test_huge_meta(path, network):
+    """64 MB of blanks in 64 kB of file. Real ones have some hundred bytes."""
+    text = np.full(64 * 2**20, ord(" "), np.uint8)
+    honest = json.dumps(META).encode()
+    text[: len(honest)] = np.frombuffer(honest, np.uint8)
+    arrays = {f"network/{name}": array for name, array in network.state().items()}
+    np.savez_compressed(path, meta=text, **arrays)
+    refused(path)
+
+
+@pytest.mark.parametrize("width", [
+    None, "0.25", "wide", [1], {}, True, 0, -1, -0.25, 1e-300, 5, 1e9, 1e400, float("nan"),
+    float("inf"), 2**70, 0.25, 4,
+])  # fmt: skip
+def test_width_nonsense(network, path, width):
+    """Among them widths that would do, for another network than the one in the file."""
+    save(path, {**META, "width": width}, {"network": network.state()})
+    refused(path)
+    save(path, {**META, "width": width}, {})
+    refused(path)
+
+
+def test_no_width(network, path):
+    meta = {k: v for k, v in META.items() if k != "width"}
+    save(path, meta, {"network": network.state()})
+    assert "width" in refused(path)
+
+
+# ---- Arrays that do not fit
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_not_finite(network, path, value, dtype):
+    array = network.state()["conv5_2.weight"].astype(dtype)
+    array[1, 1, 1, 1] = value
+    save(path, META, {"network": state_of(network, **{"conv5_2.weight": array})})
+    assert "not finite" in refused(path)
+
+
+def test_too_large_for_float32(network, path):
+    """Finite in the file, infinite in the network."""
+    array = network.state()["conv5_2.weight"].astype(np.float64)
+    array[0, 0, 0, 0] = 1e300
+    save(path, META, {"network": state_of(network, **{"conv5_2.weight": array})})
+    refused(path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda a: a[:-1], lambda a: a[None], lambda a: a.ravel(), lambda a: a.swapaxes(0, 3),
+    lambda a: a[..., :0], lambda a: np.float32(1), lambda a: None,
+])  # fmt: skip
+def test_wrong_shape_or_missing(network, path, change):
+    array = change(network.state()["conv3_1.weight"])
+    save(path, META, {"network": state_of(network, **{"conv3_1.weight": array})})
+    assert "conv3_1.weight" in refused(path)
+
+
+@pytest.mark.parametrize("dtype", [
+    np.complex64, "U3", "S3", "M8[s]", "m8[s]", np.bool_, [("x", "<f4")], "V4", np.int8,
+])  # fmt: skip
+def test_numbers_of_another_kind(network, path, dtype):
+    array = np.zeros(network.state()["conv3_1.bias"].shape, dtype)
+    save(path, META, {"network": state_of(network, **{"conv3_1.bias": array})})
+    refused(path)
+
+
+def test_extra_name(network, path):
+    extra = {"conv9_1.weight": np.zeros((3, 3, 2, 2), np.float32)}
+    save(path, META, {"network": {**network.state(), **extra}})
+    assert "conv9_1.weight" in refused(path)
+
+
+def test_odd_names_stay_on_one_line(network, path):
+    for name in ("a\nb", "a\r\x1b[2Jb", "x" * 5000):
+        save(path, META, {"network": {**network.state(), name: np.zeros(1, np.float32)}})
+        assert "\x1b" not in refused(path)
+    save(path, META, {"network": {**network.state(), "a\nb": np.full(1, np.nan)}})
+    refused(path)
+
+
+def test_no_arrays_at_all(path):
+    save(path, META, {})
+    refused(path)
+
+
+def test_a_name_twice(network, path):
+    """The second one must not slip past what was checked on the first."""
+    save(path, META, {"network": network.state()})
+    bad = npy("{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", bytes(16))
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("network/conv3_1.bias.npy", bad)
+    refused(path)
+
+
+def test_the_shipped_path_is_in_the_package():
+    assert checkpoint.SHIPPED.parent.name == "weights"
+    assert checkpoint.SHIPPED.parent.parent == Path(checkpoint.__file__).parent

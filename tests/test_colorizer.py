@@ -1,0 +1,239 @@
+"""A photo in, a coloured photo out: its size, its lightness and its alpha stay."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize import checkpoint, colorizer
+from mini_colorize.bins import BINS
+from mini_colorize.checkpoint import CheckpointError
+from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byte
+from mini_colorize.colorizer import Colorizer, paint, predict_ab
+from mini_colorize.images import ImageError
+from mini_colorize.network import Network
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Half a level of all three channels at once: dL/d(level) is at most 0.44, so 0.22, and float32.
+L_TOLERANCE = 0.25
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A network of random weights, calibrated, whose logits have unit variance."""
+    rng = np.random.default_rng(0)
+    network = Network(1 / 32)
+    network.initialize(rng.uniform(-0.5, 0.5, (4, 32, 32, 1)).astype(np.float32))
+    path = tmp_path_factory.mktemp("weights") / "small.npz"
+    checkpoint.save_network(path, network, size=32)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pale(weights):
+    """Colours so pale that nothing of middle lightness leaves the gamut."""
+    return Colorizer.load(weights, temperature=1.0)
+
+
+def photo(height, width, low=70, high=190):
+    """Smooth, in colour, of middle lightness. (H, W, 3) uint8."""
+    patches = np.random.default_rng(1).integers(low, high, (4, 4, 3), dtype=np.uint8)
+    image = Image.fromarray(patches).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (37, 53), (53, 37), (32, 32), (5, 8)])
+def test_the_size_stays(pale, size):
+    result = pale(Image.fromarray(photo(size[1], size[0])))
+    assert result.size == size and result.mode == "RGB"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (37, 53), (100, 140)])
+def test_the_lightness_stays(pale, size):
+    rgb = photo(*size)
+    result = np.asarray(pale(rgb))
+    assert result.min() > 0 and result.max() < 255  # nothing was clipped
+    error = abs(rgb_to_lightness(result) - rgb_to_lightness(rgb))
+    assert error.max() < L_TOLERANCE
+
+
+def test_it_has_colour_and_it_is_the_networks(weights):
+    """The picture's ab is that of the network, unfolded, enlarged by Pillow."""
+    rgb = photo(64, 96)
+    network, _ = checkpoint.load_network(weights)
+    small = Image.fromarray(rgb_to_lightness(rgb)).resize((32, 32), Image.Resampling.BICUBIC)
+    ab = predict_ab(network, np.asarray(small)[None], 0.1)[0]
+    assert np.ptp(ab, axis=(0, 1)).max() > 3 and np.hypot(*ab.mean(axis=(0, 1))) > 5
+    result = rgb_to_lab(np.asarray(Colorizer(network, size=32, temperature=0.1)(rgb)))
+    for i in (0, 1):
+        large = Image.fromarray(ab[..., i]).resize((96, 64), Image.Resampling.BILINEAR)
+        error = result[..., 1 + i] - np.asarray(large)
+        assert abs(error).max() < 1.5 and abs(error.mean()) < 0.1  # 8 bits: a level is 0.5 to 1
+
+
+def test_colour_and_grey_versions_give_the_same_picture(pale):
+    """Only L goes in. The grey version is rounded to 8 bits: one level here, one in the result."""
+    rgb = photo(37, 53)
+    lightness = rgb_to_lightness(rgb)
+    levels = rgb_to_lightness(np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1))
+    grey = abs(lightness[..., None] - levels).argmin(axis=-1).astype(np.uint8)
+    one, two = np.asarray(pale(rgb)), np.asarray(pale(np.repeat(grey[..., None], 3, axis=-1)))
+    difference = abs(one.astype(int) - two)
+    assert difference.max() <= 2 and difference.mean() < 0.6
+    assert abs(one.astype(int) - rgb).max() > 20  # it did not just give the colours back
+
+
+@pytest.mark.parametrize("how", ["path", "str", "PIL", "array", "RGBA", "L"])
+def test_what_it_takes(pale, tmp_path, how):
+    rgb = np.repeat(photo(20, 30)[..., :1], 3, axis=-1)
+    image = Image.fromarray(rgb)
+    expected = np.asarray(pale(image))
+    path = tmp_path / "photo.png"
+    image.save(path)
+    given = {"path": path, "str": str(path), "PIL": image, "array": rgb,
+             "RGBA": image.convert("RGBA"), "L": image.convert("L")}[how]  # fmt: skip
+    result = pale(given)
+    np.testing.assert_array_equal(np.asarray(result.convert("RGB")), expected)
+    np.testing.assert_array_equal(np.asarray(image), rgb)  # the input is left as it was
+
+
+def test_alpha_stays(pale):
+    rgb = photo(21, 33)
+    alpha = np.random.default_rng(2).integers(0, 256, (21, 33), dtype=np.uint8)
+    result = pale(Image.fromarray(np.dstack([rgb, alpha])))
+    assert result.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], alpha)
+    np.testing.assert_array_equal(np.asarray(result)[..., :3], np.asarray(pale(rgb)))
+
+
+@pytest.mark.parametrize("mode", ["LA", "P", "PA"])
+def test_alpha_of_other_modes_stays(pale, mode):
+    """"RGBA if there was alpha": also grey with alpha, and a palette with a transparent colour."""
+    alpha = np.full((8, 8), 255, np.uint8)
+    alpha[:, 4:] = 0
+    grey = np.full((8, 8), 100, np.uint8)
+    image = Image.fromarray(np.dstack([grey, alpha]), "LA")
+    if mode == "P":
+        image = Image.fromarray((alpha == 0).astype(np.uint8), "L").convert("P")
+        image.putpalette([100, 100, 100, 50, 50, 50])
+        image.info["transparency"] = 1
+    elif mode != "LA":
+        image = image.convert(mode)
+        image.putalpha(Image.fromarray(alpha))  # Pillow drops it on the way to PA
+    result = pale(image)
+    assert result.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], alpha)
+
+
+@pytest.mark.parametrize("pixels", [1, 100, 1000])
+def test_strips_are_the_whole(pale, monkeypatch, pixels):
+    rgb = photo(37, 53)
+    whole = np.asarray(pale(rgb)).astype(int)
+    monkeypatch.setattr(colorizer, "STRIP_PIXELS", pixels)
+    strips = np.asarray(pale(rgb)).astype(int)
+    # BLAS may sum in another order for another shape: then a level at the edge of rounding.
+    assert abs(whole - strips).max() <= 1 and (whole != strips).mean() < 1e-3
+
+
+def test_paint_constant_colour():
+    lightness = np.linspace(40, 70, 37 * 53, dtype=np.float32).reshape(37, 53)
+    ab = np.tile(np.float32([20, -15]), (4, 6, 1))
+    picture = paint(lightness, ab)
+    assert picture.shape == (37, 53, 3) and picture.dtype == np.uint8
+    lab = rgb_to_lab(picture)
+    assert abs(lab[..., 0] - lightness).max() < L_TOLERANCE
+    assert abs(lab[..., 1:] - (20, -15)).max() < 1.5
+    assert abs(lab[..., 1:].mean(axis=(0, 1)) - (20, -15)).max() < 0.1
+    constant = np.concatenate([lightness[..., None], np.broadcast_to(ab[0, 0], (37, 53, 2))], -1)
+    np.testing.assert_allclose(picture.astype(int), to_byte(lab_to_rgb(constant)), atol=1)
+
+
+def test_paint_without_colour_is_grey():
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
+    picture = paint(rgb_to_lightness(grey), np.zeros((2, 2, 2), np.float32))
+    np.testing.assert_allclose(picture.astype(int), grey, atol=1)  # the white point, 4 digits
+
+
+def test_paint_keeps_left_right_up_and_down():
+    ab = np.zeros((2, 2, 2), np.float32)
+    ab[0, 1] = 40, 0  # red, top right
+    a = rgb_to_lab(paint(np.full((40, 60), 50, np.float32), ab))[..., 1]
+    assert a[0, -1] > 38 and abs(a[[0, -1, -1], [0, 0, -1]]).max() < 1.5
+
+
+def test_temperatures(weights):
+    """0 is the mode, a centre of a bin; the mean is paler; infinite is the mean of all bins."""
+    lightness = rgb_to_lightness(photo(32, 32))
+
+    def predict(temperature):
+        return Colorizer.load(weights, temperature=temperature).predict(lightness)
+
+    mode, mean, flat = predict(0), predict(1.0), predict(1e9)
+    assert mode.shape == (8, 8, 2) and not (mode % 10).any()
+    np.testing.assert_allclose(predict(1e-6), mode, atol=1e-3)
+    assert _chroma(mode) > 2 * _chroma(mean)
+    np.testing.assert_allclose(flat, np.broadcast_to(BINS.mean(axis=0), flat.shape), atol=1e-2)
+
+
+def _chroma(ab):
+    return np.hypot(ab[..., 0], ab[..., 1]).mean()
+
+
+@pytest.mark.parametrize("temperature", [-1, -1e-9, float("nan"), float("inf"), float("-inf")])
+def test_temperatures_that_are_none(weights, temperature):
+    with pytest.raises(ValueError, match="^temperature"):
+        Colorizer.load(weights, temperature=temperature)
+
+
+@pytest.mark.parametrize("size", [0, 4, -8, 100, 33, 32.0, "32", None])
+def test_sizes_that_are_none(weights, size):
+    with pytest.raises(ValueError, match=f"^size {size}: must be a multiple of 8$"):
+        Colorizer.load(weights, size=size)
+
+
+def test_size(weights):
+    lightness = rgb_to_lightness(photo(20, 30))
+    assert Colorizer.load(weights).size == 32  # the file's
+    assert Colorizer.load(weights, size=64).predict(lightness).shape == (16, 16, 2)
+
+
+def test_a_file_without_a_size_is_looked_at_as_in_the_paper(weights, tmp_path):
+    network, _ = checkpoint.load_network(weights)
+    checkpoint.save_network(tmp_path / "w.npz", network)
+    assert Colorizer.load(tmp_path / "w.npz").size == 256
+
+
+@pytest.mark.parametrize("size", ["big", 100, 0, None, [32], 2**40])
+def test_a_size_in_the_file_that_is_nonsense(weights, tmp_path, size):
+    """The fault lies with the file, and the error says so."""
+    network, _ = checkpoint.load_network(weights)
+    checkpoint.save_network(tmp_path / "w.npz", network, size=size)
+    with pytest.raises(CheckpointError) as caught:
+        Colorizer.load(tmp_path / "w.npz")
+    assert str(caught.value).startswith(f"{tmp_path / 'w.npz'}: ")
+
+
+def test_a_photo_that_is_none(pale, tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        pale(tmp_path / "nothing.png")
+
+
+def test_the_import_is_lazy():
+    """`import mini_colorize` is free; the class is there all the same."""
+    code = (
+        "import sys, mini_colorize\n"
+        "assert mini_colorize.__version__\n"
+        "heavy = {'numpy', 'PIL', 'cupy', 'tqdm'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+        "from mini_colorize import Colorizer\n"
+        "import mini_colorize.colorizer\n"
+        "assert Colorizer is mini_colorize.colorizer.Colorizer\n"
+        "try: mini_colorize.Nothing\n"
+        "except AttributeError: print('fine')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")

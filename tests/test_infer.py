@@ -1,0 +1,704 @@
+"""infer.py as people use it: where results go, that no photo is ever lost, and what it says."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import infer
+from mini_colorize import checkpoint
+from mini_colorize.backend import DeviceError, select_device
+from mini_colorize.color import rgb_to_lightness
+from mini_colorize.network import Network
+
+ROOT = Path(__file__).resolve().parents[1]
+RNG = np.random.default_rng(0)
+unix = pytest.mark.skipif(os.name != "posix", reason="links and bytes in names")
+not_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read and write anything"
+)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    network = Network(1 / 32)
+    network.initialize(RNG.uniform(-0.5, 0.5, (4, 32, 32, 1)).astype(np.float32))
+    path = tmp_path_factory.mktemp("weights") / "small.npz"
+    checkpoint.save_network(path, network, size=32)
+    return path
+
+
+@pytest.fixture
+def go(weights, capsys):
+    """Run main in this process. Returns (exit code, stdout, what stderr says line by line)."""
+
+    def run(*args):
+        capsys.readouterr()
+        arguments = ["--weights", weights, "--device", "cpu", *args]
+        try:
+            code = infer.main([str(a) for a in arguments])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, complaints(err)
+
+    return run
+
+
+def complaints(err):
+    """The lines of stderr that are no progress bar."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", err)]
+    return [line for line in lines if line and "photo/s" not in line and "%|" not in line]
+
+
+def photo(path, size=(24, 16), color=True, **options):
+    """Write a picture of noise. Returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rgb = RNG.integers(60, 200, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(rgb if color else rgb[..., 0]).save(path, **options)
+    return path
+
+
+def names(folder):
+    """All files below a folder."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+
+
+def is_result_of(result, source):
+    """Whether `result` has the size and the lightness of `source`; noise cannot by chance."""
+    one, two = (np.asarray(Image.open(p).convert("RGB")) for p in (result, source))
+    return one.shape == two.shape and abs(
+        rgb_to_lightness(one).astype(float) - rgb_to_lightness(two)
+    ).mean() < 2
+
+
+def one_line(err, *parts):
+    assert len(err) == 1 and err[0].startswith("infer.py:"), err
+    for part in parts:
+        assert str(part) in err[0], err
+
+
+# ---- Where results go
+
+
+def test_beside_the_photo(tmp_path, go):
+    source = photo(tmp_path / "a.jpg")
+    before = source.read_bytes()
+    target = tmp_path / "a.color.png"
+    assert go(source) == (0, f"{source} -> {target}\n", [])
+    assert names(tmp_path) == ["a.color.png", "a.jpg"] and source.read_bytes() == before
+    assert is_result_of(target, source)
+    assert go(source)[0] == 0 and names(tmp_path) == ["a.color.png", "a.jpg"]  # again: the same
+
+
+@pytest.mark.parametrize("name", ["b.png", "b.jpg", "B.JPEG", "b.webp", "b.tif", "new/sub/b.png"])
+def test_out_is_a_file(tmp_path, go, name):
+    source = photo(tmp_path / "a.png")
+    assert go(source, "--out", tmp_path / name)[::2] == (0, [])
+    assert names(tmp_path) == sorted(["a.png", name])
+    assert Image.open(tmp_path / name).size == (24, 16)
+
+
+def test_out_with_an_unknown_ending(tmp_path, go):
+    source = photo(tmp_path / "a.png")
+    code, _, err = go(source, "--out", tmp_path / "b.xyz")
+    assert code == 2 and names(tmp_path) == ["a.png"]
+    one_line(err, "b.xyz")
+
+
+@pytest.mark.parametrize("out", ["new", "new/deep", "there", "there.d"])
+def test_out_is_a_folder(tmp_path, go, out):
+    sources = [photo(tmp_path / "a.png"), photo(tmp_path / "b.jpg")]
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there.d").mkdir()
+    assert go(*sources, "--out", tmp_path / out)[::2] == (0, [])
+    assert names(tmp_path / out) == ["a.color.png", "b.color.png"]
+    assert go(sources[0], "--out", tmp_path / out)[0] == 0  # one photo: the same folder
+    assert names(tmp_path / out) == ["a.color.png", "b.color.png"]
+
+
+def test_folders_keep_their_structure_and_leave_out_results(tmp_path, go):
+    album, done = tmp_path / "album", tmp_path / "done"
+    for name in ("a.png", "1990/a.png", "1990/june/b.jpg"):
+        photo(album / name)
+    (album / "notes.txt").write_text("x")
+    expected = ["1990/a.color.png", "1990/june/b.color.png", "a.color.png"]
+    assert go(album, "--out", done)[::2] == (0, [])
+    assert names(done) == expected
+    assert len(names(album)) == 4
+    for _ in range(2):  # the second time over, earlier results lie there
+        assert go(album, "--compare")[::2] == (0, [])
+        assert len(names(album)) == 4 + 3 + 3
+    assert go(album, "--out", album / "done")[0] == 0
+    assert go(album, "--out", album / "done")[0] == 0
+    assert names(album / "done") == expected
+
+
+def test_a_folder_of_nothing_but_results(tmp_path, go):
+    """Nothing is done, and that is said."""
+    photo(tmp_path / "a.color.png")
+    code, _, err = go(tmp_path)
+    assert code == 2 and names(tmp_path) == ["a.color.png"]
+    one_line(err, tmp_path)
+
+
+def test_out_as_a_file_for_several(tmp_path, go):
+    a, b = photo(tmp_path / "in/a.png"), photo(tmp_path / "in/b.png")
+    for inputs in ([a, b], [tmp_path / "in"]):
+        code, _, err = go(*inputs, "--out", tmp_path / "one.png")
+        assert code == 2 and names(tmp_path) == ["in/a.png", "in/b.png"]
+        one_line(err, "one.png")
+
+
+def test_out_below_a_file(tmp_path, go):
+    source = photo(tmp_path / "a.png")
+    (tmp_path / "file").write_text("x")
+    for out in ("file", "file/sub", "file/sub/b.png"):
+        code, _, err = go(source, "--out", tmp_path / out)
+        assert code == 2 and names(tmp_path) == ["a.png", "file"]
+        one_line(err, tmp_path / "file")
+
+
+# ---- No photo is overwritten, no result lost
+
+
+def unharmed(go, sources, *options):
+    """Colour them all. Every source keeps its bytes, and every one has a result of its own."""
+    before = {s: s.read_bytes() for s in sources}
+    code, out, err = go(*sources, *options)
+    assert {s: s.read_bytes() for s in sources} == before
+    if code == 0:
+        targets = [line.split(" -> ")[1] for line in out.splitlines()]
+        assert len(set(map(os.path.realpath, targets))) == len(sources), out
+        for source, target in zip(sources, targets):
+            assert is_result_of(target, source), (source, target)
+    else:  # refusing is right as well, if it says why
+        assert code == 2 and err and all(line.startswith("infer.py:") for line in err)
+    return code
+
+
+@pytest.mark.parametrize("given", [
+    ["photo.jpg", "photo.png"],
+    ["photo.png", "photo.jpg", "photo.webp", "photo.tif"],
+    ["a.color.png", "a.png"],
+    ["a.png", "a.color.png"],
+    ["a.jpg", "a.png", "a.color.png"],
+    ["a.png", "a.jpg", "a.jpg.color.png"],
+    ["a.png", "a.png.color.png", "a.color.png"],
+    ["a.color.color.png", "a.color.png", "a.png"],
+    ["x/a.png", "y/a.png"],
+    ["Photo.jpg", "photo.png"],
+    ["a.jpg", "A.png", "a.color.png"],
+], ids=",".join)  # fmt: skip
+@pytest.mark.parametrize("options", [[], ["--compare"]], ids=["plain", "compare"])
+def test_names_that_collide(tmp_path, go, given, options):
+    assert unharmed(go, [photo(tmp_path / name) for name in given], *options) == 0
+
+
+@pytest.mark.parametrize("given", [
+    ["x/a.png", "y/a.png"],
+    ["x/a.png", "y/a.png", "z/a.png"],
+    ["x/a.png", "y/a.jpg", "z/a.png", "x/a.jpg"],
+    ["x/a.png", "y/a.png", "z/a.png.color.png"],
+], ids=",".join)  # fmt: skip
+def test_names_that_collide_in_the_out_folder(tmp_path, go, given):
+    sources = [photo(tmp_path / name) for name in given]
+    assert unharmed(go, sources, "--out", tmp_path / "done") == 0
+    assert len(names(tmp_path / "done")) == len(given)
+
+
+def test_three_folders_with_the_same_names(tmp_path, go):
+    for name in "xyz":
+        photo(tmp_path / name / "a.png")
+    assert go(*(tmp_path / name for name in "xyz"), "--out", tmp_path / "done")[0] == 0
+    assert len(names(tmp_path / "done")) == 3
+
+
+def test_the_out_folder_is_that_of_other_photos_given(tmp_path, go):
+    sources = [photo(tmp_path / "x/a.png"), photo(tmp_path / "y/a.color.png")]
+    assert unharmed(go, sources, "--out", tmp_path / "y") == 0
+
+
+@pytest.mark.parametrize("given", [["a.png", "a.compare.png"], ["a.compare.png", "a.png"]])
+def test_a_comparison_overwrites_no_photo(tmp_path, go, given):
+    unharmed(go, [photo(tmp_path / name) for name in given], "--compare")
+
+
+def test_the_comparison_of_out_overwrites_no_photo(tmp_path, go):
+    source = photo(tmp_path / "a.compare.png")
+    unharmed(go, [source], "--out", tmp_path / "a.png", "--compare")
+
+
+def test_result_and_comparison_are_two_files(tmp_path, go):
+    source = photo(tmp_path / "a.png")
+    out = tmp_path / "b.compare.png"
+    assert go(source, "--out", out, "--compare")[0] == 0
+    assert is_result_of(out, source) and len(names(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("spelling", ["a.png", "./a.png", "../{0}/a.png", "sub/../a.png"])
+def test_out_on_the_photo_itself(tmp_path, go, spelling):
+    source = photo(tmp_path / "a.png")
+    (tmp_path / "sub").mkdir()
+    before = source.read_bytes()
+    out = os.path.join(tmp_path, spelling.format(tmp_path.name))
+    code, _, err = go(source, "--out", out)
+    assert code == 2 and source.read_bytes() == before and names(tmp_path) == ["a.png"]
+    one_line(err, "overwrite")
+
+
+@unix
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_links_to_the_photo(tmp_path, go, link):
+    """As --out, as the photo, and where the result would lie."""
+    source = photo(tmp_path / "a.png")
+    before = source.read_bytes()
+    for name in ("link.png", "other.png", "a.color.png", "a.png.color.png", "a.compare.png"):
+        link(source, tmp_path / name)
+    for arguments in (
+        [source, "--out", tmp_path / "link.png"],
+        [source],
+        [source, "--compare"],
+        [tmp_path],
+        [tmp_path / "other.png", "--out", source],  # a second hard link is a file of its own
+    ):
+        code, _, err = go(*arguments)
+        given = source if arguments[0] == tmp_path else arguments[0]
+        assert given.read_bytes() == before, arguments
+        assert code == 0 or (code == 2 and err[0].startswith("infer.py:"))
+
+
+@unix
+def test_a_link_in_the_way_of_a_result(tmp_path, go):
+    """An earlier result's name, linked to a photo that is not given, which must not change."""
+    source, other = photo(tmp_path / "a.png"), photo(tmp_path / "other.png")
+    (tmp_path / "a.png.color.png").symlink_to(source)
+    (tmp_path / "a.color.png").symlink_to(source)
+    before = source.read_bytes(), other.read_bytes()
+    go(source, other)
+    assert before == (source.read_bytes(), other.read_bytes())
+
+
+def test_out_in_other_case(tmp_path, go):
+    """Where case does not count, PHOTO.PNG is photo.png."""
+    source = photo(tmp_path / "photo.png")
+    before = source.read_bytes()
+    code, _, err = go(source, "--out", tmp_path / "PHOTO.PNG")
+    assert source.read_bytes() == before and (code == 0 or "overwrite" in err[0])
+
+
+def test_given_twice(tmp_path, go):
+    source = photo(tmp_path / "a.png")
+    before = source.read_bytes()
+    assert go(source, source, tmp_path, tmp_path / "." / "a.png")[0] == 0
+    assert source.read_bytes() == before and is_result_of(tmp_path / "a.color.png", source)
+
+
+# ---- Photos of every kind
+
+
+def test_16_bits(tmp_path, go):
+    values = np.linspace(10_000, 50_000, 24 * 16).reshape(16, 24).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert go(tmp_path / "a.png")[0] == 0
+    result = rgb_to_lightness(np.asarray(Image.open(tmp_path / "a.color.png")))
+    expected = rgb_to_lightness(np.repeat((values[..., None] / 65535), 3, axis=-1))
+    assert abs(result - expected).max() < 8 and abs(result - expected).mean() < 1
+
+
+def test_cmyk(tmp_path, go):
+    Image.new("CMYK", (24, 16), (10, 100, 30, 20)).save(tmp_path / "a.jpg")
+    assert go(tmp_path / "a.jpg")[0] == 0
+    result = Image.open(tmp_path / "a.color.png")
+    assert result.mode == "RGB" and result.size == (24, 16)
+
+
+def test_palette_with_transparency(tmp_path, go):
+    index = np.zeros((16, 24), np.uint8)
+    index[:, 12:] = 1
+    image = Image.fromarray(index).convert("P")
+    image.putpalette([120, 120, 120, 60, 60, 60])
+    image.save(tmp_path / "a.png", transparency=1)
+    assert go(tmp_path / "a.png", "--compare")[0] == 0
+    result = Image.open(tmp_path / "a.color.png")
+    assert result.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], np.where(index, 0, 255))
+    assert go(tmp_path / "a.png", "--out", tmp_path / "a.jpg")[0] == 0
+    flat = np.asarray(Image.open(tmp_path / "a.jpg"))
+    assert flat[:, 20:].min() > 240  # over white
+
+
+def test_animated_gif(tmp_path, go):
+    frames = [Image.new("RGB", (24, 16), (g, g, g)) for g in (200, 100, 50)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert go(tmp_path / "a.gif")[::2] == (0, [])
+    result = Image.open(tmp_path / "a.color.png")
+    assert getattr(result, "n_frames", 1) == 1 and result.size == (24, 16)
+    assert abs(rgb_to_lightness(np.asarray(result.convert("RGB"))).mean() - 80.6) < 4  # L of 200
+
+
+def test_exif_rotation(tmp_path, go):
+    stored = np.full((16, 24, 3), 80, np.uint8)
+    stored[:, :12] = 170  # bright on the left as stored; turned right, that is at the top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    assert go(tmp_path / "a.jpg", "--compare")[0] == 0
+    result = Image.open(tmp_path / "a.color.png")
+    assert result.size == (16, 24) and result.getexif().get(0x0112, 1) == 1
+    lightness = rgb_to_lightness(np.asarray(result))
+    assert lightness[2:10].mean() > lightness[14:22].mean() + 20
+    assert Image.open(tmp_path / "a.compare.png").size == (2 * 16, 24)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1)])
+def test_thin_photos(tmp_path, go, size):
+    source = photo(tmp_path / "a.png", size)
+    assert go(source, "--compare")[::2] == (0, [])
+    assert Image.open(tmp_path / "a.color.png").size == size
+
+
+@pytest.mark.parametrize("color, panels", [(False, 2), (True, 3)])
+def test_compare(tmp_path, go, color, panels):
+    source = photo(tmp_path / "a.png", (24, 16), color)
+    assert go(source, "--compare")[::2] == (0, [])
+    assert names(tmp_path) == ["a.color.png", "a.compare.png", "a.png"]
+    sheet = np.asarray(Image.open(tmp_path / "a.compare.png"))
+    assert sheet.shape == (16, 24 * panels, 3)
+    grey, colored, *original = np.split(sheet.astype(int), panels, axis=1)
+    assert np.ptp(grey, axis=-1).max() <= 1
+    np.testing.assert_array_equal(colored, np.asarray(Image.open(tmp_path / "a.color.png")))
+    given = np.asarray(Image.open(source).convert("RGB"))
+    if color:
+        np.testing.assert_array_equal(original[0], given)
+    else:
+        np.testing.assert_allclose(grey, given, atol=1)
+
+
+def test_compare_of_a_large_photo_is_of_bounded_size(tmp_path, go):
+    source = photo(tmp_path / "a.png", (1500, 30), color=False)
+    assert go(source, "--compare", "--out", tmp_path / "out.jpg")[0] == 0
+    assert Image.open(tmp_path / "out.jpg").size == (1500, 30)
+    width, height = Image.open(tmp_path / "out.compare.png").size
+    assert width == 2 * infer.PANEL and height in (20, 21)
+
+
+def test_temperature_changes_the_colours(tmp_path, go):
+    source, chroma = photo(tmp_path / "a.png"), []
+    for temperature in (0, 1):
+        assert go(source, "--temperature", temperature)[0] == 0
+        rgb = np.asarray(Image.open(tmp_path / "a.color.png")).astype(int)
+        chroma.append(np.ptp(rgb, axis=-1).mean())
+    assert chroma[0] > 1.5 * chroma[1]
+
+
+def test_size_is_obeyed(tmp_path, go):
+    source, results = photo(tmp_path / "a.png"), []
+    for size in (32, 64):
+        assert go(source, "--size", size)[0] == 0
+        results.append((tmp_path / "a.color.png").read_bytes())
+    assert results[0] != results[1]
+
+
+def test_weights_from_a_runs_folder(tmp_path, weights, go):
+    (tmp_path / "run").mkdir()
+    shutil.copy(weights, tmp_path / "run" / "weights.npz")
+    assert go(photo(tmp_path / "a.png"), "--weights", tmp_path / "run")[::2] == (0, [])
+
+
+# ---- What cannot be coloured
+
+
+def bomb(path):
+    """A PNG of 30000 x 30000 that is a few bytes long."""
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))))
+
+
+def bad_file(path, kind):
+    if kind == "text":
+        path.write_text("this is no picture\n")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "bomb":
+        bomb(path)
+    elif kind == "cut":
+        path.write_bytes(photo(path, (64, 64)).read_bytes()[:2000])
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "dangling":
+        path.symlink_to(path.with_name("gone.png"))
+    elif kind == "fifo":
+        os.mkfifo(path)
+    return path
+
+
+KINDS = ["text", "missing", "empty", "bomb", "cut"]
+KINDS += [pytest.param(k, marks=unix) for k in ("loop", "dangling")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_bad_photo_among_good_ones(tmp_path, go, kind):
+    good = [photo(tmp_path / "a.png"), photo(tmp_path / "z.png")]
+    bad = bad_file(tmp_path / "m.png", kind)
+    code, out, err = go(good[0], bad, good[1])
+    assert code == 2
+    one_line(err, f"infer.py: {bad}: ")
+    assert {"a.color.png", "z.color.png"} <= set(names(tmp_path))
+    assert not [n for n in names(tmp_path) if "m.color" in n or n.endswith(".tmp")]
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_bad_photo_alone(tmp_path, go, kind):
+    bad = bad_file(tmp_path / "m.png", kind)
+    before = names(tmp_path)
+    code, out, err = go(bad, "--out", tmp_path / "new" / "b.png")
+    assert code == 2 and out == ""
+    one_line(err, f"infer.py: {bad}: ")
+    assert names(tmp_path) == before and not (tmp_path / "new").exists()
+
+
+def test_bad_photos_in_a_folder(tmp_path, go):
+    photo(tmp_path / "a.png")
+    bad_file(tmp_path / "b.png", "text")
+    bad_file(tmp_path / "c.jpg", "empty")
+    code, _, err = go(tmp_path)
+    assert code == 2 and len(err) == 2
+    assert names(tmp_path) == ["a.color.png", "a.png", "b.png", "c.jpg"]
+
+
+def test_an_empty_folder(tmp_path, go):
+    (tmp_path / "empty").mkdir()
+    code, _, err = go(tmp_path / "empty")
+    assert code == 2
+    one_line(err, tmp_path / "empty")
+
+
+def test_an_empty_folder_among_good_photos(tmp_path, go):
+    """One bad thing does not keep the others from being done."""
+    (tmp_path / "empty").mkdir()
+    code, _, err = go(tmp_path / "empty", photo(tmp_path / "a.png"))
+    assert code == 2 and "a.color.png" in names(tmp_path)
+    one_line(err, tmp_path / "empty")
+
+
+@not_root
+def test_an_unreadable_folder_and_file(tmp_path, go):
+    closed, source = tmp_path / "closed", photo(tmp_path / "a.png")
+    inside = photo(closed / "b.png")
+    (tmp_path / "c.png").write_bytes(source.read_bytes())
+    (tmp_path / "c.png").chmod(0)
+    closed.chmod(0)
+    try:
+        for bad in (closed, inside, tmp_path / "c.png"):
+            code, _, err = go(bad, source)
+            assert code == 2, bad
+            one_line(err, bad)
+            assert (tmp_path / "a.color.png").exists(), bad
+            (tmp_path / "a.color.png").unlink()
+    finally:
+        closed.chmod(0o755)
+
+
+@not_root
+def test_a_read_only_folder(tmp_path, go):
+    closed, source = tmp_path / "closed", photo(tmp_path / "a.png")
+    inside = photo(closed / "b.png")
+    closed.chmod(0o555)
+    try:
+        for arguments in ([inside], [source, "--out", closed], [source, "--out", closed / "new"],
+                          [source, "--out", closed / "x.png"]):  # fmt: skip
+            code, _, err = go(*arguments)
+            assert code == 2, arguments
+            one_line(err, closed)
+        assert names(closed) == ["b.png"]
+    finally:
+        closed.chmod(0o755)
+
+
+def test_a_folder_where_the_result_should_lie(tmp_path, go):
+    source = photo(tmp_path / "a.png")
+    (tmp_path / "a.color.png").mkdir()
+    code, _, err = go(source)
+    assert code == 2 and names(tmp_path) == ["a.png"]
+    one_line(err, "a.color.png")
+
+
+@unix
+@pytest.mark.parametrize("length", [250, 300, 5000])
+def test_long_names(tmp_path, go, length):
+    """250: no room for .color; 300: no file can be called that."""
+    source = tmp_path / ("x" * (length - 4) + ".png")
+    if length < 256:
+        photo(source)
+    before = names(tmp_path)
+    code, _, err = go(source)
+    assert code == 2 and names(tmp_path) == before
+    one_line(err)
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path, go, monkeypatch):
+    source = photo(tmp_path / "a.png")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    code, _, err = go(source)
+    assert code == 2 and names(tmp_path) == ["a.png"]
+    one_line(err, tmp_path / "a.color.png", "No space left")
+
+
+def test_a_photo_too_large_for_memory(tmp_path, go, monkeypatch):
+    good, large = photo(tmp_path / "a.png"), photo(tmp_path / "large.png", (40, 40))
+    real = infer.color_one
+
+    def color_one(colorizer, source, *rest):
+        if source == large:
+            raise MemoryError
+        return real(colorizer, source, *rest)
+
+    monkeypatch.setattr(infer, "color_one", color_one)
+    code, _, err = go(large, good)
+    assert code == 2 and "a.color.png" in names(tmp_path)
+    one_line(err, large, "memory")
+
+
+# ---- Arguments
+
+
+@pytest.mark.parametrize("option, value", [
+    ("--temperature", "-1"), ("--temperature", "nan"), ("--temperature", "inf"), ("--size", "100"),
+    ("--size", "0"), ("--size", "-8"),
+])  # fmt: skip
+def test_numbers_out_of_range(tmp_path, go, option, value):
+    source = photo(tmp_path / "a.png")
+    code, _, err = go(source, f"{option}={value}")
+    assert code == 2 and names(tmp_path) == ["a.png"]
+    one_line(err, option.strip("-"))
+
+
+@pytest.mark.parametrize("arguments", [
+    ["a.png", "--temperature", "hot"], ["a.png", "--size", "1.5"], ["a.png", "--device", "tpu"],
+    ["a.png", "--nonsense"], [], ["a.png", "--out"],
+])  # fmt: skip
+def test_arguments_argparse_refuses(go, arguments):
+    code, _, err = go(*arguments)
+    assert code == 2 and err[-1].startswith("infer.py: error: ")
+
+
+def test_cuda_without_cuda(tmp_path, go):
+    try:
+        select_device("cuda")
+    except DeviceError:
+        pass
+    else:
+        pytest.skip("CUDA works here")
+    code, _, err = go(photo(tmp_path / "a.png"), "--device", "cuda")
+    assert code == 2 and names(tmp_path) == ["a.png"]
+    one_line(err, "CUDA")
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "empty", "folder", "foreign", "picture"])
+def test_weights_that_are_none(tmp_path, go, kind):
+    source, bad = photo(tmp_path / "a.png"), tmp_path / "w.npz"
+    if kind == "folder":
+        bad.mkdir()
+    elif kind == "foreign":
+        np.savez(bad, a=np.eye(3))
+    elif kind == "picture":
+        shutil.copy(source, bad)
+    else:
+        bad_file(bad, kind)
+    code, _, err = go(source, "--weights", bad)
+    assert code == 2 and "a.color.png" not in names(tmp_path)
+    one_line(err, bad)
+
+
+def test_weights_with_a_size_that_is_nonsense(tmp_path, weights, go):
+    network, _ = checkpoint.load_network(weights)
+    checkpoint.save_network(tmp_path / "w.npz", network, size=100)
+    code, _, err = go(photo(tmp_path / "a.png"), "--weights", tmp_path / "w.npz")
+    assert code == 2
+    one_line(err, tmp_path / "w.npz")
+
+
+def test_help_mentions_every_option(go):
+    code, out, _ = go("--help")
+    options = set(re.findall(r'add_argument\("(--[a-z-]+)"', (ROOT / "infer.py").read_text()))
+    assert code == 0 and len(options) >= 6
+    for option in options | {"PHOTO"}:
+        assert option in out.split("examples")[0], option
+    assert "0.38" in out and "Exit code" in out
+
+
+def test_ctrl_c(tmp_path, go, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(infer, "color_one", stop)
+    code, _, err = go(photo(tmp_path / "a.png"))
+    assert code == 130 and names(tmp_path) == ["a.png"]
+    one_line(err, "stopped")
+
+
+# ---- As a program
+
+
+def program(weights, *args, **options):
+    command = [sys.executable, ROOT / "infer.py", "--weights", weights, "--device", "cpu", *args]
+    done = subprocess.run(command, capture_output=True, timeout=60, **options)
+    err = done.stderr.decode(errors="replace")
+    assert "Traceback" not in err, err
+    return done.returncode, complaints(err)
+
+
+def test_program_from_another_folder(tmp_path, weights):
+    photo(tmp_path / "a.png")
+    (tmp_path / "text.png").write_text("x")
+    assert program(weights, "a.png", "text.png", cwd=tmp_path) == (
+        2, ["infer.py: text.png: not an image that Pillow can read"])  # fmt: skip
+    assert names(tmp_path) == ["a.color.png", "a.png", "text.png"]
+
+
+@unix
+def test_program_with_names_that_are_not_utf8(tmp_path, weights):
+    """As old discs have them: Latin-1. Printing such a name must not fail."""
+    try:
+        with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as file:
+            Image.new("L", (8, 8), 90).save(file, "PNG")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    photo(tmp_path / "z.png")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most UTF-8 locales
+    assert program(weights, tmp_path, env=strict) == (0, [])
+    assert len(names(tmp_path)) == 4
+
+
+@unix
+def test_program_whose_output_is_cut_off(tmp_path, weights):
+    """infer.py ... | head -1: the pictures are made all the same, or it stops without noise."""
+    for name in "abc":
+        photo(tmp_path / f"{name}.png")
+    command = [sys.executable, ROOT / "infer.py", "--weights", weights, "--device", "cpu", tmp_path]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    finally:
+        os.close(writer)
+    assert "Traceback" not in done.stderr
+    assert not [n for n in names(tmp_path) if n.endswith(".tmp")]

@@ -1,0 +1,411 @@
+"""train.py, asked for what it cannot do: exit code 2, one line that says why, nothing left over."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train
+from mini_colorize import network, training
+from mini_colorize.backend import DeviceError, select_device
+from mini_colorize.checkpoint import save, save_network
+
+unix = pytest.mark.skipif(os.name != "posix", reason="links")
+
+
+@pytest.fixture(autouse=True)
+def small_and_elsewhere(monkeypatch, tmp_path):
+    """`tiny` 1/32 wide, to be quick; and runs/ in the test's own folder."""
+    monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 32)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def go(capsys):
+    """Run main in this process. Returns (exit code, last line of stderr); never a traceback."""
+
+    def run(*args):
+        capsys.readouterr()
+        try:
+            code = train.main([str(a) for a in args])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, [line for line in err.splitlines() if line.startswith("train.py: ")], out + err
+
+    return run
+
+
+def refused(result, *parts):
+    """Exit code 2 and one line that names what is wrong."""
+    code, lines, text = result
+    assert code == 2, text[-500:]
+    assert len(lines) == 1, text[-500:]
+    for part in parts:
+        assert str(part) in lines[0], lines
+    last = text.rstrip().splitlines()[-1]
+    assert last == lines[0]  # nothing more behind it: the message is one line
+    assert len(last) < 400
+
+
+def write_photos(folder, color=True):
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        patches = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        image = Image.fromarray(patches).resize((32, 32), Image.Resampling.BICUBIC)
+        (image if color else image.convert("L").convert("RGB")).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_photos(tmp_path / "photos")
+
+
+def options(photos, out, **changed):
+    given = {"data": photos, "out": out, "model": "tiny", "size": 16, "batch": 2, "steps": 2,
+             "workers": 0, "device": "cpu", **changed}  # fmt: skip
+    return [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of two steps, finished."""
+    folder = tmp_path_factory.mktemp("finished")
+    photos = write_photos(folder / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(network.WIDTHS, "tiny", 1 / 32)
+        assert train.main(options(photos, folder / "run")) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of it, to be spoilt."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def resume(go, run, *more):
+    return go("--resume", run, "--device", "cpu", *more)
+
+
+# ---- Arguments
+
+
+@pytest.mark.parametrize("name, value", [
+    ("size", 0), ("size", -16), ("size", 4), ("size", 100), ("size", "big"), ("size", 16.5),
+    ("resize", 15), ("resize", 0), ("resize", -1), ("batch", 0), ("batch", -1), ("steps", 0),
+    ("steps", -5), ("lr", 0), ("lr", -1), ("lr", "nan"), ("lr", "inf"), ("lr-every", 0),
+    ("weight-decay", -1), ("weight-decay", "nan"), ("weight-decay", "inf"), ("lam", 0),
+    ("lam", 1.5), ("lam", "nan"), ("ema", 1), ("ema", -0.1), ("ema", "nan"), ("seed", -1),
+    ("workers", -1), ("log-every", 0), ("sample-every", 0), ("save-every", 0), ("model", "huge"),
+    ("device", "tpu"), ("nonsense", 1),
+])  # fmt: skip
+def test_values_that_make_no_sense(photos, tmp_path, go, name, value):
+    key = name.replace("-", "_")
+    refused(go(*options(photos, tmp_path / "run", **{key: value})), name.split("-")[-1])
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_photos_said(go):
+    refused(go(), "--data")
+    refused(go("--out", "run", "--steps", "5"), "--data")
+    refused(go("--data", ""), "--data")
+    refused(go("--data"), "--data")
+
+
+def test_cuda_without_cuda(photos, tmp_path, go):
+    try:
+        select_device("cuda")
+    except DeviceError:
+        pass
+    else:
+        pytest.skip("CUDA works here")
+    refused(go(*options(photos, tmp_path / "run", device="cuda")), "CUDA")
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_mentions_every_setting(go):
+    code, _, text = go("--help")
+    assert code == 0
+    for field in training.Config.__dataclass_fields__:
+        assert f"--{field.replace('_', '-')} " in text, field
+
+
+# ---- Photos
+
+
+@pytest.mark.parametrize("which", ["data", "val"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "file", "no pictures"])
+def test_no_folder_of_photos(photos, tmp_path, go, which, kind):
+    folder = tmp_path / "given"
+    if kind == "file":
+        folder.write_text("x")
+    elif kind != "missing":
+        folder.mkdir()
+    if kind == "no pictures":
+        (folder / "notes.txt").write_text("x")
+    refused(go(*options(photos, tmp_path / "run", **{which: folder})), folder)
+    assert not (tmp_path / "run").exists()
+
+
+def spoilt(folder, kind):
+    if kind == "grey":
+        return write_photos(folder, color=False)
+    folder.mkdir()
+    (folder / "text.png").write_text("no picture")
+    (folder / "empty.jpg").touch()
+    return folder
+
+
+@pytest.mark.parametrize("kind, said", [("broken", "can be read"), ("grey", "colour")])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_photos_of_no_use(tmp_path, go, kind, said, workers):
+    folder = spoilt(tmp_path / "given", kind)
+    refused(go(*options(folder, tmp_path / "run", workers=workers)), said)
+
+
+@pytest.mark.parametrize("kind", ["broken", "grey"])
+def test_after_a_failed_start_the_same_command_works(tmp_path, go, kind):
+    """The photos are put right, the command is given again: nothing stands in its way."""
+    folder = spoilt(tmp_path / "given", kind)
+    assert go(*options(folder, tmp_path / "run"))[0] == 2
+    shutil.rmtree(folder)
+    write_photos(folder)
+    code, _, text = go(*options(folder, tmp_path / "run"))
+    assert code == 0, text
+
+
+def test_validation_photos_that_are_broken(photos, tmp_path, go):
+    """Found out at the start, not at the first validation, hours later."""
+    folder = spoilt(tmp_path / "given", "broken")
+    refused(go(*options(photos, tmp_path / "run", val=folder)), folder)
+    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+
+
+# ---- First weights
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "folder", "foreign", "other width"])
+def test_init_that_is_none(photos, tmp_path, go, kind):
+    bad = tmp_path / "w.npz"
+    if kind == "text":
+        bad.write_text("x")
+    elif kind == "folder":
+        bad.mkdir()
+    elif kind == "foreign":
+        np.savez(bad, a=np.eye(3))
+    elif kind == "other width":
+        save_network(bad, network.Network(1 / 16))
+    refused(go(*options(photos, tmp_path / "run", init=bad)), bad)
+    code, _, text = go(*options(photos, tmp_path / "run"))  # and it does not stand in the way
+    assert code == 0, text
+
+
+# ---- The run's folder
+
+
+def test_a_run_is_not_overwritten(run, go):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    photos = json.loads((run / "config.json").read_text())["data"]
+    refused(go(*options(photos, run)), run, "--resume")
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("out", ["file", "file/run"])
+def test_out_that_cannot_be_a_folder(photos, tmp_path, go, out):
+    (tmp_path / "file").write_text("x")
+    refused(go(*options(photos, tmp_path / out)), tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "file", "below a file", "photos"])
+def test_resume_of_no_run(photos, tmp_path, go, kind):
+    folder = {"file": tmp_path / "file", "below a file": tmp_path / "file" / "run",
+              "photos": photos}.get(kind, tmp_path / "given")  # fmt: skip
+    (tmp_path / "file").write_text("x")
+    if kind == "empty":
+        folder.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    refused(resume(go, folder), folder)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# ---- A run that was damaged
+
+
+@pytest.mark.parametrize("text", [
+    "", "{", "null", "[]", "5", "{}", '{"data": "x", "nonsense": 1}', '{"data": "x"',
+    '{"data\\nx": 1}', pytest.param("[" * 100_000, id="deep"),
+])  # fmt: skip
+def test_config_that_is_none(run, go, text):
+    (run / "config.json").write_text(text)
+    refused(resume(go, run), run)
+
+
+def test_config_of_bytes(run, go):
+    (run / "config.json").write_bytes(b"\xff\xfe\x00{}")
+    refused(resume(go, run), run)
+
+
+@pytest.mark.parametrize("name, value", [
+    ("size", "16"), ("size", 16.0), ("size", None), ("size", [16]), ("size", 12), ("size", True),
+    ("data", 5), ("data", None), ("data", ["a"]), ("val", 5), ("model", "huge"), ("model", []),
+    ("model", None), ("batch", 2.5), ("batch", "2"), ("steps", 2.5), ("lr", "fast"),
+    ("lr", float("nan")), ("lam", None), ("ema", "x"), ("seed", 1.5), ("seed", "x"),
+    ("workers", "x"), ("workers", 1.5), ("resize", "x"), ("resize", 22.5), ("lr_every", "x"),
+    ("log_every", None), ("save_every", "x"), ("weight_decay", "x"),
+])  # fmt: skip
+def test_config_with_values_of_the_wrong_kind(run, go, name, value):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, name: value}))
+    refused(resume(go, run, "--steps", 3) if name != "steps" else resume(go, run))
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 0.3, 0.7, 0.99, -1])
+def test_checkpoint_cut_short(run, go, length):
+    path = run / "checkpoint.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(length * len(whole)) if isinstance(length, float) else length])
+    refused(resume(go, run), path)
+
+
+def test_checkpoint_with_flipped_bytes(run, go):
+    path = run / "checkpoint.npz"
+    data = bytearray(path.read_bytes())
+    middle = data.find(b"raw/conv4_1.weight") + 300
+    for i in range(20):
+        data[middle + i] ^= 0xFF
+    path.write_bytes(data)
+    refused(resume(go, run), path)
+
+
+def test_checkpoint_of_another_kind(run, go):
+    path = run / "checkpoint.npz"
+    for kind in ("weights", "text", "folder"):
+        path.unlink()
+        if kind == "weights":
+            shutil.copy(run / "weights.npz", path)
+        elif kind == "text":
+            path.write_text("x")
+        else:
+            path.mkdir()
+        refused(resume(go, run), path)
+
+
+@pytest.mark.parametrize("step", [None, "x", -1, 1.5, [2], 1e400, 10**9])
+def test_checkpoint_with_a_step_that_is_none(run, go, step):
+    from mini_colorize.checkpoint import load
+
+    meta, groups = load(run / "checkpoint.npz")
+    save(run / "checkpoint.npz", {**meta, "step": step}, groups)
+    refused(resume(go, run), run)
+
+
+@pytest.mark.parametrize("group, how", [
+    *((g, h) for g in ("raw", "network", "optimizer") for h in ("no group", "no name", "shape")),
+    ("raw", "extra name"),
+])  # fmt: skip
+def test_checkpoint_whose_arrays_do_not_fit(run, go, group, how):
+    from mini_colorize.checkpoint import load
+
+    meta, groups = load(run / "checkpoint.npz")
+    name = next(n for n in groups[group] if "conv3_1.weight" in n)
+    if how == "no group":
+        del groups[group]
+    elif how == "no name":
+        del groups[group][name]
+    elif how == "extra name":
+        groups[group]["extra"] = np.zeros(3)
+    else:
+        groups[group][name] = groups[group][name][:1]  # broadcasts, if nobody looks
+    save(run / "checkpoint.npz", meta, groups)
+    refused(resume(go, run, "--steps", 3), run)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "cut", "text", "shape", "nan", "zip", "zero"])
+def test_prior_that_is_damaged(run, go, kind):
+    path = run / "prior.npy"
+    whole = path.read_bytes()
+    path.unlink()
+    if kind in ("empty", "cut", "text"):
+        path.write_bytes({"empty": b"", "cut": whole[:1000], "text": b"no array\n"}[kind])
+    elif kind == "zip":
+        with path.open("wb") as file:
+            np.savez(file, a=np.eye(3))
+    elif kind != "missing":
+        arrays = {"shape": np.ones(5), "nan": np.full(313, np.nan), "zero": np.zeros(313)}
+        np.save(path, arrays[kind])
+    refused(resume(go, run, "--steps", 3), run)
+
+
+def test_photos_that_are_gone(run, tmp_path, go):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "data": str(tmp_path / "gone")}))
+    refused(resume(go, run, "--steps", 3), tmp_path / "gone")
+
+
+# ---- Changes on --resume
+
+
+@pytest.mark.parametrize("change", [
+    ["--size=32"], ["--resize=64"], ["--batch=3"], ["--lr=1"], ["--lr-every=5"], ["--lam=1"],
+    ["--weight-decay=0"], ["--ema=0"], ["--seed=1"], ["--model=full"], ["--init=x.npz"],
+    ["--out=other"],
+])  # fmt: skip
+def test_what_cannot_change(run, go, change):
+    before = (run / "config.json").read_bytes(), (run / "checkpoint.npz").read_bytes()
+    refused(resume(go, run, *change), change[0].split("=")[0], "cannot change")
+    assert before == ((run / "config.json").read_bytes(), (run / "checkpoint.npz").read_bytes())
+
+
+@pytest.mark.parametrize("change", [
+    ["--steps=0"], ["--steps=-1"], ["--workers=-1"], ["--log-every=0"], ["--data=gone"],
+    ["--val=gone"], ["--steps=many"],
+])  # fmt: skip
+def test_changes_that_make_no_sense(run, go, change):
+    refused(resume(go, run, *change), change[0].split("=")[1 if "gone" in change[0] else 0])
+
+
+def test_fewer_steps_than_were_made(run, go):
+    """Two were made. "Go on with --resume" would be no answer."""
+    code, lines, text = resume(go, run, "--steps", 1)
+    assert code in (0, 2) and "go on with" not in text
+    assert code == 0 or "step" in lines[0]
+
+
+def test_other_photos_than_before(run, tmp_path, go):
+    """Allowed, and it goes on with them."""
+    other = write_photos(tmp_path / "other")
+    code, _, text = resume(go, run, "--data", other, "--steps", 3)
+    assert code == 0, text
+
+
+# ---- The computer
+
+
+def test_too_little_memory(photos, tmp_path, go, monkeypatch):
+    """The commonest of failures, of a --batch too large; CuPy's is a MemoryError too."""
+    def full(*_, **__):
+        raise MemoryError("Unable to allocate 9.9 TiB")
+
+    monkeypatch.setattr(training.Trainer, "train_step", full)
+    refused(go(*options(photos, tmp_path / "run")), "memory")
+
+
+def test_a_disk_that_is_full(photos, tmp_path, go, monkeypatch):
+    real = os.replace
+
+    def full(source, target):
+        if str(target).endswith("checkpoint.npz"):
+            raise OSError(28, "No space left on device", str(target))
+        return real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    refused(go(*options(photos, tmp_path / "run")), "No space left", "checkpoint.npz")
+    assert not list((tmp_path / "run").glob(".*.tmp"))
