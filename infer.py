@@ -32,19 +32,40 @@ def parse(argv):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="picture files or folders")
-    p.add_argument("--out", type=Path, metavar="FILE|DIR",
-                   help="where to write (default: NAME.color.png beside each photo)")  # fmt: skip
-    p.add_argument("--weights", metavar="FILE|RUN",
-                   help="weights file, or folder of a training run (default: those shipped)")  # fmt: skip
-    p.add_argument("--temperature", type=float, default=0.38, metavar="T",
-                   help="0 vivid .. 1 pale (default 0.38, the paper's)")  # fmt: skip
-    p.add_argument("--size", type=int, metavar="S",
-                   help="side at which the network looks at the photo, a multiple of 8 (default: "
-                        "what the weights were trained for; 256 in the paper)")  # fmt: skip
-    p.add_argument("--compare", action="store_true",
-                   help="also write grey, coloured and original side by side")  # fmt: skip
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
-                   help="auto takes a CUDA GPU if one works (default auto)")  # fmt: skip
+    p.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE|DIR",
+        help="where to write (default: NAME.color.png beside each photo)",
+    )
+    p.add_argument(
+        "--weights",
+        metavar="FILE|RUN",
+        help="weights file, or folder of a training run (default: those shipped)",
+    )
+    p.add_argument(
+        "--temperature",
+        type=float,
+        default=0.38,
+        metavar="T",
+        help="0 vivid .. 1 pale (default 0.38, the paper's)",
+    )
+    p.add_argument(
+        "--size",
+        type=int,
+        metavar="S",
+        help="side at which the network looks at the photo, a multiple of 8 (default: "
+        "what the weights were trained for; 256 in the paper)",
+    )
+    p.add_argument(
+        "--compare", action="store_true", help="also write grey, coloured and original side by side"
+    )
+    p.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="auto takes a CUDA GPU if one works (default auto)",
+    )
     return p.parse_args(argv)
 
 

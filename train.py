@@ -32,38 +32,72 @@ def parse(argv):
     )
     what = p.add_argument_group("what to do")
     what.add_argument("--data", metavar="DIR", help="folder of photos, with or without subfolders")
-    what.add_argument("--val", metavar="DIR", help="photos to measure the loss on, never trained on")
+    what.add_argument(
+        "--val", metavar="DIR", help="photos to measure the loss on, never trained on"
+    )
     what.add_argument("--out", metavar="DIR", help="the run's folder (runs/MODEL, a new one)")
     what.add_argument("--resume", metavar="DIR", help="go on with this run; needs nothing else")
     what.add_argument("--init", metavar="FILE", help="start from these weights, not from random")
-    what.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
-                      help="auto takes a CUDA GPU if one works (auto)")  # fmt: skip
+    what.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="auto takes a CUDA GPU if one works (auto)",
+    )
     net = p.add_argument_group("network and data")
-    net.add_argument("--model", choices=("tiny", "small", "full"),
-                     help="width: full is the paper's, small half, tiny a quarter (tiny)")  # fmt: skip
+    net.add_argument(
+        "--model",
+        choices=("tiny", "small", "full"),
+        help="width: full is the paper's, small half, tiny a quarter (tiny)",
+    )
     net.add_argument("--size", type=int, metavar="S", help="side of the crops, pixels (176)")
-    net.add_argument("--resize", type=int, metavar="R",
-                     help="photos' shorter side before cropping (size * 256/176)")  # fmt: skip
+    net.add_argument(
+        "--resize",
+        type=int,
+        metavar="R",
+        help="photos' shorter side before cropping (size * 256/176)",
+    )
     net.add_argument("--batch", type=int, metavar="N", help="photos a step (40)")
     net.add_argument("--workers", type=int, metavar="N", help="decoding threads (one a processor)")
     opt = p.add_argument_group("optimisation")
     opt.add_argument("--steps", type=int, metavar="N", help="steps in all (10000)")
     opt.add_argument("--lr", type=float, help="learning rate of Adam (1e-3)")
-    opt.add_argument("--lr-every", type=int, metavar="N",
-                     help="multiply the rate by 0.316 every N steps (0.48 of all steps)")  # fmt: skip
-    opt.add_argument("--weight-decay", type=float, metavar="X",
-                     help="as the authors count it, on the loss summed over a picture (1e-3)")  # fmt: skip
-    opt.add_argument("--lam", type=float, metavar="X",
-                     help="lambda of the class weights: 1 no rebalancing, to 0 all (0.5)")  # fmt: skip
-    opt.add_argument("--ema", type=float, metavar="X",
-                     help="moving average of the weights, 0 for none (0.999)")  # fmt: skip
+    opt.add_argument(
+        "--lr-every",
+        type=int,
+        metavar="N",
+        help="multiply the rate by 0.316 every N steps (0.48 of all steps)",
+    )
+    opt.add_argument(
+        "--weight-decay",
+        type=float,
+        metavar="X",
+        help="as the authors count it, on the loss summed over a picture (1e-3)",
+    )
+    opt.add_argument(
+        "--lam",
+        type=float,
+        metavar="X",
+        help="lambda of the class weights: 1 no rebalancing, to 0 all (0.5)",
+    )
+    opt.add_argument(
+        "--ema", type=float, metavar="X", help="moving average of the weights, 0 for none (0.999)"
+    )
     opt.add_argument("--seed", type=int, help="of the weights, the order and the crops (0)")
     log = p.add_argument_group("reports")
     log.add_argument("--log-every", type=int, metavar="N", help="steps a line of log.jsonl (10)")
-    log.add_argument("--sample-every", type=int, metavar="N",
-                     help="steps between validations and sample sheets (200)")  # fmt: skip
-    log.add_argument("--save-every", type=int, metavar="N",
-                     help="steps between checkpoints, and every 10 minutes (100)")  # fmt: skip
+    log.add_argument(
+        "--sample-every",
+        type=int,
+        metavar="N",
+        help="steps between validations and sample sheets (200)",
+    )
+    log.add_argument(
+        "--save-every",
+        type=int,
+        metavar="N",
+        help="steps between checkpoints, and every 10 minutes (100)",
+    )
     return p, p.parse_args(argv)
 
 
@@ -117,8 +151,9 @@ def main(argv=None):
         print(f"train.py: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 2
     except MemoryError:
-        print("train.py: not enough memory; a smaller --batch or --size needs less",
-              file=sys.stderr)  # fmt: skip
+        print(
+            "train.py: not enough memory; a smaller --batch or --size needs less", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("train.py: stopped", file=sys.stderr)
@@ -126,8 +161,10 @@ def main(argv=None):
     if not done:
         print(f"saved at step {trainer.step}; go on with: python train.py --resume {folder}")
         return 130
-    print(f"done: {trainer.step} steps; colour a photo with: "
-          f"python infer.py photo.jpg --weights {folder}")  # fmt: skip
+    print(
+        f"done: {trainer.step} steps; colour a photo with: "
+        f"python infer.py photo.jpg --weights {folder}"
+    )
     return 0
 
 

@@ -87,10 +87,10 @@ def main():
         if arguments.data is None:
             make_photos(Path(made))
         photos = find_photos(arguments.data or made)
-        photos = photos[::max(1, len(photos) // 480)][:480]
+        photos = photos[:: max(1, len(photos) // 480)][:480]
         # Whole batches, so that every candidate decodes the same number.
-        photos = (photos * BATCH if len(photos) < BATCH else photos)
-        photos = photos[:len(photos) // BATCH * BATCH]
+        photos = photos * BATCH if len(photos) < BATCH else photos
+        photos = photos[: len(photos) // BATCH * BATCH]
         rates = measure(photos, arguments.size, arguments.rounds)
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"{len(photos)} photos, crops of {arguments.size}, {os.cpu_count()} processors{load}")

@@ -1,7 +1,7 @@
 """Colorful Image Colorization (Zhang, Isola, Efros, 2016), from scratch in NumPy and CuPy.
 
-    from mini_colorize import Colorizer
-    Colorizer.load()("photo.jpg").save("photo.color.png")
+from mini_colorize import Colorizer
+Colorizer.load()("photo.jpg").save("photo.color.png")
 """
 
 __version__ = "0.1.0"

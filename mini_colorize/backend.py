@@ -64,17 +64,17 @@ def to_host(x):
     return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
 
 
-def copy_numbers(name, source, target):
-    """Copy one array over another, converted to its dtype and device.
+def as_numbers(name, source, like):
+    """An array from a file, converted to the dtype and the device of another one.
 
-    Raises ValueError, before anything changes, unless both have one shape and the source holds
-    floating-point numbers that the target's dtype can hold.
+    Raises ValueError unless both have one shape and the source holds floating-point numbers that
+    the other's dtype can hold. `name` is for its message.
     """
-    xp = array_module(target)
-    if source.shape != target.shape or source.dtype.kind != "f":
-        raise ValueError(f"{name} is not an array of {target.shape} real numbers")
+    xp = array_module(like)
+    if source.shape != like.shape or source.dtype.kind != "f":
+        raise ValueError(f"{name} is not an array of {like.shape} real numbers")
     with np.errstate(over="ignore"):
-        converted = xp.asarray(source).astype(target.dtype)
+        converted = xp.asarray(source).astype(like.dtype)
     if not bool(xp.isfinite(converted).all()):
         raise ValueError(f"{name} holds numbers that are not finite")
-    target[...] = converted
+    return converted

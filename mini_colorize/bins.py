@@ -135,7 +135,6 @@ def class_weights(prior, lam=0.5):
     Raises ValueError if the prior is not a probability over bins, or if lam is 0 and a bin has
     none.
     """
-    xp = array_module(prior)
     prior = prior.astype(np.float64)
     if not (prior.ndim == 1 and (prior >= 0).all() and abs(float(prior.sum()) - 1) < 1e-3):
         raise ValueError("the prior must be probabilities over the bins that sum to 1")
@@ -164,7 +163,7 @@ def annealed_mean(logits, temperature=0.38):
     ab = xp.empty((len(rows), 2), dtype=logits.dtype)
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        if temperature == 0:
+        if logits.dtype.type(temperature) == 0:  # or too small for the dtype to tell from 0
             ab[start : start + CHUNK] = bins[part.argmax(-1)]
             continue
         z = part - part.max(-1, keepdims=True)  # 0 at most: exp cannot overflow

@@ -156,7 +156,6 @@ def load_network(path=None):
     return _network_from(path, meta, groups.get("network", {})), meta
 
 
-
 def main(arguments):
     """python -m mini_colorize.checkpoint RUN FILE: a run's weights at half the size, to share."""
     if len(arguments) != 2:

@@ -90,7 +90,7 @@ def lab_to_rgb(lab):
     xp = array_module(lab)
     fy = (lab[..., 0] + 16) / 116
     fxyz = xp.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
-    fxyz[..., 2] = xp.maximum(fxyz[..., 2], 0)  # no light is less than none, even in blue
+    fxyz[..., 2] = xp.maximum(fxyz[..., 2], 0)  # a b far out of gamut; scikit-image agrees
     xyz = xp.where(fxyz > FOOT_ROOT, fxyz**3, (fxyz - 16 / 116) / 7.787)
     matrix = xp.asarray((RGB_FROM_XYZ * WHITE).T, dtype=lab.dtype)
     linear = xyz @ matrix

@@ -102,7 +102,8 @@ class Colorizer:
     def __call__(self, image):
         """Colour one photo. A colour photo is turned grey first.
 
-        image: a path, a PIL image of any mode, or an (H, W, 3) uint8 array. Returns a PIL image of the same size, RGB, or RGBA if there was alpha.
+        image: a path, a PIL image of any mode, or an (H, W, 3) uint8 array.
+        Returns a PIL image of the same size, RGB, or RGBA if there was alpha.
         Raises ImageError if a path cannot be read.
         """
         if isinstance(image, np.ndarray):

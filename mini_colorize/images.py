@@ -25,10 +25,32 @@ Image.init()  # all the plugins, once: loading them on demand from several threa
 # The formats in which photographs are kept, the frequent ones first because Pillow tries them in
 # this order. Left out: drawings that need another program (EPS through Ghostscript, WMF), films
 # (MPEG), scientific arrays (FITS, HDF5, GRIB, BUFR), which are no photographs or cannot be decoded.
-FORMATS = tuple(f for f in (
-    "JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "MPO", "PPM", "DIB", "PSD",
-    "PCX", "SGI", "ICO", "ICNS", "DDS", "QOI", "PCD", "TGA",
-) if f in Image.OPEN)
+FORMATS = tuple(
+    f
+    for f in (
+        "JPEG",
+        "PNG",
+        "WEBP",
+        "TIFF",
+        "GIF",
+        "BMP",
+        "AVIF",
+        "JPEG2000",
+        "MPO",
+        "PPM",
+        "DIB",
+        "PSD",
+        "PCX",
+        "SGI",
+        "ICO",
+        "ICNS",
+        "DDS",
+        "QOI",
+        "PCD",
+        "TGA",
+    )
+    if f in Image.OPEN
+)
 
 EXTENSIONS = frozenset(e for e, f in Image.registered_extensions().items() if f in FORMATS)
 

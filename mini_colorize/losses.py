@@ -30,9 +30,10 @@ def softmax_cross_entropy(logits, index, weight, class_weight):
         L = -1/P' sum over pixels of  v sum_q Z_q log softmax(z)_q
         dL/dz_q = v / P' (softmax(z)_q - Z_q)
 
-    logits: (N, h, w, Q) float, **overwritten**: the gradient takes their place. index: (N, h, w, K) int, nearest
-    first. weight: (N, h, w, K) float, of sum 1; or all 0 for a pixel that does not count (a
-    photo without colour), which then adds nothing to the loss, the gradient or P'.
+    logits: (N, h, w, Q) float, **overwritten**: the gradient takes their place.
+    index: (N, h, w, K) int, nearest first.
+    weight: (N, h, w, K) float, of sum 1; or all 0 for a pixel that does not count (a photo
+    without colour), which then adds nothing to the loss, the gradient or P'.
     class_weight: (Q,) float; ones give the unweighted loss.
     Returns Loss: the loss with v, the same with v = 1 in nats a pixel, the gradient.
     """

@@ -15,7 +15,7 @@ import copy
 
 import numpy as np
 
-from .backend import array_module, copy_numbers
+from .backend import array_module, as_numbers
 from .bins import Q
 from .layers import BatchNorm2d, Conv2d, ConvTranspose2d, ReLU
 
@@ -122,8 +122,9 @@ class Network:
         wrong += [n for n in own.keys() & state.keys() if own[n].shape != state[n].shape]
         if wrong:
             raise ValueError(f"these weights are not for this network: {wrong[0]} does not match")
+        converted = {name: as_numbers(name, state[name], array) for name, array in own.items()}
         for name, array in own.items():
-            copy_numbers(name, state[name], array)
+            array[...] = converted[name]
 
     def to(self, xp):
         """Move every array to the device of `xp` (numpy or cupy). Returns the network."""
@@ -173,7 +174,7 @@ class Network:
             if not (isinstance(layer, BatchNorm2d) and isinstance(conv, Conv2d)):
                 continue
             scale, shift = layer.scale_and_shift()
-            if float(abs(scale).min()) < 1e-3 * float(abs(scale).max()):
+            if float(abs(scale).min()) <= 1e-3 * float(abs(scale).max()):
                 continue
             weight = conv.params["weight"]
             conv.params["bias"] += (shift @ weight.sum(axis=(0, 1))).astype(weight.dtype)

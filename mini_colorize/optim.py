@@ -8,7 +8,7 @@ Notation
 
 import numpy as np
 
-from .backend import array_module, copy_numbers
+from .backend import array_module, as_numbers
 
 
 class Adam:
@@ -57,7 +57,7 @@ class Adam:
         """Take over what `state` gave. Raises KeyError or ValueError if it does not fit."""
         for kind, moments in (("m", self.m), ("v", self.v)):
             for name, array in moments.items():
-                copy_numbers(name, state[f"{kind}.{name}"], array)
+                array[...] = as_numbers(name, state[f"{kind}.{name}"], array)
         self.t = int(state["t"])
 
 

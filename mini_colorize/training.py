@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import bins, checkpoint, report
-from .backend import array_module, copy_numbers
+from .backend import array_module, as_numbers
 from .color import colorfulness, lab_to_rgb, rgb_to_lab, rgb_to_lightness
 from .data import DataError, PhotoLoader, find_photos
 from .files import atomic_write
@@ -71,7 +71,9 @@ class Config:
             value, kind = getattr(self, field.name), field.type
             accepted = int | float if kind is float else kind
             if isinstance(value, bool) or not isinstance(value, accepted):
-                raise TrainingError(f"{_flag(field.name)} must be {getattr(kind, '__name__', kind)}")
+                raise TrainingError(
+                    f"{_flag(field.name)} must be {getattr(kind, '__name__', kind)}"
+                )
             if isinstance(value, float) and not math.isfinite(value):
                 raise TrainingError(f"{_flag(field.name)} must be finite")
         positive = ("size", "batch", "steps", "lr", "log_every", "sample_every", "save_every")
@@ -217,10 +219,10 @@ class Trainer:
         self.optimizer.load_state(groups["optimizer"])
         if self.average:
             for name, array in self.average.average.items():
-                copy_numbers(name, groups["network"][name], array)
+                array[...] = as_numbers(name, groups["network"][name], array)
             self.average.t = step
         self.step = step
-        self.group = [(float(weighted), float(unweighted)) for weighted, unweighted in meta["group"]]
+        self.group = [(float(w), float(u)) for w, u in meta["group"]]
 
     def _prepare(self, prior):
         """What a new and a resumed run have in common."""
@@ -239,7 +241,7 @@ class Trainer:
         if not all(bool(array_module(a).isfinite(a).all()) for a in raw.values()):
             raise self._diverged()
         meta = {"kind": "training", "width": self.network.width, "step": self.step}
-        meta["group"] = [(float(weighted), float(unweighted)) for weighted, unweighted in self.group]
+        meta["group"] = [(float(w), float(u)) for w, u in self.group]
         groups = {"raw": raw, "network": self._judged(), "optimizer": self.optimizer.state()}
         checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
         self.averaged.load_state(self._judged())
@@ -370,9 +372,7 @@ class _Signals:
 
     def __enter__(self):
         self.received = None
-        self.before = {
-            s: signal.signal(s, self._receive) for s in (signal.SIGINT, signal.SIGTERM)
-        }
+        self.before = {s: signal.signal(s, self._receive) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def _receive(self, number, frame):

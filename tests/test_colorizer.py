@@ -112,7 +112,7 @@ def test_alpha_stays(pale):
 
 @pytest.mark.parametrize("mode", ["LA", "P", "PA"])
 def test_alpha_of_other_modes_stays(pale, mode):
-    """"RGBA if there was alpha": also grey with alpha, and a palette with a transparent colour."""
+    """ "RGBA if there was alpha": also grey with alpha, and a palette with a transparent colour."""
     alpha = np.full((8, 8), 255, np.uint8)
     alpha[:, 4:] = 0
     grey = np.full((8, 8), 100, np.uint8)

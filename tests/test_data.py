@@ -43,8 +43,23 @@ def touch(folder, *names):
 
 
 def test_find_photos_by_posix_path(tmp_path):
-    touch(tmp_path, "b.JPG", "a/z.png", "a-b/y.webp", "a.tiff", "B.jpeg", "a/sub/x.bmp", ".hid.jpg",
-          ".git/h.jpg", "notes.txt", "film.mpg", "drawing.eps", "page.pdf", "stars.fits", "t.h5")
+    touch(
+        tmp_path,
+        "b.JPG",
+        "a/z.png",
+        "a-b/y.webp",
+        "a.tiff",
+        "B.jpeg",
+        "a/sub/x.bmp",
+        ".hid.jpg",
+        ".git/h.jpg",
+        "notes.txt",
+        "film.mpg",
+        "drawing.eps",
+        "page.pdf",
+        "stars.fits",
+        "t.h5",
+    )
     (tmp_path / "folder.jpg").mkdir()
     names = [p.relative_to(tmp_path).as_posix() for p in find_photos(tmp_path)]
     assert names == ["B.jpeg", "a-b/y.webp", "a.tiff", "a/sub/x.bmp", "a/z.png", "b.JPG"]
@@ -65,8 +80,11 @@ def test_find_photos_follows_links_once(tmp_path):
 
 def test_find_photos_refuses(tmp_path):
     touch(tmp_path, "a.txt")
-    for path, reason in [(tmp_path / "no", "no such folder"), (tmp_path / "a.txt", "not a folder"),
-                         (tmp_path, "holds no pictures")]:
+    for path, reason in [
+        (tmp_path / "no", "no such folder"),
+        (tmp_path / "a.txt", "not a folder"),
+        (tmp_path, "holds no pictures"),
+    ]:
         with pytest.raises(DataError) as caught:
             find_photos(path)
         assert str(caught.value) == f"{path}: {reason}"
@@ -86,7 +104,7 @@ def test_crop_without_resizing_is_exact(photos):
         flipped = crop[0, 0, 1] > crop[0, 1, 1]
         crop = crop[:, ::-1] if flipped else crop
         x, y = crop[0, 0, 1] // 20, crop[0, 0, 2] // 25
-        np.testing.assert_array_equal(crop, values[y:y + 6, x:x + 6])  # inside, nothing made up
+        np.testing.assert_array_equal(crop, values[y : y + 6, x : x + 6])  # inside, nothing made up
         offsets.add((x, y, bool(flipped)))
     assert len(offsets) == 7 * 5 * 2  # every place there is, both ways round
 
@@ -104,7 +122,7 @@ def test_crop_is_that_of_the_resized_picture(tmp_path, shape, resize):
     for seed in range(5):
         draw = np.random.default_rng(seed)
         x, y = draw.integers(wide - 32 + 1), draw.integers(high - 32 + 1)
-        naive = whole[y:y + 32, x:x + 32]
+        naive = whole[y : y + 32, x : x + 32]
         naive = naive[:, ::-1] if draw.random() < 0.5 else naive
         crop = load_crop(tmp_path / "a.png", 32, resize, np.random.default_rng(seed))
         assert np.abs(crop - naive).max() <= 2
@@ -141,6 +159,7 @@ def test_crop_of_extreme_shapes_costs_little(tmp_path, size):
 def test_workers_and_start_do_not_matter(photos, augment):
     def loader(workers):
         return PhotoLoader(photos, size=6, batch=4, seed=3, augment=augment, workers=workers)
+
     expected = take(loader(0), 0, 8)
     assert expected.shape == (8, 4, 6, 6, 3) and expected.dtype == np.uint8
     for workers in (1, 2, 4):
@@ -200,6 +219,7 @@ def test_broken_photos_are_replaced(photos):
 
     def loader(workers):
         return PhotoLoader(photos, size=6, resize=10, batch=4, seed=1, workers=workers)
+
     first = loader(0)
     expected = take(first, 0, 10)
     assert set(first.skipped) == {photos[i] for i in (0, 4, 5)}

@@ -30,6 +30,7 @@ def pixels(image):
 
 def png(path, width, height, bits, kind, rows, *chunks):
     """Write a PNG by hand. rows: bytes of each row; chunks: (name, bytes) before the data."""
+
     def chunk(name, data):
         check = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + check
@@ -47,9 +48,19 @@ def profile(space, pcs, tags):
     for name, data in tags.items():
         table += name + struct.pack(">II", offset + len(body), len(data))
         body += data + b"\0" * (-len(data) % 4)
-    head = struct.pack(">I4sI4s4s4s12x4s28x3I48x", offset + len(body), b"lcms", 0x02400000,
-                       b"prtr" if space == b"CMYK" else b"mntr", space, pcs, b"acsp",
-                       0xF6D6, 0x10000, 0xD32D)
+    head = struct.pack(
+        ">I4sI4s4s4s12x4s28x3I48x",
+        offset + len(body),
+        b"lcms",
+        0x02400000,
+        b"prtr" if space == b"CMYK" else b"mntr",
+        space,
+        pcs,
+        b"acsp",
+        0xF6D6,
+        0x10000,
+        0xD32D,
+    )
     return head + struct.pack(">I", len(tags)) + table + body
 
 
@@ -65,14 +76,35 @@ LINEAR = curve(1)
 WHITE = xyz(0.9642, 1, 0.8249)
 GREY_PROFILE = profile(b"GRAY", b"XYZ ", {b"wtpt": WHITE, b"kTRC": curve(1.8)})
 # The primaries of sRGB with red and green exchanged, and no gamma.
-SWAPPED_PROFILE = profile(b"RGB ", b"XYZ ", {
-    b"wtpt": WHITE, b"rXYZ": xyz(0.3851, 0.7169, 0.0971), b"gXYZ": xyz(0.4361, 0.2225, 0.0139),
-    b"bXYZ": xyz(0.1431, 0.0606, 0.7141), b"rTRC": LINEAR, b"gTRC": LINEAR, b"bTRC": LINEAR})
+SWAPPED_PROFILE = profile(
+    b"RGB ",
+    b"XYZ ",
+    {
+        b"wtpt": WHITE,
+        b"rXYZ": xyz(0.3851, 0.7169, 0.0971),
+        b"gXYZ": xyz(0.4361, 0.2225, 0.0139),
+        b"bXYZ": xyz(0.1431, 0.0606, 0.7141),
+        b"rTRC": LINEAR,
+        b"gTRC": LINEAR,
+        b"bTRC": LINEAR,
+    },
+)
 # Only the black ink counts, and L* falls from 100 to 0 with it.
 IDENTITY = bytes(range(256))
-CMYK_PROFILE = profile(b"CMYK", b"Lab ", {b"wtpt": WHITE, b"A2B0": (
-    b"mft1\0\0\0\0\4\3\2\0" + struct.pack(">9i", *(65536 * np.eye(3, dtype=int)).ravel())
-    + IDENTITY * 4 + bytes([255, 128, 128, 0, 128, 128]) * 8 + IDENTITY * 3)})
+CMYK_PROFILE = profile(
+    b"CMYK",
+    b"Lab ",
+    {
+        b"wtpt": WHITE,
+        b"A2B0": (
+            b"mft1\0\0\0\0\4\3\2\0"
+            + struct.pack(">9i", *(65536 * np.eye(3, dtype=int)).ravel())
+            + IDENTITY * 4
+            + bytes([255, 128, 128, 0, 128, 128]) * 8
+            + IDENTITY * 3
+        ),
+    },
+)
 
 
 def srgb(linear):
@@ -88,8 +120,9 @@ def srgb(linear):
 def test_modes_without_alpha(tmp_path, mode):
     image = Image.fromarray(PIXELS)
     if mode == "LAB":
-        image = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"),
-                                          ImageCms.createProfile("LAB"), outputMode="LAB")
+        image = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        )
     image = image.convert(mode)
     got = read_image(save(image, tmp_path / "a.tif"))
     assert got.mode == "RGB" and got.info == {} and type(got) is Image.Image
@@ -111,10 +144,18 @@ GREY16 = np.array([[0, 128, 129, 257], [32896, 65535, 65406, 65407]], np.uint16)
 GREY8 = np.array([[0, 0, 1, 1], [128, 255, 254, 255]], np.uint8)  # v / 257, rounded
 
 
-@pytest.mark.parametrize("name, values", [
-    ("a.png", GREY16), ("a.tif", GREY16), ("b.tif", GREY16.astype(np.int32)),
-    ("c.tif", GREY16.astype(np.float32)), ("d.tif", (GREY16 / 65535).astype(np.float32)),
-    ("e.tif", GREY8.astype(np.int32)), ("f.tif", GREY8.astype(np.float32))])
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("a.png", GREY16),
+        ("a.tif", GREY16),
+        ("b.tif", GREY16.astype(np.int32)),
+        ("c.tif", GREY16.astype(np.float32)),
+        ("d.tif", (GREY16 / 65535).astype(np.float32)),
+        ("e.tif", GREY8.astype(np.int32)),
+        ("f.tif", GREY8.astype(np.float32)),
+    ],
+)
 def test_deep_greys(tmp_path, name, values):
     got = read_image(save(Image.fromarray(values), tmp_path / name))
     assert got.mode == "RGB"
@@ -141,11 +182,16 @@ def test_16_bit_rgb_png(tmp_path):
     assert np.abs(pixels(got) - values / 257).max() <= 1
 
 
-@pytest.mark.parametrize("bits, kind, row, key, colours, alpha", [
-    (8, 0, bytes([7, 9]), struct.pack(">H", 9), [7, 9], [255, 0]),
-    (16, 0, struct.pack(">2H", 257, 771), struct.pack(">H", 771), [1, 3], [255, 0]),
-    (8, 2, bytes([5, 5, 5, 8, 8, 8]), struct.pack(">3H", 5, 5, 5), [5, 8], [0, 255]),
-    (8, 3, bytes([0, 1]), bytes([40]), [20, 30], [40, 255])], ids=["L", "I;16", "RGB", "P"])
+@pytest.mark.parametrize(
+    "bits, kind, row, key, colours, alpha",
+    [
+        (8, 0, bytes([7, 9]), struct.pack(">H", 9), [7, 9], [255, 0]),
+        (16, 0, struct.pack(">2H", 257, 771), struct.pack(">H", 771), [1, 3], [255, 0]),
+        (8, 2, bytes([5, 5, 5, 8, 8, 8]), struct.pack(">3H", 5, 5, 5), [5, 8], [0, 255]),
+        (8, 3, bytes([0, 1]), bytes([40]), [20, 30], [40, 255]),
+    ],
+    ids=["L", "I;16", "RGB", "P"],
+)
 def test_png_transparency(tmp_path, bits, kind, row, key, colours, alpha):
     chunks = [(b"PLTE", bytes([20] * 3 + [30] * 3))] if kind == 3 else []
     path = png(tmp_path / "a.png", 2, 1, bits, kind, [row], *chunks, (b"tRNS", key))
@@ -173,9 +219,16 @@ def test_first_frame_of_a_gif(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientations(tmp_path, orientation, extension):
     # How a camera stores the upright picture under each orientation (EXIF 2.3, 4.6.4).
-    stored = [lambda p: p, np.fliplr, lambda p: np.rot90(p, 2), np.flipud,
-              lambda p: p.swapaxes(0, 1), lambda p: np.rot90(p, 1),
-              lambda p: np.rot90(p.swapaxes(0, 1), 2), lambda p: np.rot90(p, -1)]
+    stored = [
+        lambda p: p,
+        np.fliplr,
+        lambda p: np.rot90(p, 2),
+        np.flipud,
+        lambda p: p.swapaxes(0, 1),
+        lambda p: np.rot90(p, 1),
+        lambda p: np.rot90(p.swapaxes(0, 1), 2),
+        lambda p: np.rot90(p, -1),
+    ]
     image = Image.fromarray(np.ascontiguousarray(stored[orientation - 1](PIXELS)))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -229,10 +282,17 @@ def test_icc_cmyk_is_converted(tmp_path):
     assert np.abs(pixels(read_image(path)) - srgb(light)[..., None]).max() < 2
 
 
-@pytest.mark.parametrize("icc", [
-    ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),  # changes nothing
-    b"not a profile", SWAPPED_PROFILE[:200], GREY_PROFILE, CMYK_PROFILE,
-], ids=["sRGB", "rubbish", "cut", "grey", "CMYK"])
+@pytest.mark.parametrize(
+    "icc",
+    [
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),  # changes nothing
+        b"not a profile",
+        SWAPPED_PROFILE[:200],
+        GREY_PROFILE,
+        CMYK_PROFILE,
+    ],
+    ids=["sRGB", "rubbish", "cut", "grey", "CMYK"],
+)
 def test_icc_profiles_without_effect_on_rgb(tmp_path, icc):
     path = save(Image.fromarray(PIXELS), tmp_path / "a.png", icc_profile=icc)
     np.testing.assert_array_equal(pixels(read_image(path)), PIXELS)
@@ -247,7 +307,7 @@ def refusal(path):
     line = str(caught.value)
     assert line.startswith(f"{path}: ") and "\n" not in line
     assert caught.value.__suppress_context__
-    return line[len(f"{path}: "):]
+    return line[len(f"{path}: ") :]
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "tif", "gif", "webp", "bmp"])
@@ -256,7 +316,7 @@ def test_truncated(tmp_path, extension):
     data = save(image, tmp_path / f"a.{extension}").read_bytes()
     for share in (0.5, 0.95):
         path = tmp_path / f"cut.{extension}"
-        path.write_bytes(data[:int(share * len(data))])
+        path.write_bytes(data[: int(share * len(data))])
         reason = refusal(path)
         assert reason.startswith(("truncated or damaged (", "not an image"))
         assert extension in ("tif", "webp") or reason.startswith("truncated")
@@ -301,7 +361,8 @@ def test_decompression_bomb(tmp_path, side):
 def test_thin_pictures(tmp_path, shape):
     values = RNG.integers(0, 256, shape, dtype=np.uint8)
     np.testing.assert_array_equal(
-        pixels(read_image(save(Image.fromarray(values), tmp_path / "a.png"), draft_side=2)), values)
+        pixels(read_image(save(Image.fromarray(values), tmp_path / "a.png"), draft_side=2)), values
+    )
 
 
 def test_silence_and_closed_files(tmp_path):
@@ -310,16 +371,22 @@ def test_silence_and_closed_files(tmp_path):
     save(Image.fromarray(PIXELS), tmp_path / "b.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12")
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
     (tmp_path / "d.tif").write_bytes(b"II*\0\x08\0\0\0\x02\0\x00\x01\x04\0\xff\xff\xff\x7f")
-    code = ("import sys, gc; from pathlib import Path; from PIL import Image\n"
-            "from mini_colorize.images import read_image, ImageError\n"
-            "Image.MAX_IMAGE_PIXELS = 20\n"  # 35 pixels: the warning, not the error
-            "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
-            "    try: read_image(path)\n"
-            "    except ImageError as error: print(path.name)\n"
-            "gc.collect()")
+    code = (
+        "import sys, gc; from pathlib import Path; from PIL import Image\n"
+        "from mini_colorize.images import read_image, ImageError\n"
+        "Image.MAX_IMAGE_PIXELS = 20\n"  # 35 pixels: the warning, not the error
+        "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    try: read_image(path)\n"
+        "    except ImageError as error: print(path.name)\n"
+        "gc.collect()"
+    )
     for options in (["-X", "dev"], ["-W", "error"]):
-        done = subprocess.run([sys.executable, *options, "-c", code, str(tmp_path)],
-                              capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, *options, "-c", code, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
         assert (done.stderr, done.stdout.split()) == ("", ["c.png", "d.tif"])
 
 
@@ -340,8 +407,10 @@ def test_write_jpeg_keeps_colour_resolution(tmp_path):
     assert np.abs(pixels(read_image(tmp_path / "a.jpeg")).astype(int) - stripes).max() <= 12
 
 
-@pytest.mark.parametrize("name, mode", [("a.png", "RGBA"), ("a.webp", "RGBA"), ("a.tif", "RGBA"),
-                                        ("a.jpg", "RGB"), ("a.bmp", "RGB")])
+@pytest.mark.parametrize(
+    "name, mode",
+    [("a.png", "RGBA"), ("a.webp", "RGBA"), ("a.tif", "RGBA"), ("a.jpg", "RGB"), ("a.bmp", "RGB")],
+)
 def test_write_alpha(tmp_path, name, mode):
     write_image(Image.new("RGBA", (8, 8), (100, 50, 0, 51)), tmp_path / name)
     got = read_image(tmp_path / name)

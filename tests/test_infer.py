@@ -76,9 +76,10 @@ def names(folder):
 def is_result_of(result, source):
     """Whether `result` has the size and the lightness of `source`; noise cannot by chance."""
     one, two = (np.asarray(Image.open(p).convert("RGB")) for p in (result, source))
-    return one.shape == two.shape and abs(
-        rgb_to_lightness(one).astype(float) - rgb_to_lightness(two)
-    ).mean() < 2
+    return (
+        one.shape == two.shape
+        and abs(rgb_to_lightness(one).astype(float) - rgb_to_lightness(two)).mean() < 2
+    )
 
 
 def one_line(err, *parts):
@@ -420,8 +421,11 @@ def test_weights_from_a_runs_folder(tmp_path, weights, go):
 
 def bomb(path):
     """A PNG of 30000 x 30000 that is a few bytes long."""
+
     def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))))
@@ -638,7 +642,7 @@ def test_weights_with_a_size_that_is_nonsense(tmp_path, weights, go):
 
 def test_help_mentions_every_option(go):
     code, out, _ = go("--help")
-    options = set(re.findall(r'add_argument\("(--[a-z-]+)"', (ROOT / "infer.py").read_text()))
+    options = set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', (ROOT / "infer.py").read_text()))
     assert code == 0 and len(options) >= 6
     for option in options | {"PHOTO"}:
         assert option in out.split("examples")[0], option

@@ -1,4 +1,5 @@
 """The README's commands: how they are found, and that the two doors are among them."""
+
 import sys
 
 import pytest
@@ -54,13 +55,16 @@ def test_a_block_that_is_never_closed_is_an_error():
         run_readme.blocks("```sh\necho one\n")
 
 
-@pytest.mark.parametrize("lines, status, number", [
-    (["x=1", "test $x = 1"], 0, 2),                 # one shell for the whole block
-    (["true", "exit 3", "true"], 3, 2),
-    (["false | true", "true"], 1, 1),               # pipefail
-    (["echo $not_set_anywhere", "true"], 1, 1),     # -u
-    (["true", "if", "true"], 2, 2),                 # not shell: bash says so
-])
+@pytest.mark.parametrize(
+    "lines, status, number",
+    [
+        (["x=1", "test $x = 1"], 0, 2),  # one shell for the whole block
+        (["true", "exit 3", "true"], 3, 2),
+        (["false | true", "true"], 1, 1),  # pipefail
+        (["echo $not_set_anywhere", "true"], 1, 1),  # -u
+        (["true", "if", "true"], 2, 2),  # not shell: bash says so
+    ],
+)
 def test_a_block_stops_at_the_command_that_fails(lines, status, number):
     assert run_readme.run(list(enumerate(lines, start=1))) == (status, number)
 
@@ -76,6 +80,9 @@ def test_the_readme_shows_both_doors(door):
     readme = run_readme.ROOT / "README.md"
     if not readme.exists():
         pytest.skip("no README.md yet")
-    shown = [command for block in run_readme.blocks(readme.read_text(encoding="utf-8"))
-             for _, command in run_readme.commands(block)]
+    shown = [
+        command
+        for block in run_readme.blocks(readme.read_text(encoding="utf-8"))
+        for _, command in run_readme.commands(block)
+    ]
     assert any(door in command for command in shown)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mini_colorize import bins, checkpoint
-from mini_colorize.network import WIDTHS, Network
+from mini_colorize.network import Network
 from mini_colorize.optim import Adam
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.training import Config, Trainer, TrainingError, measure_prior, targets
@@ -200,9 +200,7 @@ def test_targets_lie_on_the_logits():
 
 def test_prior_is_the_mean_of_the_soft_targets(photos):
     (photos / "broken.jpg").unlink()
-    loader = PhotoLoader(
-        find_photos(photos), size=64, resize=64, batch=6, workers=0, augment=False
-    )
+    loader = PhotoLoader(find_photos(photos), size=64, resize=64, batch=6, workers=0, augment=False)
     pictures = [np.asarray(Image.open(p)) for p in sorted(photos.glob("*.png"))]
     _, index, weight = targets(np.stack(pictures))
     dense = bins.dense_target(index, weight.astype(np.float64)).reshape(-1, bins.Q).mean(0)
@@ -214,7 +212,7 @@ def test_learns_by_heart():
     rng = np.random.default_rng(2)
     rgb = np.stack([np.asarray(smooth_photo(rng, 32)) for _ in range(2)])
     x, index, weight = targets(rgb)
-    network = Network(WIDTHS["tiny"])
+    network = Network(1 / 8)
     network.initialize(x)
     optimizer, ones = Adam(network.params()), np.ones(bins.Q, np.float32)
     for step in range(220):

@@ -391,6 +391,7 @@ def test_other_photos_than_before(run, tmp_path, go):
 
 def test_too_little_memory(photos, tmp_path, go, monkeypatch):
     """The commonest of failures, of a --batch too large; CuPy's is a MemoryError too."""
+
     def full(*_, **__):
         raise MemoryError("Unable to allocate 9.9 TiB")
 

@@ -1,6 +1,6 @@
 """Make docs/examples.jpg, the picture of the README: each example as grey | coloured | original.
 
-    python tools/examples_sheet.py [--weights FILE|RUN] [--out docs/examples.jpg]
+python tools/examples_sheet.py [--weights FILE|RUN] [--out docs/examples.jpg]
 """
 
 import argparse

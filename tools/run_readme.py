@@ -6,6 +6,7 @@ is the Python that runs this script. Blocks marked anything else are left alone.
     python tools/run_readme.py            run them; stop at the first that fails (exit code 1)
     python tools/run_readme.py --list     print them only
 """
+
 import argparse
 import os
 import re
@@ -43,8 +44,13 @@ def is_whole(command):
     """False where bash would wait for more lines: an open quote, loop or here-document."""
     if command.endswith("\\"):
         return False
-    check = subprocess.run(["bash", "-n"], input=command, capture_output=True, text=True,
-                           env={**os.environ, "LC_ALL": "C"})
+    check = subprocess.run(
+        ["bash", "-n"],
+        input=command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
     return check.returncode == 0 and "here-document" not in check.stderr
 
 
@@ -59,7 +65,7 @@ def commands(block):
         if is_whole("\n".join(lines)):
             found.append((start, "\n".join(lines)))
             lines = []
-    if lines:                               # bash itself will say what is wrong with it
+    if lines:  # bash itself will say what is wrong with it
         found.append((start, "\n".join(lines)))
     return found
 
@@ -73,10 +79,16 @@ def run(block):
         begun = Path(folder, "begun")
         script = "".join(
             f"echo {number} > {shlex.quote(str(begun))}; printf '%s\\n' {shlex.quote('$ ' + command)}\n"
-            f"{command}\n" for number, command in todo)
+            f"{command}\n"
+            for number, command in todo
+        )
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        status = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT,
-                                stdin=subprocess.DEVNULL, env={**os.environ, "PATH": path}).returncode
+        status = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PATH": path},
+        ).returncode
         return status, int(begun.read_text()) if begun.exists() else todo[0][0]
 
 

@@ -1,7 +1,8 @@
 """Chapter 3: the layers. Each has its forward and its backward pass written by hand.
 
 Every layer has `forward(x, train)`, `backward(dy)`, the dictionaries `params` and `grads` with
-the same keys, `output_shape` and `flops`. Pictures are (N, H, W, C). A layer keeps what backward
+the same keys and, but for the upsampling, which is no part of the network proper, `output_shape`
+and `flops`. Pictures are (N, H, W, C). A layer keeps what backward
 needs only if `train` is true, and lets go of it in backward. `forward` may overwrite x only in
 ReLU; `backward` may overwrite dy.
 """

@@ -30,6 +30,7 @@ class BatchNorm2d:
 
     def forward(self, x, train=False):
         """y = gamma (x - mu) / sqrt(var + eps) + beta. x: (N, H, W, C) -> the same shape."""
+        self.kept = None
         if not train:
             scale, shift = self.scale_and_shift()
             y = x * scale

@@ -194,7 +194,8 @@ class Conv2d:
     """Convolution with bias. Memory between the passes: its input, which it only borrows.
 
     c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1.
-    `fill`, a number or (c_in,), is the value of the padding: 0, but for a folded BatchNorm.
+    `fill`, a number or (c_in,), is the value of the padding: 0, but for a folded BatchNorm, which
+    is for inference only: `backward` supposes 0.
     Parameters start at zero; see Network.initialize.
     """
 

@@ -1,0 +1,312 @@
+"""Chapter 3, proven: every layer's forward equals a loop twin, every backward is its gradient.
+
+Gradients are compared with central differences of sum(dy * y) in float64, relative error below
+1e-6; batches of 2 and 3, odd and non-square pictures, strides and dilations, paddings. Then what
+the code does to be fast and small changes nothing: blocks, strips, two-step sums.
+"""
+
+import numpy as np
+import pytest
+
+import naive
+from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d, ReLU
+from mini_colorize.layers import conv as conv_module
+from mini_colorize.layers.conv import correlate, correlate_adjoint, output_size
+
+# kernel, stride, dilation, padding (None: what keeps the size)
+CONVS = [
+    (kernel, stride, dilation, padding)
+    for kernel in (1, 3)
+    for stride in (1, 2)
+    for dilation in (1, 2)
+    for padding in (0, None)
+    if kernel == 3 or (dilation == 1 and padding == 0)
+] + [(3, 3, 2, 1), (2, 2, 1, 0), (1, 2, 1, 1), (3, 2, 4, 4)]
+# kernel, stride, dilation, padding
+TRANSPOSED = [(4, 2, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2), (2, 3, 1, 0), (3, 2, 2, 1)]
+SHAPES = [(2, 7, 5, 3), (3, 6, 9, 2)]
+
+
+def filled(layer, seed=1):
+    """The layer with random parameters."""
+    rng = np.random.default_rng(seed)
+    for p in layer.params.values():
+        p[...] = rng.standard_normal(p.shape)
+    return layer
+
+
+def conv(c_in, kernel, stride, dilation, padding, dtype=np.float64):
+    return filled(Conv2d(c_in, 4, kernel, stride, dilation, padding, dtype=dtype))
+
+
+def transposed(c_in, kernel, stride, dilation, padding, dtype=np.float64):
+    return filled(ConvTranspose2d(c_in, 4, kernel, stride, dilation, padding, dtype=dtype))
+
+
+def random(shape, seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def check_gradients(layer, x, limit=1e-6):
+    """Every gradient of sum(dy * y) that backward gives, against central differences."""
+    dy = random(layer.forward(x.copy(), train=True).shape, seed=2)
+    dx = layer.backward(dy.copy())  # both passes may overwrite what they are given
+
+    def loss():
+        return (dy * layer.forward(x.copy(), train=True)).sum()
+
+    assert naive.relative_error(dx, naive.numeric_gradient(loss, x)) < limit
+    assert layer.grads.keys() == layer.params.keys()
+    for name, p in layer.params.items():
+        numeric = naive.numeric_gradient(loss, p)
+        assert naive.relative_error(layer.grads[name], numeric) < limit, name
+
+
+# Gradients ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("geometry", CONVS, ids=str)
+def test_conv_gradients(geometry, shape):
+    check_gradients(conv(shape[3], *geometry), random(shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3, 3), (3, 2, 4, 2)], ids=str)
+@pytest.mark.parametrize("geometry", TRANSPOSED, ids=str)
+def test_conv_transpose_gradients(geometry, shape):
+    check_gradients(transposed(shape[3], *geometry), random(shape))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_batchnorm_gradients(shape):
+    check_gradients(filled(BatchNorm2d(shape[3], dtype=np.float64)), 3 * random(shape) + 2)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_relu_gradients(shape):
+    x = random(shape)
+    x += 0.01 * np.sign(x)  # away from the kink, where there is no derivative
+    assert (x > 0).any() and (x < 0).any()
+    check_gradients(ReLU(), x)
+
+
+@pytest.mark.parametrize("size", [(7, 5), (11, 6), (3, 9)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 2), (3, 1, 2, 2)], ids=str)
+def test_upsample_gradients(shape, size):
+    check_gradients(BilinearUpsample(size), random(shape))
+
+
+@pytest.mark.parametrize("layer", [conv(2, 3, 1, 1, None), transposed(2, 4, 2, 1, 1)])
+def test_input_gradient_can_be_left_out(layer):
+    x = random((2, 5, 3, 2))
+    dy = random(layer.forward(x, train=True).shape, seed=2)
+    layer.backward(dy)
+    complete = {name: g.copy() for name, g in layer.grads.items()}
+    layer.forward(x, train=True)
+    assert layer.backward(dy, input_gradient=False) is None
+    for name, g in complete.items():
+        np.testing.assert_array_equal(layer.grads[name], g)
+
+
+# Values -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-13), (np.float32, 1e-6)])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("geometry", CONVS, ids=str)
+def test_conv_equals_the_loops(geometry, shape, dtype, limit):
+    layer, x = conv(shape[3], *geometry, dtype=dtype), random(shape, dtype=dtype)
+    y = layer.forward(x)
+    truth = naive.conv2d(x, *layer.params.values(), **layer.geometry)
+    assert y.dtype == dtype
+    assert naive.relative_error(y, truth) < limit
+    assert layer.output_shape(shape[1:]) == y.shape[1:]
+
+
+@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-13), (np.float32, 1e-6)])
+@pytest.mark.parametrize("shape", [(2, 5, 3, 3), (3, 1, 4, 2)], ids=str)
+@pytest.mark.parametrize("geometry", TRANSPOSED, ids=str)
+def test_conv_transpose_equals_the_loops(geometry, shape, dtype, limit):
+    layer, x = transposed(shape[3], *geometry, dtype=dtype), random(shape, dtype=dtype)
+    y = layer.forward(x)
+    truth = naive.conv_transpose2d(x, *layer.params.values(), **layer.geometry)
+    assert y.dtype == dtype
+    assert naive.relative_error(y, truth) < limit
+    assert layer.output_shape(shape[1:]) == y.shape[1:]
+
+
+@pytest.mark.parametrize("fill", [2.5, np.array([1.0, -2.0, 3.0])], ids=["number", "per channel"])
+def test_fill_is_what_lies_around_the_picture(fill):
+    x, weight = random((2, 4, 5, 3)), random((3, 3, 3, 2), seed=1)
+    around = np.empty((2, 8, 9, 3))
+    around[...] = fill
+    around[:, 2:-2, 2:-2] = x
+    y = correlate(x, weight, stride=2, dilation=2, padding=2, fill=fill)
+    np.testing.assert_allclose(y, naive.conv2d(around, weight, np.zeros(2), 2, 2, 0), atol=1e-12)
+
+
+def test_a_picture_too_small_is_an_error():
+    assert output_size(5, kernel=3, stride=1, dilation=2, padding=0) == 1
+    with pytest.raises(ValueError, match="too small"):
+        output_size(4, kernel=3, stride=1, dilation=2, padding=0)
+
+
+def test_relu_values_and_that_it_writes_over_its_input():
+    x = np.array([-2.0, -0.0, 0.0, 3.0])
+    relu = ReLU()
+    assert relu.forward(x, train=True) is x
+    np.testing.assert_array_equal(x, [0, 0, 0, 3])
+    np.testing.assert_array_equal(relu.backward(np.array([5.0, 6, 7, 8])), [0, 0, 0, 8])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 5), (3, 10), (13, 4)], ids=str)
+@pytest.mark.parametrize("source", [(1, 1), (2, 3), (4, 4), (5, 2)], ids=str)
+def test_upsample_equals_the_loops(source, size):
+    x = random((2, *source, 3))
+    y = BilinearUpsample(size).forward(x)
+    np.testing.assert_allclose(y, naive.upsample(x, size), atol=1e-14)
+
+
+def test_upsample_by_hand():
+    """Twice as wide: centres fall on -1/4, 1/4, 3/4, 5/4, the outer ones clamped to 0 and 1."""
+    y = BilinearUpsample((1, 4)).forward(np.array([0.0, 8.0]).reshape(1, 1, 2, 1))
+    np.testing.assert_array_equal(y.ravel(), [0, 2, 6, 8])
+
+
+def test_upsample_by_strips_equals_the_whole():
+    x, layer = random((2, 5, 4, 2), dtype=np.float32), BilinearUpsample((13, 9))
+    strips = [layer.forward(x, rows=slice(r, r + 4)) for r in range(0, 13, 4)]
+    assert [s.shape[1] for s in strips] == [4, 4, 4, 1]
+    np.testing.assert_allclose(np.concatenate(strips, axis=1), layer.forward(x), rtol=1e-6)
+
+
+# Adjoints -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(7, 5), (6, 9)], ids=str)
+@pytest.mark.parametrize("geometry", CONVS, ids=str)
+def test_correlate_adjoint_is_the_adjoint(geometry, size):
+    """<correlate(x), y> = <x, correlate_adjoint(y)> for any x and y."""
+    kernel, stride, dilation, padding = geometry
+    padding = dilation * (kernel - 1) // 2 if padding is None else padding
+    options = {"stride": stride, "dilation": dilation, "padding": padding}
+    x, weight = random((2, *size, 3)), random((kernel, kernel, 3, 4), seed=1)
+    forward = correlate(x, weight, **options)
+    y = random(forward.shape, seed=2)
+    back = correlate_adjoint(y, weight, size, **options)
+    assert (forward * y).sum() == pytest.approx((x * back).sum(), rel=1e-12)
+
+
+# Blocks -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def column_bytes(monkeypatch):
+    """Records the size of every gathered block of columns."""
+    seen, gather = [], conv_module.gather
+
+    def spy(*args, **kwargs):
+        columns = gather(*args, **kwargs)
+        seen.append(columns.nbytes)
+        return columns
+
+    monkeypatch.setattr(conv_module, "gather", spy)
+    return seen
+
+
+def both_passes(layer, x):
+    y = layer.forward(x, train=True)
+    dx = layer.backward(random(y.shape, seed=2))
+    return {"y": y, "dx": dx, **layer.grads}
+
+
+# Down to one pixel a block: parts of rows of 5 pixels, rows, parts of pictures of 35, pictures.
+@pytest.mark.parametrize("pixels", [1, 2, 4, 5, 6, 12, 34, 35])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        conv(3, 3, 1, 1, None),
+        conv(3, 3, 2, 2, None),
+        conv(3, 3, 1, 2, 0),
+        transposed(3, 4, 2, 1, 1),
+    ],
+    ids=["conv", "conv s2 d2", "conv d2 p0", "transposed"],
+)
+def test_blocks_change_nothing_and_respect_the_cap(layer, pixels, monkeypatch, column_bytes):
+    x = random((3, 7, 5, 3))
+    whole = both_passes(layer, x)
+    calls = len(column_bytes)
+    kh, kw, c_in, c_out = layer.params["weight"].shape
+    cap = pixels * kh * kw * max(c_in, c_out) * 8  # so many pixels, in the widest of the products
+    monkeypatch.setattr(conv_module, "WORK_BYTES", cap)
+    column_bytes.clear()
+    blocks = both_passes(layer, x)
+    assert max(column_bytes) <= cap
+    assert len(column_bytes) > calls or pixels >= 12
+    for name, value in whole.items():
+        np.testing.assert_allclose(blocks[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_a_large_convolution_stays_under_the_real_cap(column_bytes):
+    layer = conv(16, 3, 1, 1, None, dtype=np.float32)
+    both_passes(layer, random((2, 200, 200, 16), dtype=np.float32))  # 46 MB of columns at once
+    assert len(column_bytes) > 3
+    assert max(column_bytes) <= conv_module.WORK_BYTES == 16 * 2**20
+
+
+# BatchNorm ----------------------------------------------------------------------------------------
+
+
+def test_batchnorm_forward_and_running_averages():
+    x = 3 * random((2, 7, 5, 3)) + 1
+    layer = filled(BatchNorm2d(3, momentum=0.1, dtype=np.float64))
+    gamma, beta = layer.params.values()
+    y = layer.forward(x, train=True)
+    mean, var = np.zeros(3), np.zeros(3)
+    for c in range(3):
+        values = x[..., c].ravel().tolist()
+        mean[c] = sum(values) / 70
+        var[c] = sum((v - mean[c]) ** 2 for v in values) / 70
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5) * gamma + beta, atol=1e-13)
+    # They start at 0 and 1; the variance goes in without bias, over M - 1 = 69.
+    np.testing.assert_allclose(layer.buffers["mean"], 0.1 * mean, rtol=1e-13)
+    np.testing.assert_allclose(layer.buffers["var"], 0.9 + 0.1 * var * 70 / 69, rtol=1e-13)
+    layer.forward(x, train=True)
+    np.testing.assert_allclose(layer.buffers["mean"], 0.19 * mean, rtol=1e-13)
+    np.testing.assert_allclose(layer.buffers["var"], 0.81 + 0.19 * var * 70 / 69, rtol=1e-13)
+
+
+def test_batchnorm_inference_uses_the_running_averages_and_leaves_them():
+    layer = filled(BatchNorm2d(2, dtype=np.float64))
+    layer.buffers["mean"][...], layer.buffers["var"][...] = [1, -2], [4, 0.25]
+    x = random((2, 3, 5, 2))
+    kept = x.copy()
+    y = layer.forward(x)
+    for c, (mean, var) in enumerate([(1, 4), (-2, 0.25)]):
+        gamma, beta = layer.params["gamma"][c], layer.params["beta"][c]
+        truth = (x[..., c] - mean) / (var + 1e-5) ** 0.5 * gamma + beta
+        np.testing.assert_allclose(y[..., c], truth, atol=1e-13)
+    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_array_equal(layer.buffers["mean"], [1, -2])
+    np.testing.assert_array_equal(layer.buffers["var"], [4, 0.25])
+    assert layer.kept is None
+
+
+def test_batchnorm_of_one_value_a_channel():
+    """M = 1: the variance is 0, the unbiased one would divide by 0. The output is beta."""
+    layer = filled(BatchNorm2d(2))
+    y = layer.forward(np.full((1, 1, 1, 2), 7, np.float32), train=True)
+    np.testing.assert_array_equal(y[0, 0, 0], layer.params["beta"])
+    np.testing.assert_allclose(layer.buffers["var"], 0.9, rtol=1e-6)
+
+
+def test_batchnorm_statistics_in_float32_over_a_million_rows():
+    """Mean 100, deviation 1: one float32 sum over all rows would miss the mean by 0.0025."""
+    x = (100 + random((16, 250, 250, 2))).astype(np.float32)
+    layer = BatchNorm2d(2, momentum=1.0)
+    y = layer.forward(x, train=True)
+    exact = x.astype(np.float64)
+    mean, var = exact.mean(axis=(0, 1, 2)), exact.var(axis=(0, 1, 2), ddof=1)
+    np.testing.assert_allclose(layer.buffers["mean"], mean, atol=3e-4)  # a float32 sum: 3e-6 of 100
+    np.testing.assert_allclose(layer.buffers["var"], var, rtol=1e-5)
+    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(var), atol=5e-4)

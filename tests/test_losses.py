@@ -1,0 +1,180 @@
+"""Chapter 4, proven: the losses equal the dense formulas, their gradients central differences.
+
+The sparse target (K indices and weights a pixel) is written out to all Q bins here and put
+through the equations as the paper has them. Then the borders: pixels that do not count, extreme
+logits, chunks.
+"""
+
+import numpy as np
+import pytest
+
+import naive
+from mini_colorize import bins, losses
+from mini_colorize.losses import l2_loss, softmax_cross_entropy
+
+
+def problem(q=7, k=3, shape=(2, 3, 5), uncounted=(), seed=0, dtype=np.float64):
+    """Random logits, K-sparse targets with the largest weight first, class weights around 1.
+
+    uncounted: flat indices of pixels whose weights are all 0.
+    """
+    rng = np.random.default_rng(seed)
+    pixels = int(np.prod(shape))
+    index = np.array([rng.permutation(q)[:k] for _ in range(pixels)], dtype=np.int32)
+    weight = -np.sort(-rng.uniform(0.1, 1, (pixels, k)), axis=1)
+    weight /= weight.sum(axis=1, keepdims=True)
+    weight[list(uncounted)] = 0
+    return (
+        (2 * rng.standard_normal((*shape, q))).astype(dtype),
+        index.reshape(*shape, k),
+        weight.reshape(*shape, k).astype(dtype),
+        rng.uniform(0.5, 4, q).astype(dtype),
+    )
+
+
+def dense_loss(logits, index, weight, class_weight):
+    """(weighted, unweighted) straight from equation 2, pixel by pixel, with all Q bins."""
+    q = logits.shape[-1]
+    z = logits.reshape(-1, q).astype(np.float64)
+    target = np.zeros(z.shape)
+    for row, i, w in zip(target, index.reshape(len(z), -1), weight.reshape(len(z), -1)):
+        for at, value in zip(i, w):
+            row[at] += value
+    counted = target.sum(axis=1) > 0
+    log_softmax = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    nats = -(target * log_softmax).sum(axis=1)[counted]
+    v = class_weight[target.argmax(axis=1)][counted]
+    return (v * nats).mean(), nats.mean()
+
+
+CASES = {
+    "Q 7, K 3": dict(q=7, k=3),
+    "Q 7, K 1": dict(q=7, k=1),
+    "Q 313, K 5": dict(q=313, k=5, shape=(2, 1, 3)),
+    "uncounted pixels": dict(q=7, k=3, uncounted=(0, 4, 29)),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_cross_entropy_equals_the_dense_formula(case):
+    logits, index, weight, class_weight = problem(**case)
+    weighted, unweighted = dense_loss(logits, index, weight, class_weight)
+    loss = softmax_cross_entropy(logits.copy(), index, weight, class_weight)
+    assert float(loss.weighted) == pytest.approx(weighted, rel=1e-12)
+    assert float(loss.unweighted) == pytest.approx(unweighted, rel=1e-12)
+    assert abs(weighted - unweighted) > 0.1  # the two could not be mistaken for each other
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_cross_entropy_gradient(case):
+    logits, *target = problem(**case)
+    gradient = softmax_cross_entropy(logits.copy(), *target).gradient
+
+    def loss():
+        return float(softmax_cross_entropy(logits.copy(), *target).weighted)
+
+    assert naive.relative_error(gradient, naive.numeric_gradient(loss, logits, 1e-5)) < 1e-6
+
+
+def test_cross_entropy_by_hand():
+    """Two bins, logits (0, ln 3): softmax (1/4, 3/4). Target (1, 0), class weight 2.
+
+    Loss ln 4, weighted 2 ln 4; gradient 2 (1/4 - 1, 3/4) = (-3/2, 3/2).
+    """
+    logits = np.log([1.0, 3.0]).reshape(1, 1, 1, 2)
+    index, weight = np.zeros((1, 1, 1, 1), np.int32), np.ones((1, 1, 1, 1))
+    loss = softmax_cross_entropy(logits, index, weight, np.array([2.0, 5.0]))
+    assert float(loss.unweighted) == pytest.approx(np.log(4))
+    assert float(loss.weighted) == pytest.approx(2 * np.log(4))
+    np.testing.assert_allclose(loss.gradient.ravel(), [-1.5, 1.5], rtol=1e-14)
+
+
+def test_the_gradient_takes_the_place_of_the_logits():
+    logits, *target = problem()
+    assert np.shares_memory(softmax_cross_entropy(logits, *target).gradient, logits)
+
+
+def test_uncounted_pixels_are_as_if_they_were_not_there():
+    """Not in the values, not in the average, and without a gradient."""
+    logits, index, weight, class_weight = problem(shape=(1, 1, 6), uncounted=(0, 3))
+    some = [1, 2, 4, 5]
+    without = softmax_cross_entropy(
+        logits[:, :, some], index[:, :, some], weight[:, :, some], class_weight
+    )
+    index[0, 0, 3] = 0  # what a pixel that does not count points at is of no account
+    loss = softmax_cross_entropy(logits, index, weight, class_weight)
+    assert float(loss.weighted) == pytest.approx(float(without.weighted), rel=1e-14)
+    assert float(loss.unweighted) == pytest.approx(float(without.unweighted), rel=1e-14)
+    np.testing.assert_allclose(loss.gradient[:, :, some], without.gradient, rtol=1e-14)
+    assert (loss.gradient[:, :, [0, 3]] == 0).all()
+
+
+def test_no_pixel_counts():
+    logits, *target = problem(shape=(1, 2, 2), uncounted=range(4))
+    loss = softmax_cross_entropy(logits, *target)
+    assert float(loss.weighted) == float(loss.unweighted) == 0
+    assert (loss.gradient == 0).all()
+
+
+def test_class_weights_of_one_give_the_unweighted_loss():
+    logits, index, weight, _ = problem()
+    loss = softmax_cross_entropy(logits, index, weight, np.ones(7))
+    assert float(loss.weighted) == float(loss.unweighted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_logits(dtype):
+    """Logits of 1e4: the loss is the distance to the largest, the gradient stays in [-v, v] / P."""
+    logits = np.full((1, 1, 2, 4), -1e4, dtype)
+    logits[..., 2] = 1e4
+    index = np.array([[2], [0]], np.int32).reshape(1, 1, 2, 1)  # one right, one wrong by 2e4
+    ones = np.ones((1, 1, 2, 1), dtype)
+    loss = softmax_cross_entropy(logits, index, ones, np.ones(4, dtype))
+    assert float(loss.weighted) == pytest.approx(1e4)
+    np.testing.assert_array_equal(loss.gradient[0, 0], [[0, 0, 0, 0], [-0.5, 0, 0.5, 0]])
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 29, 30])
+def test_chunks_change_nothing(chunk, monkeypatch):
+    logits, *target = problem(uncounted=(2, 3, 4))
+    whole = softmax_cross_entropy(logits.copy(), *target)
+    monkeypatch.setattr(losses, "CHUNK", chunk)
+    parts = softmax_cross_entropy(logits.copy(), *target)
+    assert float(parts.weighted) == pytest.approx(float(whole.weighted), rel=1e-14)
+    assert float(parts.unweighted) == pytest.approx(float(whole.unweighted), rel=1e-14)
+    np.testing.assert_allclose(parts.gradient, whole.gradient, rtol=1e-12)
+
+
+def test_float32_with_real_targets_over_several_chunks():
+    """As in training: 313 bins, soft-encoded colours, more pixels than one chunk holds."""
+    rng = np.random.default_rng(0)
+    ab = rng.uniform(-80, 80, (2, 40, 30, 2)).astype(np.float32)
+    assert 2 * 40 * 30 > losses.CHUNK
+    index, weight = bins.soft_encode(ab)
+    weight[0, :10] = 0
+    logits = rng.standard_normal((2, 40, 30, bins.Q)).astype(np.float32)
+    class_weight = rng.uniform(0.5, 4, bins.Q).astype(np.float32)
+    truth = dense_loss(logits, index, weight, class_weight)
+    exact = softmax_cross_entropy(logits.astype(np.float64), index, weight, class_weight)
+    loss = softmax_cross_entropy(logits, index, weight, class_weight)
+    assert float(loss.weighted) == pytest.approx(truth[0], rel=1e-6)
+    assert float(loss.unweighted) == pytest.approx(truth[1], rel=1e-6)
+    assert loss.gradient.dtype == np.float32
+    assert naive.relative_error(loss.gradient, exact.gradient) < 1e-6
+
+
+def test_l2_by_hand():
+    """Two pixels, off by (3, 4) and (0, 2): L = (25/2 + 4/2) / 2 = 7.25, gradient halved."""
+    truth = np.array([[10.0, -20], [5, 5]]).reshape(1, 1, 2, 2)
+    prediction = truth + np.array([[3.0, 4], [0, -2]])
+    loss = l2_loss(prediction, truth)
+    assert float(loss.weighted) == float(loss.unweighted) == 7.25
+    np.testing.assert_array_equal(loss.gradient[0, 0], [[1.5, 2], [0, -1]])
+
+
+def test_l2_gradient():
+    rng = np.random.default_rng(0)
+    prediction, truth = rng.standard_normal((2, 2, 3, 5, 2))
+    gradient = l2_loss(prediction, truth).gradient
+    numeric = naive.numeric_gradient(lambda: float(l2_loss(prediction, truth).weighted), prediction)
+    assert naive.relative_error(gradient, numeric) < 1e-6

@@ -1,0 +1,341 @@
+"""Parity with torch and scikit-image: the same numbers from code that others wrote.
+
+Every layer forward and backward, the whole network with the gradient of every parameter, the
+loss, Adam over 20 steps, and the colour conversions. `make test-peers` runs these. Without torch
+or scikit-image they fail, they do not skip; the rest of the tests needs neither.
+"""
+
+import numpy as np
+import pytest
+
+import naive
+from mini_colorize import bins, color
+from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d, ReLU
+from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.network import Network
+from mini_colorize.optim import Adam
+
+try:
+    import skimage.color
+    import torch
+    import torch.nn.functional as F
+
+    missing = None
+except ImportError as error:  # this file can still be collected: "-m 'not peers'" needs no torch
+    missing = error
+
+pytestmark = pytest.mark.peers
+
+DTYPES = [(np.float32, 2e-6), (np.float64, 1e-13)]  # and the relative L2 error allowed of a layer
+
+
+@pytest.fixture(autouse=True)
+def peers_are_installed():
+    if missing is not None:
+        raise missing
+
+
+def nchw(x):
+    """NHWC array -> NCHW tensor that wants a gradient."""
+    return torch.tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)), requires_grad=True)
+
+
+def nhwc(tensor):
+    return tensor.detach().numpy().transpose(0, 2, 3, 1)
+
+
+def oihw(weight, transposed=False):
+    """(kh, kw, C_in, C_out) -> torch's (C_out, C_in, kh, kw); transposed: (C_in, C_out, kh, kw)."""
+    order = (2, 3, 0, 1) if transposed else (3, 2, 0, 1)
+    return torch.tensor(np.ascontiguousarray(weight.transpose(order)), requires_grad=True)
+
+
+def hwio(tensor, transposed=False):
+    return tensor.numpy().transpose((2, 3, 0, 1) if transposed else (2, 3, 1, 0))
+
+
+def vector(array):
+    return torch.tensor(array.copy(), requires_grad=True)
+
+
+def random(shape, dtype, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def close(ours, theirs, limit):
+    """Relative L2 error below the limit, and the same dtype."""
+    assert ours.dtype == theirs.dtype
+    assert naive.relative_error(ours, theirs) < limit
+
+
+def fill(layer, dtype):
+    for seed, p in enumerate(layer.params.values()):
+        p[...] = random(p.shape, dtype, seed + 10)
+    return layer
+
+
+# Layers -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype, limit", DTYPES)
+@pytest.mark.parametrize(
+    "kernel, stride, dilation", [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 2), (3, 2, 2)]
+)
+def test_conv2d(kernel, stride, dilation, dtype, limit):
+    layer = fill(Conv2d(5, 7, kernel, stride, dilation, dtype=dtype), dtype)
+    x = random((3, 13, 17, 5), dtype)
+    tx, w, b = nchw(x), oihw(layer.params["weight"]), vector(layer.params["bias"])
+    ty = F.conv2d(tx, w, b, **layer.geometry)
+    y = layer.forward(x, train=True)
+    close(y, nhwc(ty), limit)
+    dy = random(y.shape, dtype, 2)
+    ty.backward(nchw(dy))
+    close(layer.backward(dy), nhwc(tx.grad), limit)
+    close(layer.grads["weight"], hwio(w.grad), limit)
+    close(layer.grads["bias"], b.grad.numpy(), limit)
+
+
+@pytest.mark.parametrize("dtype, limit", DTYPES)
+@pytest.mark.parametrize(
+    "kernel, stride, dilation, padding", [(4, 2, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2)]
+)
+def test_conv_transpose2d(kernel, stride, dilation, padding, dtype, limit):
+    layer = fill(ConvTranspose2d(5, 7, kernel, stride, dilation, padding, dtype=dtype), dtype)
+    x = random((3, 9, 6, 5), dtype)
+    tx, w, b = nchw(x), oihw(layer.params["weight"], True), vector(layer.params["bias"])
+    ty = F.conv_transpose2d(tx, w, b, **layer.geometry)
+    y = layer.forward(x, train=True)
+    close(y, nhwc(ty), limit)
+    dy = random(y.shape, dtype, 2)
+    ty.backward(nchw(dy))
+    close(layer.backward(dy), nhwc(tx.grad), limit)
+    close(layer.grads["weight"], hwio(w.grad, True), limit)
+    close(layer.grads["bias"], b.grad.numpy(), limit)
+
+
+@pytest.mark.parametrize("dtype, limit", DTYPES)
+def test_batch_norm(dtype, limit):
+    layer = fill(BatchNorm2d(5, dtype=dtype), dtype)
+    gamma, beta = vector(layer.params["gamma"]), vector(layer.params["beta"])
+    mean, var = torch.zeros(5, dtype=gamma.dtype), torch.ones(5, dtype=gamma.dtype)
+    for step in range(3):
+        x = 2 * random((3, 13, 17, 5), dtype, step) + 1
+        tx = nchw(x)
+        ty = F.batch_norm(tx, mean, var, gamma, beta, training=True, momentum=0.1, eps=1e-5)
+        y = layer.forward(x, train=True)
+        close(y, nhwc(ty), limit)
+        close(layer.buffers["mean"], mean.numpy(), limit)
+        close(layer.buffers["var"], var.numpy(), limit)
+    dy = random(y.shape, dtype, 7)
+    ty.backward(nchw(dy))
+    close(layer.backward(dy), nhwc(tx.grad), limit)
+    close(layer.grads["gamma"], gamma.grad.numpy(), limit)
+    close(layer.grads["beta"], beta.grad.numpy(), limit)
+    inference = F.batch_norm(tx, mean, var, gamma, beta, training=False, eps=1e-5)
+    close(layer.forward(x), nhwc(inference), limit)
+
+
+@pytest.mark.parametrize("dtype, limit", DTYPES)
+def test_relu(dtype, limit):
+    x, dy = random((3, 7, 5, 4), dtype), random((3, 7, 5, 4), dtype, 1)
+    x[0, 0, 0] = 0  # at 0 both take the derivative 0
+    tx = nchw(x)
+    ty = F.relu(tx)
+    ty.backward(nchw(dy))
+    layer = ReLU()
+    np.testing.assert_array_equal(layer.forward(x, train=True), nhwc(ty))
+    np.testing.assert_array_equal(layer.backward(dy), nhwc(tx.grad))
+
+
+@pytest.mark.parametrize("dtype, limit", DTYPES)
+@pytest.mark.parametrize("source, size", [((7, 5), (28, 20)), ((4, 9), (13, 31)), ((1, 3), (5, 4))])
+def test_upsample(source, size, dtype, limit):
+    layer, x = BilinearUpsample(size), random((2, *source, 3), dtype)
+    tx = nchw(x)
+    ty = F.interpolate(tx, size=size, mode="bilinear", align_corners=False)
+    y = layer.forward(x, train=True)
+    close(y, nhwc(ty), limit)
+    dy = random(y.shape, dtype, 2)
+    ty.backward(nchw(dy))
+    close(layer.backward(dy), nhwc(tx.grad), limit)
+
+
+# Network, loss, optimiser -------------------------------------------------------------------------
+
+
+class TorchNetwork:
+    """The network as torch functions, with the weights of one of ours."""
+
+    def __init__(self, net):
+        self.layers = net.layers
+        self.params = {
+            name: vector(p) if p.ndim == 1 else oihw(p, name.startswith("conv8_1."))
+            for name, p in net.params().items()
+        }
+        buffers = net.state().keys() - net.params().keys()
+        self.buffers = {name: torch.tensor(net.state()[name].copy()) for name in buffers}
+
+    def forward(self, x, train):
+        """x: (N, H, W, 1) -> logits (N, Q, h, w)."""
+        x = nchw(x)
+        for name, layer in self.layers.items():
+            if name.startswith("relu"):
+                x = F.relu(x)
+            elif name.startswith("bn"):
+                mean, var = self.buffers[f"{name}.mean"], self.buffers[f"{name}.var"]
+                gamma, beta = self.params[f"{name}.gamma"], self.params[f"{name}.beta"]
+                x = F.batch_norm(x, mean, var, gamma, beta, train, momentum=0.1, eps=1e-5)
+            else:
+                w, b = self.params[f"{name}.weight"], self.params[f"{name}.bias"]
+                if name == "conv8_1":
+                    x = F.conv_transpose2d(x, w, b, stride=2, padding=1)
+                else:
+                    stride = 2 if name in ("conv1_2", "conv2_2", "conv3_3") else 1
+                    dilation = 2 if name.startswith(("conv5", "conv6")) else 1
+                    padding = 0 if name == "conv8_313" else dilation
+                    x = F.conv2d(x, w, b, stride=stride, padding=padding, dilation=dilation)
+        return x
+
+    def grads(self):
+        return {
+            name: p.grad.numpy() if p.ndim == 1 else hwio(p.grad, name.startswith("conv8_1."))
+            for name, p in self.params.items()
+        }
+
+
+def torch_loss(logits, index, weight, class_weight):
+    """logits (N, Q, h, w). Soft targets; the class weight of a pixel is that of its largest bin."""
+    z = torch.tensor(bins.dense_target(index, weight)).permute(0, 3, 1, 2).to(logits.dtype)
+    nats = F.cross_entropy(logits, z, reduction="none")
+    v = torch.tensor(class_weight)[z.argmax(dim=1)]
+    counted = z.sum(dim=1) > 0.5
+    return (v * nats)[counted].mean(), nats[counted].mean()
+
+
+def batch(dtype, size, n=2):
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-0.5, 0.5, (n, *size, 1)).astype(dtype)
+    index, weight = bins.soft_encode(rng.uniform(-70, 70, (n, size[0] // 4, size[1] // 4, 2)))
+    weight = weight.astype(dtype)
+    weight /= weight.sum(-1, keepdims=True)  # to this dtype's last digit
+    weight[0, 0, :3] = 0
+    return x, (index, weight, rng.uniform(0.5, 4, bins.Q).astype(dtype))
+
+
+def leave_the_kinks(net, x):
+    """Set the biases so that every channel is wholly on (3 of 4) or wholly off, by a margin.
+
+    Where a sum is within rounding of 0, two float32 programs may disagree on which side of the
+    ReLU it is, and then their gradients differ by whole percents (torch's own float32 from its
+    float64 as well). So float32 gradients can be compared to many digits only away from there.
+    """
+    for name, layer in net.layers.items():
+        if "weight" in layer.params and name != "conv8_313":
+            y = layer.forward(x)
+            on = np.arange(y.shape[3]) % 4 < 3
+            low, high = y.min(axis=(0, 1, 2)), y.max(axis=(0, 1, 2))
+            layer.params["bias"] += np.where(on, 0.1 - low, -0.1 - high)
+        x = layer.forward(x, train=isinstance(layer, BatchNorm2d))
+
+
+@pytest.mark.parametrize("dtype, limit", [(np.float32, 1e-4), (np.float64, 1e-10)])
+def test_whole_network(dtype, limit):
+    """Width 1/4: logits, both losses, the gradient of every parameter, the running averages."""
+    x, target = batch(dtype, (64, 64))
+    net = Network(0.25, dtype)
+    net.initialize(x)
+    for name, p in net.params().items():
+        if p.ndim == 1:
+            p += 0.2 * random(p.shape, dtype, len(name))
+    if dtype == np.float32:
+        leave_the_kinks(net, x)
+    theirs = TorchNetwork(net)
+    torch_logits = theirs.forward(x, train=True)
+    weighted, unweighted = torch_loss(torch_logits, *target)
+    weighted.backward()
+    logits = net.forward(x, train=True)
+    close(logits, nhwc(torch_logits), limit)
+    loss = softmax_cross_entropy(logits, *target)
+    assert float(loss.weighted) == pytest.approx(weighted.item(), rel=limit)
+    assert float(loss.unweighted) == pytest.approx(unweighted.item(), rel=limit)
+    net.backward(loss.gradient)
+    grads, torch_grads = net.grads(), theirs.grads()
+    assert grads.keys() == torch_grads.keys()
+    for name, g in torch_grads.items():
+        size = np.linalg.norm(g)
+        if dtype == np.float32 and name.endswith("bias"):
+            # Away from the kinks BatchNorm takes a bias out again: its gradient is 0 and noise.
+            size = max(size, np.linalg.norm(torch_grads[name.replace("bias", "weight")]))
+        assert np.linalg.norm(grads[name] - g) < limit * size, name
+    for name, a in theirs.buffers.items():
+        close(net.state()[name], a.numpy(), limit)
+    close(net.forward(x), nhwc(theirs.forward(x, train=False)), limit)
+    close(net.folded().forward(x), nhwc(theirs.forward(x, train=False)), limit)
+
+
+def test_full_width():
+    x, _ = batch(np.float32, (32, 32), n=1)
+    net = Network(1.0)
+    net.initialize(x)
+    close(net.forward(x), nhwc(TorchNetwork(net).forward(x, train=False)), 1e-4)
+
+
+@pytest.mark.parametrize("dtype, limit", DTYPES)
+def test_cross_entropy(dtype, limit):
+    _, target = batch(dtype, (28, 52), n=3)
+    logits = 3 * random((3, 7, 13, bins.Q), dtype)
+    tz = nchw(logits)
+    weighted, unweighted = torch_loss(tz, *target)
+    weighted.backward()
+    loss = softmax_cross_entropy(logits, *target)
+    assert float(loss.weighted) == pytest.approx(weighted.item(), rel=limit)
+    assert float(loss.unweighted) == pytest.approx(unweighted.item(), rel=limit)
+    close(loss.gradient, nhwc(tz.grad), limit)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-3])
+def test_adam(decay):
+    """20 steps in float64; the decay on the array of 4 dimensions, as ours has it."""
+    params = {"weight": random((3, 3, 2, 4), np.float64), "bias": random(4, np.float64, 1)}
+    theirs = {name: torch.tensor(p.copy(), requires_grad=True) for name, p in params.items()}
+    ours = Adam(params, betas=(0.9, 0.99), eps=1e-8, decay=decay)
+    groups = [
+        {"params": [theirs["weight"]], "weight_decay": decay},
+        {"params": [theirs["bias"]], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.Adam(groups, lr=0.01, betas=(0.9, 0.99), eps=1e-8)
+    for step in range(20):
+        optimizer.zero_grad()
+        grads = {name: random(p.shape, np.float64, 100 + step) for name, p in params.items()}
+        for name, p in theirs.items():
+            p.grad = torch.tensor(grads[name].copy())
+        optimizer.step()
+        ours.step(grads, lr=0.01)
+    for name, p in params.items():
+        np.testing.assert_allclose(p, theirs[name].detach().numpy(), rtol=0, atol=1e-12)
+
+
+# Colour -------------------------------------------------------------------------------------------
+
+LEVELS = (0, 1, 10, 11, 128, 254, 255)  # the curve's linear foot ends between 10 and 11
+CORNERS = np.array([[r, g, b] for r in LEVELS for g in LEVELS for b in LEVELS])
+RANDOM = np.random.default_rng(0).integers(0, 256, (20000, 3))
+RGB = np.concatenate([CORNERS, RANDOM]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_rgb_to_lab(dtype):
+    rgb = RGB if dtype == np.uint8 else (RGB / 255).astype(dtype)
+    theirs = skimage.color.rgb2lab(RGB / 255)
+    np.testing.assert_allclose(color.rgb_to_lab(rgb), theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lab_to_rgb(dtype):
+    """Half of these colours, and more, lie outside the sRGB gamut."""
+    lab = np.random.default_rng(0).uniform((0, -128, -128), (100, 128, 128), (20000, 3))
+    lab = np.concatenate([lab, skimage.color.rgb2lab(RGB / 255)])
+    theirs = skimage.color.lab2rgb(lab)
+    assert ((theirs == 0) | (theirs == 1)).any(axis=1).mean() > 0.25
+    np.testing.assert_allclose(color.lab_to_rgb(lab.astype(dtype)), theirs, rtol=0, atol=1e-4)
