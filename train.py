@@ -3,6 +3,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -116,6 +117,8 @@ def prepare(parser, args):
         return dataclasses.replace(load_config(args.resume), **given), Path(args.resume), True
     if not args.data:
         parser.error("say which photos: --data DIR (or --resume DIR)")
+    for name in {"data", "val", "init"} & given.keys():
+        given[name] = os.path.abspath(given[name])  # --resume may be called from elsewhere
     config = Config(**given)
     folder = Path(args.out) if args.out else _new_folder(Path("runs"), config.model)
     if (folder / "config.json").exists():

@@ -140,6 +140,10 @@ class Trainer:
 
     def __init__(self, config, folder, xp=np):
         config.check()
+        if config.lr_every is None:  # settled now: a run that is made longer keeps its schedule
+            # where the authors' rate fell, after 215,000 of their 450,000 steps
+            every = max(1, round(config.steps * 215 / 450))
+            config = dataclasses.replace(config, lr_every=every)
         self.config, self.folder, self.xp = config, Path(folder), xp
         self.loader = PhotoLoader(
             find_photos(config.data),
@@ -190,7 +194,7 @@ class Trainer:
         with atomic_write(self.folder / "prior.npy") as file:
             np.save(file, prior)
         self.log.truncate(0)
-        report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
+        self._write_config()
 
     def resume(self):
         """Take up the folder's run where its last checkpoint left it, to the bit."""
@@ -207,6 +211,10 @@ class Trainer:
         if self.step > self.config.steps:
             raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
         self.log.truncate(self.step)
+        self._write_config()  # with what --resume changed, such as --steps
+
+    def _write_config(self):
+        report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
 
     def _restore(self, meta, groups):
         """Take over a training state and the run's prior. Raises nearly anything if damaged."""
@@ -280,9 +288,7 @@ class Trainer:
         return loss, color
 
     def _rate(self, step):
-        """Learning rate of a step; by default it falls where the authors' did, relative to all."""
-        every = self.config.lr_every or max(1, round(self.config.steps * 215 / 450))
-        return step_schedule(step, self.config.lr, every)
+        return step_schedule(step, self.config.lr, self.config.lr_every)
 
     def _colorfulness(self, x, logits):
         """Hasler and Süsstrunk's measure of the batch as predicted now, at h x w."""
@@ -349,7 +355,8 @@ class Trainer:
         report.sample_sheet(
             self.folder / "samples" / f"step_{self.step:07d}.png", self.averaged, truth, self.xp
         )
-        report.loss_curve(self.folder / "loss.png", self.log.read())
+        if not report.loss_curve(self.folder / "loss.png", self.log.read()):
+            tqdm.write("no loss.png: it needs matplotlib (pip install matplotlib)")
 
     def validate(self):
         """Losses of the judged weights on centre crops of --val. Returns a dict for the log."""

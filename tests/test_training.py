@@ -139,6 +139,9 @@ def test_signals_save_and_say_how_to_go_on(photos, tmp_path, which):
     assert step >= 3
     assert train("--resume", run, "--steps", step + 2).returncode == 0
     assert checkpoint.load(run / "checkpoint.npz")[0]["step"] == step + 2
+    config = json.loads((run / "config.json").read_text())
+    assert config["steps"] == step + 2  # remembered, but the schedule is the one it began with
+    assert config["lr_every"] == round(100_000 * 215 / 450)
 
 
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(photos, tmp_path):
