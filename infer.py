@@ -146,7 +146,7 @@ def comparison(image, colored):
     from mini_colorize.color import colorfulness, lab_to_rgb, rgb_to_lightness, to_byte
     from mini_colorize.images import flatten
 
-    original, colored = (flatten(picture) for picture in (image, colored))
+    original, colored = (flatten(picture).copy() for picture in (image, colored))
     original.thumbnail((PANEL, PANEL))
     colored = colored.resize(original.size, Image.Resampling.LANCZOS)
     rgb = np.asarray(original)

@@ -41,7 +41,6 @@ def parse(argv):
     what.add_argument("--init", metavar="FILE", help="start from these weights, not from random")
     what.add_argument(
         "--device",
-        default="auto",
         choices=("auto", "cpu", "cuda"),
         help="auto takes a CUDA GPU if one works (auto)",
     )
@@ -59,7 +58,9 @@ def parse(argv):
         help="photos' shorter side before cropping (size * 256/176)",
     )
     net.add_argument("--batch", type=int, metavar="N", help="photos a step (40)")
-    net.add_argument("--workers", type=int, metavar="N", help="decoding threads (one a processor)")
+    net.add_argument(
+        "--workers", type=int, metavar="N", help="decoding threads (one a processor, at most 8)"
+    )
     opt = p.add_argument_group("optimisation")
     opt.add_argument("--steps", type=int, metavar="N", help="steps in all (10000)")
     opt.add_argument("--lr", type=float, help="learning rate of Adam (1e-3)")
@@ -108,8 +109,19 @@ def prepare(parser, args):
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Config)}
     given = {name: value for name, value in given.items() if value is not None}
+    for name in {"data", "val", "init"} & given.keys():
+        given[name] = os.path.abspath(given[name])  # --resume may be called from elsewhere
     if args.resume:
-        free = {"steps", "workers", "data", "val", "log_every", "sample_every", "save_every"}
+        free = {
+            "device",
+            "steps",
+            "workers",
+            "data",
+            "val",
+            "log_every",
+            "sample_every",
+            "save_every",
+        }
         fixed = sorted(given.keys() - free)
         if fixed or args.out:
             name = fixed[0] if fixed else "out"
@@ -117,8 +129,6 @@ def prepare(parser, args):
         return dataclasses.replace(load_config(args.resume), **given), Path(args.resume), True
     if not args.data:
         parser.error("say which photos: --data DIR (or --resume DIR)")
-    for name in {"data", "val", "init"} & given.keys():
-        given[name] = os.path.abspath(given[name])  # --resume may be called from elsewhere
     config = Config(**given)
     folder = Path(args.out) if args.out else _new_folder(Path("runs"), config.model)
     if (folder / "config.json").exists():
@@ -141,7 +151,9 @@ def main(argv=None):
 
     try:
         config, folder, old = prepare(parser, args)
-        xp, line = select_device(args.device)
+        xp, line = select_device(config.device)
+        # Saved as what it turned out to be: a resumed run stays where it began.
+        config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
         print(line)
         trainer = Trainer(config, folder, xp)
         trainer.resume() if old else trainer.start()

@@ -86,7 +86,7 @@ class Colorizer:
         if not (temperature >= 0 and np.isfinite(temperature)):
             raise ValueError(f"temperature {temperature:g}: must be 0 or more")
         self.network, self.size, self.temperature, self.xp = network, size, temperature, xp
-        self._inference = network.to(xp).folded()
+        self._inference = network.folded().to(xp)
 
     @classmethod
     def load(cls, weights=None, device="cpu", **options):
@@ -103,17 +103,16 @@ class Colorizer:
         """Colour one photo. A colour photo is turned grey first.
 
         image: a path, a PIL image of any mode, or an (H, W, 3) uint8 array.
-        Returns a PIL image of the same size, RGB, or RGBA if there was alpha.
+        Returns a PIL image of the photo's size, upright, RGB, or RGBA if there was alpha.
         Raises ImageError if a path cannot be read.
         """
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image)
         elif not isinstance(image, Image.Image):
             image = read_image(image)
-        if image.mode not in ("RGB", "RGBA"):
-            image = canonical(image)
+        image = canonical(image)  # nothing is left to do if it comes from read_image
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        lightness = _lightness(np.asarray(image.convert("RGB")))
+        lightness = _lightness(np.asarray(image)[..., :3])
         painted = Image.fromarray(paint(lightness, self.predict(lightness)))
         if alpha is not None:
             painted.putalpha(alpha)

@@ -15,7 +15,7 @@ import copy
 
 import numpy as np
 
-from .backend import array_module, as_numbers
+from .backend import array_module, as_numbers, to_host
 from .bins import Q
 from .layers import BatchNorm2d, Conv2d, ConvTranspose2d, ReLU
 
@@ -37,6 +37,10 @@ _BLOCKS = {
 def normalize_lightness(lightness):
     """L, 0..100, as the network wants it: (L - 50) / 100."""
     return (lightness - 50) / 100
+
+
+def _moved(array, xp):
+    return to_host(array) if xp is np else xp.asarray(array)
 
 
 class Network:
@@ -131,7 +135,9 @@ class Network:
         for layer in self.layers.values():
             for kind in ("params", "buffers"):
                 arrays = getattr(layer, kind, {})
-                arrays.update({key: xp.asarray(array) for key, array in arrays.items()})
+                arrays.update({key: _moved(array, xp) for key, array in arrays.items()})
+            if isinstance(layer, Conv2d) and not isinstance(layer.fill, int):
+                layer.fill = _moved(layer.fill, xp)
         return self
 
     # Initialisation -----------------------------------------------------------------------------

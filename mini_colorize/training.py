@@ -59,6 +59,7 @@ class Config:
     lam: float = 0.5
     ema: float = 0.999
     init: str | None = None
+    device: str = "auto"
     seed: int = 0
     workers: int | None = None
     log_every: int = 10
@@ -245,16 +246,17 @@ class Trainer:
 
     def save(self):
         """Write checkpoint.npz and weights.npz, unless the weights are no longer numbers."""
-        raw = self.network.state()
-        if not all(bool(array_module(a).isfinite(a).all()) for a in raw.values()):
-            raise self._diverged()
-        meta = {"kind": "training", "width": self.network.width, "step": self.step}
-        meta["group"] = [(float(w), float(u)) for w, u in self.group]
-        groups = {"raw": raw, "network": self._judged(), "optimizer": self.optimizer.state()}
-        checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
-        self.averaged.load_state(self._judged())
         # Colouring works at the scale of the training photos: the authors' 256 for crops of 176.
         size = max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
+        meta = {"kind": "training", "width": self.network.width, "size": size, "step": self.step}
+        meta["group"] = [(float(w), float(u)) for w, u in self.group]
+        raw, optimizer = self.network.state(), self.optimizer.state()
+        groups = {"raw": raw, "network": self._judged(), "optimizer": optimizer}
+        for arrays in groups.values():
+            if not all(bool(array_module(a).isfinite(a).all()) for a in arrays.values()):
+                raise self._diverged()
+        checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
+        self.averaged.load_state(self._judged())
         weights = self.folder / "weights.npz"
         checkpoint.save_network(weights, self.averaged, size=size, step=self.step)
 
@@ -271,9 +273,8 @@ class Trainer:
     # The loop -----------------------------------------------------------------------------------
 
     def train_step(self, rgb, measure=False):
-        """One step on crops (N, S, S, 3) uint8. Returns (Loss, colourfulness of the prediction).
-
-        The colourfulness is None unless `measure` is set.
+        """One step on crops (N, S, S, 3) uint8. Returns its two losses, and the
+        colourfulness of what it predicted, or None unless `measure` is set.
         """
         x, index, weight = targets(self.xp.asarray(rgb))
         logits = self.network.forward(x, train=True)
@@ -285,7 +286,7 @@ class Trainer:
         if self.average:
             self.average.update(self.network.state())
         self.step += 1
-        return loss, color
+        return (loss.weighted, loss.unweighted), color
 
     def _rate(self, step):
         return step_schedule(step, self.config.lr, self.config.lr_every)
@@ -302,15 +303,17 @@ class Trainer:
         batches = self.loader.batches(self.step, c.steps)
         bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
         since = saved = time.perf_counter()
+        timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
         with _Signals() as signals, bar:
             for rgb in batches:
                 logging = (self.step + 1) % c.log_every == 0 or self.step + 1 == c.steps
-                loss, color = self.train_step(rgb, measure=logging)
-                self.group.append((loss.weighted, loss.unweighted))
+                values, color = self.train_step(rgb, measure=logging)
+                self.group.append(values)
+                timed, seconds = timed + 1, seconds + time.perf_counter() - since
                 bar.update()
                 if logging:
-                    self._log_group(bar, color, time.perf_counter() - since)
-                    since = time.perf_counter()
+                    self._log_group(bar, color, timed * c.batch / seconds)
+                    timed, seconds = 0, 0.0
                 last = self.step == c.steps
                 if self.step % c.sample_every == 0 or last:
                     self._validate_and_draw()
@@ -318,19 +321,20 @@ class Trainer:
                     self.save()
                     saved = time.perf_counter()
                 if signals.received:
+                    tqdm.write("stopping after this step ...")
                     break
+                since = time.perf_counter()  # validating and saving are not training
             batches.close()
             self.save()
         return self.step == c.steps
 
-    def _log_group(self, bar, color, seconds):
+    def _log_group(self, bar, color, rate):
         """A line of the log and of the progress bar: the mean over the steps since the last."""
         count = len(self.group)
         weighted, unweighted = (float(sum(column)) / count for column in zip(*self.group))
         self.group = []
         if not np.isfinite(weighted + unweighted):
             raise self._diverged()
-        rate = count * self.config.batch / seconds
         bar.set_postfix_str(f"loss {weighted:.3f} ({unweighted:.3f} nats), {rate:.1f} images/s")
         self.log.write(
             step=self.step,
@@ -340,11 +344,12 @@ class Trainer:
             images_per_s=round(rate, 2),
             colorfulness=round(color, 3),
         )
-        for path, reason in list(self.loader.skipped.items()):
-            if path not in self.reported:
-                self.reported.add(path)
-                self.log.write(step=self.step, skipped=str(path), reason=reason)
-                bar.write(f"skipped: {reason}")
+        for loader in (self.loader, self.val, self.shown):
+            for path, reason in list(loader.skipped.items()):
+                if path not in self.reported:
+                    self.reported.add(path)
+                    self.log.write(step=self.step, skipped=str(path), reason=reason)
+                    bar.write(f"skipped: {reason}")
 
     def _validate_and_draw(self):
         """Validation loss, sample sheet, curve: of the weights that would be shipped."""
@@ -384,7 +389,6 @@ class _Signals:
 
     def _receive(self, number, frame):
         self.received = number
-        tqdm.write("stopping after this step ...")
         self._restore()
 
     def _restore(self):

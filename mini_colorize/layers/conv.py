@@ -19,7 +19,8 @@ Notation
     kh, kw            filter, weights (kh, kw, C_in, C_out)
 
 Output pixel o of each axis reads the input pixels  o s - p + i d  for the taps i = 0 .. k-1.
-The columns are made block by block and never exceed WORK_BYTES, whatever the picture's size.
+The columns are made block by block; neither they nor their product exceed WORK_BYTES, whatever
+the picture's size.
 """
 
 from math import gcd
@@ -105,8 +106,9 @@ def gather(x, rows, cols, block, fill=0):
     return windows.reshape(np.prod(pixels), -1)  # the copy
 
 
-def _column_bytes(x, taps):
-    return taps * x.shape[3] * x.dtype.itemsize
+def _bytes_per_pixel(x, taps, c_out=0):
+    """Of an output pixel's columns, or of its product with the weights if that is longer."""
+    return max(taps * x.shape[3], c_out) * x.dtype.itemsize
 
 
 def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0):
@@ -123,7 +125,7 @@ def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0):
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
     y = array_module(x).empty((n, ho, wo, c_out), dtype=x.dtype)
     matrix = weight.reshape(-1, c_out)
-    for block in _blocks(n, ho, wo, _column_bytes(x, kh * kw)):
+    for block in _blocks(n, ho, wo, _bytes_per_pixel(x, kh * kw, c_out)):
         product = gather(x, rows, cols, block, fill) @ matrix
         if bias is not None:
             product += bias
@@ -169,7 +171,7 @@ def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, paddi
                 continue
             matrix = weight[i][:, j].swapaxes(2, 3).reshape(-1, c_in)
             phase = x[:, a::stride, b::stride]
-            for block in _blocks(*phase.shape[:3], _column_bytes(y, len(i) * len(j))):
+            for block in _blocks(*phase.shape[:3], _bytes_per_pixel(y, len(i) * len(j), c_in)):
                 product = gather(y, rows, cols, block) @ matrix
                 phase[block] += product.reshape(phase[block].shape)
     return x
@@ -185,7 +187,7 @@ def weight_gradient(x, dy, kernel, *, stride=1, dilation=1, padding=0):
     c_out = dy.shape[3]
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
     dw = array_module(x).zeros((kh * kw * x.shape[3], c_out), dtype=x.dtype)
-    for block in _blocks(*dy.shape[:3], _column_bytes(x, kh * kw)):
+    for block in _blocks(*dy.shape[:3], _bytes_per_pixel(x, kh * kw)):
         dw += gather(x, rows, cols, block).T @ dy[block].reshape(-1, c_out)
     return dw.reshape(kh, kw, x.shape[3], c_out)
 
