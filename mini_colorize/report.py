@@ -40,11 +40,11 @@ class Log:
                 entries.append(json.loads(line))
             except ValueError:
                 continue
-        return entries
+        return [entry for entry in entries if isinstance(entry, dict) and "step" in entry]
 
     def truncate(self, step):
-        """Forget what was logged after `step`: a resumed run does it again."""
-        kept = [json.dumps(e) + "\n" for e in self.read() if e.get("step", 0) <= step and step]
+        """Forget what was logged after `step`, all of it for 0: a resumed run does it again."""
+        kept = [json.dumps(e) + "\n" for e in self.read() if 0 < e["step"] <= step]
         with atomic_write(self.path) as file:
             file.write("".join(kept).encode())
 
