@@ -39,6 +39,8 @@ BINS = np.array(
 )
 Q = len(BINS)  # 313
 
+_BINS_AND_NONE = np.vstack([BINS, [[np.inf, np.inf]]]).astype(np.float64)  # bin Q: never near
+
 # The lookup of soft_encode: square cells over all ab that an 8-bit sRGB colour can have.
 _CELL, _REACH = 5, 130
 
@@ -87,7 +89,7 @@ def soft_encode(ab, k=K, sigma=SIGMA):
 def _nearest(points, k):
     """Indices and squared distances of the k nearest bins. points: (P, 2) float64."""
     xp = array_module(points)
-    bins = xp.asarray(np.vstack([BINS, [[np.inf, np.inf]]]), dtype=np.float64)
+    bins = xp.asarray(_BINS_AND_NONE)
     if (abs(points) < _REACH).all():
         cell = ((points + _REACH) // _CELL).astype(np.int64)
         candidates = xp.asarray(_candidates(k))[cell[:, 0], cell[:, 1]]

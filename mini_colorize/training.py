@@ -303,6 +303,7 @@ class Trainer:
         batches = self.loader.batches(self.step, c.steps)
         bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
         since = saved = time.perf_counter()
+        saved_step = None
         timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
         with _Signals() as signals, bar:
             for rgb in batches:
@@ -319,13 +320,14 @@ class Trainer:
                     self._validate_and_draw()
                 if self.step % c.save_every == 0 or time.perf_counter() - saved > SAVE_SECONDS:
                     self.save()
-                    saved = time.perf_counter()
+                    saved, saved_step = time.perf_counter(), self.step
                 if signals.received:
                     tqdm.write("stopping after this step ...")
                     break
                 since = time.perf_counter()  # validating and saving are not training
             batches.close()
-            self.save()
+            if saved_step != self.step:
+                self.save()
         return self.step == c.steps
 
     def _log_group(self, bar, color, rate):
