@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import itertools
 import os
 import sys
@@ -64,7 +65,14 @@ def parse(argv):
         "--device",
         default="auto",
         choices=("auto", "cpu", "cuda"),
-        help="auto takes a CUDA GPU if one works (default auto)",
+        help="auto takes a CUDA GPU if one works and says so; cuda fails without one (default auto)",
+    )
+    p.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "tf32", "mixed"),
+        help="of the network on a GPU: fp32 as on the CPU, tf32 or mixed (float16) for speed "
+        "(default fp32)",
     )
     return p.parse_args(argv)
 
@@ -169,12 +177,14 @@ def run(args):
 
     try:
         jobs, problems = plan(args.photos, args.out, args.compare)
-        options = {"temperature": args.temperature}
+        options = {"temperature": args.temperature, "precision": args.precision}
         if args.size is not None:
             options["size"] = args.size
         colorizer = Colorizer.load(args.weights, args.device, **options)
     except (UsageError, CheckpointError, DeviceError, ValueError) as error:
         return _complain(error)
+    if args.device == "auto" and importlib.util.find_spec("cupy"):
+        print(colorizer.device)  # whoever installed CuPy wants to know whether it is used
     failed = sum(_complain(problem) for problem in problems)
     bar = tqdm(jobs, unit="photo", disable=len(jobs) < 2, leave=False)
     for source, target, other in bar:

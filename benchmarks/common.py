@@ -42,13 +42,11 @@ def torch_twin(network):
     """The same network, same weights, as a torch.nn.Sequential in NCHW."""
     import torch
 
-    from mini_colorize.layers import BatchNorm2d, ConvTranspose2d, ReLU
+    from mini_colorize.layers import BatchNorm2d, ConvTranspose2d
 
     modules = []
     for layer in network.layers.values():
-        if isinstance(layer, ReLU):
-            modules.append(torch.nn.ReLU(inplace=True))
-        elif isinstance(layer, BatchNorm2d):
+        if isinstance(layer, BatchNorm2d):
             module = torch.nn.BatchNorm2d(len(layer.params["gamma"]))
             arrays = (layer.params["gamma"], layer.params["beta"], *layer.buffers.values())
             own = (module.weight, module.bias, module.running_mean, module.running_var)
@@ -65,4 +63,6 @@ def torch_twin(network):
             module.weight.data.copy_(torch.from_numpy(weight.transpose(order).copy()))
             module.bias.data.copy_(torch.from_numpy(layer.params["bias"]))
             modules.append(module)
+            if layer.relu:
+                modules.append(torch.nn.ReLU(inplace=True))
     return torch.nn.Sequential(*modules)

@@ -21,12 +21,13 @@ from mini_colorize.optim import Adam
 rgb = np.random.default_rng(0).integers(0, 256, (16, 128, 128, 3), dtype=np.uint8)
 net = Network(0.25)
 net.initialize(targets(rgb)[0])
-adam, ones = Adam(net.params()), np.ones(313, np.float32)
+packed, ones = net.pack(), np.ones(313, np.float32)
+adam = Adam(packed["params"])
 for _ in range(2):
     x, index, weight = targets(rgb)
     loss = softmax_cross_entropy(net.forward(x, train=True), index, weight, ones)
     net.backward(loss.gradient)
-    adam.step(net.grads(), 1e-3)
+    adam.step(packed["grads"], 1e-3)
 """
 SAVE = """
 import numpy as np

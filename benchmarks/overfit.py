@@ -34,12 +34,13 @@ def main():
     x, index, weight = targets(rgb)
     network, ones = Network(WIDTHS["tiny"]), np.ones(bins.Q, np.float32)
     network.initialize(x)
-    optimizer = Adam(network.params())
+    packed = network.pack()
+    optimizer = Adam(packed["params"])
     start = time.perf_counter()
     for step in tqdm(range(args.steps), leave=False):
         loss = softmax_cross_entropy(network.forward(x, train=True), index, weight, ones)
         network.backward(loss.gradient)
-        optimizer.step(network.grads(), step_schedule(step, args.lr, args.steps // 3))
+        optimizer.step(packed["grads"], step_schedule(step, args.lr, args.steps // 3))
     seconds = time.perf_counter() - start
     logits = network.forward(x, train=True)
     ab = rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:]

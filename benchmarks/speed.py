@@ -46,14 +46,15 @@ def training_step(width, size, batch, rounds):
     rgb = rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     network, ones = Network(width), np.ones(Q, np.float32)
     network.initialize(targets(rgb)[0])
-    optimizer = Adam(network.params())
+    packed = network.pack()
+    optimizer = Adam(packed["params"])
     x, index, weight = targets(rgb)
     bins, shares = torch.from_numpy(index).long(), torch.from_numpy(weight)
 
     def ours():
         loss = softmax_cross_entropy(network.forward(x, train=True), index, weight, ones)
         network.backward(loss.gradient)
-        optimizer.step(network.grads(), 1e-4)
+        optimizer.step(packed["grads"], 1e-4)
 
     sides = {"ours": ours}
     for layout in (torch.contiguous_format, torch.channels_last):

@@ -1,14 +1,23 @@
 """NumPy on the CPU or CuPy on a CUDA GPU. The only file that imports cupy.
 
 Every numeric function asks `array_module(x)` for the module of its own input and calls it
-`xp`, so that one body of code serves both.
+`xp`, so that one body of code serves both. What CuPy has no equal word for stands here: matrix
+products of a stated precision, compiled kernels, copies that overlap with computing.
 """
 
 import sys
+from functools import lru_cache
 
 import numpy as np
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("fp32", "tf32", "mixed")
+
+# cuBLAS's names for numbers, from its header: element types and the arithmetic between them.
+_CUDA_TYPE = {"f4": 0, "f8": 1, "f2": 2}
+_COMPUTE_32F, _COMPUTE_64F, _COMPUTE_32F_FAST_TF32 = 68, 70, 77
+
+_tf32 = False  # see set_precision
 
 
 class DeviceError(Exception):
@@ -59,6 +68,26 @@ def _working_cupy():
     return cupy, name.decode() if isinstance(name, bytes) else str(name)
 
 
+def set_precision(precision, xp):
+    """Choose the arithmetic of matrix products on a GPU, for the whole process.
+
+    "fp32": float32 and nothing less. "tf32": float32 arrays, whose products round their inputs to
+    10 bits of mantissa. "mixed": float16 arrays, summed in float32 (see Network.to).
+    Raises DeviceError for what this device does not have.
+    """
+    global _tf32
+    if precision not in PRECISIONS:
+        raise DeviceError(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    if xp is np and precision != "fp32":
+        raise DeviceError(f"--precision {precision} needs a CUDA GPU; the CPU computes in fp32")
+    _tf32 = precision == "tf32"
+
+
+def tf32():
+    """True if float32 matrix products may round their inputs: a plan may depend on it."""
+    return _tf32
+
+
 def to_host(x):
     """x as a NumPy array, copied from the GPU if it lives there."""
     return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
@@ -78,3 +107,157 @@ def as_numbers(name, source, like):
     if not bool(xp.isfinite(converted).all()):
         raise ValueError(f"{name} holds numbers that are not finite")
     return converted
+
+
+def device_copy(constant, xp):
+    """A NumPy constant on the device of xp, copied there once and kept. Never write to it."""
+    return constant if xp is np else _device_copy(_Same(constant), xp.cuda.Device().id)
+
+
+class _Same:
+    """Makes an array a key of a cache: equal only to itself."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __hash__(self):
+        return id(self.array)
+
+    def __eq__(self, other):
+        return self.array is other.array
+
+
+@lru_cache(maxsize=64)
+def _device_copy(same, device):
+    return sys.modules["cupy"].asarray(same.array)
+
+
+# Matrix products -------------------------------------------------------------------------------
+
+
+def matmul(a, b, out=None, accumulate=False):
+    """a @ b, row-major, summed in float32 at least.
+
+    a: (M, K) or (B, M, K). b: (K, N) or (B, K, N). Either may be a transposed view.
+    out: C-contiguous array for the result, or None for a new one of a's dtype; on a GPU a float32
+    `out` may take the product of float16 arrays. accumulate: add to `out`, do not replace it.
+    Returns out.
+    """
+    xp = array_module(a)
+    if xp is not np:
+        return _gemm(xp, a, b, out, accumulate)
+    if accumulate:
+        out += a @ b
+        return out
+    return np.matmul(a, b, out=out)
+
+
+def _gemm(xp, a, b, out, accumulate):
+    """matmul by cuBLAS. It thinks in columns: a row-major C = A B is its C^T = B^T A^T."""
+    (m, k), (k_b, n) = a.shape[-2:], b.shape[-2:]
+    if out is None:
+        out = xp.empty(a.shape[:-2] + (m, n), dtype=a.dtype)
+    if k != k_b or out.shape != a.shape[:-2] + (m, n) or a.dtype != b.dtype:
+        raise ValueError(f"matmul: {a.shape} @ {b.shape} -> {out.shape}, {a.dtype} @ {b.dtype}")
+    if not out.flags.c_contiguous:
+        raise ValueError("matmul: out must be contiguous")
+    if m == 0 or n == 0:
+        return out
+    op_a, lda = _layout(a)
+    op_b, ldb = _layout(b)
+    scalar = np.float64 if a.dtype == np.float64 else np.float32
+    alpha, beta = np.array(1, scalar), np.array(1 if accumulate else 0, scalar)
+    type_a, type_out = _CUDA_TYPE[a.dtype.str[1:]], _CUDA_TYPE[out.dtype.str[1:]]
+    compute = _COMPUTE_64F if scalar is np.float64 else _COMPUTE_32F
+    if _tf32 and a.dtype == np.float32:
+        compute = _COMPUTE_32F_FAST_TF32
+    cublas, handle = xp.cuda.cublas, xp.cuda.device.get_cublas_handle()
+    head = (handle, op_b, op_a, n, m, k, alpha.ctypes.data)
+    if out.ndim == 2:
+        cublas.gemmEx(*head, b.data.ptr, type_a, ldb, a.data.ptr, type_a, lda,
+                      beta.ctypes.data, out.data.ptr, type_out, n, compute, -1)  # fmt: skip
+        return out
+    step_a, step_b = (x.strides[0] // x.itemsize if x.ndim == 3 else 0 for x in (a, b))
+    cublas.gemmStridedBatchedEx(
+        *head, b.data.ptr, type_a, ldb, step_b, a.data.ptr, type_a, lda, step_a,
+        beta.ctypes.data, out.data.ptr, type_out, n, m * n, len(out), compute, -1)  # fmt: skip
+    return out
+
+
+def _layout(x):
+    """How a (..., rows, columns) array lies: (0, row stride), or (1, column stride) if transposed.
+
+    Raises ValueError if neither its rows nor its columns are contiguous.
+    """
+    rows, columns = x.shape[-2:]
+    row, column = (s // x.itemsize for s in x.strides[-2:])
+    if column == 1 or columns == 1:
+        return 0, row if rows > 1 else columns
+    if row == 1 or rows == 1:
+        return 1, column
+    raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
+
+
+# Overlapping copies ----------------------------------------------------------------------------
+
+
+def uploaded(batches, xp):
+    """The batches on the device of xp, each copied there while the previous one is used.
+
+    batches: a generator of NumPy arrays of one shape and dtype. On a GPU a batch goes through
+    page-locked memory and a second stream, and what is yielded is valid until the next but one
+    is asked for. Closing this generator closes `batches`.
+    """
+    try:
+        yield from (batches if xp is np else _uploaded(batches, xp))
+    finally:
+        batches.close()
+
+
+def _uploaded(batches, xp):
+    stream = xp.cuda.Stream(non_blocking=True)
+    slots, sent = [_Slot(xp), _Slot(xp)], []
+    for k, batch in enumerate(batches):
+        slots[k % 2].send(batch, stream)
+        sent.append(slots[k % 2])
+        if len(sent) == 2:
+            yield from sent.pop(0).use()
+    for slot in sent:
+        yield from slot.use()
+
+
+class _Slot:
+    """A page-locked buffer, its twin on the device, and who is done with them."""
+
+    def __init__(self, xp):
+        self.xp = xp
+        self.pinned = self.array = None
+        self.copied, self.used = xp.cuda.Event(), xp.cuda.Event()
+
+    def send(self, batch, stream):
+        """Start to copy a batch. Waits until the last copy out of this slot is over."""
+        xp = self.xp
+        if self.array is None:
+            memory = xp.cuda.alloc_pinned_memory(batch.nbytes)
+            self.pinned = np.frombuffer(memory, batch.dtype, batch.size).reshape(batch.shape)
+            self.array = xp.empty(batch.shape, batch.dtype)
+            self.used.record(xp.cuda.get_current_stream())
+        else:
+            self.copied.synchronize()  # long past: two steps ago
+        self.pinned[...] = batch
+        stream.wait_event(self.used)
+        with stream:
+            self.array.set(self.pinned)
+            self.copied.record(stream)
+
+    def use(self):
+        """Yield the array once the copy is there, then note how far the reader has got."""
+        main = self.xp.cuda.get_current_stream()
+        main.wait_event(self.copied)
+        yield self.array
+        self.used.record(main)
+
+
+def device_memory(xp):
+    """Most bytes of device memory held so far, as the pool never gives any back; None on the CPU."""
+    return None if xp is np else xp.get_default_memory_pool().total_bytes()

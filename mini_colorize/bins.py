@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from . import kernels
 from .backend import array_module
 
 STEP = 10
@@ -74,30 +75,29 @@ def soft_encode(ab, k=K, sigma=SIGMA):
     Returns index (..., k) int32, nearest first, equal distances to the lower bin index, and
     weight (..., k) float32, of sum 1. Distances are computed in float64.
     """
-    xp = array_module(ab)
+    if array_module(ab) is not np:
+        return kernels.soft_encode(ab, BINS, _candidates(k), _CELL, _REACH, k, sigma)
     points = ab.reshape(-1, 2)
-    index = xp.empty((len(points), k), dtype=np.int32)
-    weight = xp.empty((len(points), k), dtype=np.float32)
+    index = np.empty((len(points), k), dtype=np.int32)
+    weight = np.empty((len(points), k), dtype=np.float32)
     for start in range(0, len(points), CHUNK):
         part = slice(start, start + CHUNK)
         index[part], d2 = _nearest(points[part].astype(np.float64), k)
-        z = xp.exp((d2[:, :1] - d2) / (2 * sigma**2))  # against the nearest: cannot vanish
+        z = np.exp((d2[:, :1] - d2) / (2 * sigma**2))  # against the nearest: cannot vanish
         weight[part] = z / z.sum(-1, keepdims=True)
     return index.reshape(ab.shape[:-1] + (k,)), weight.reshape(ab.shape[:-1] + (k,))
 
 
 def _nearest(points, k):
     """Indices and squared distances of the k nearest bins. points: (P, 2) float64."""
-    xp = array_module(points)
-    bins = xp.asarray(_BINS_AND_NONE)
     if (abs(points) < _REACH).all():
         cell = ((points + _REACH) // _CELL).astype(np.int64)
-        candidates = xp.asarray(_candidates(k))[cell[:, 0], cell[:, 1]]
+        candidates = _candidates(k)[cell[:, 0], cell[:, 1]]
     else:  # no sRGB colour comes here
-        candidates = xp.broadcast_to(xp.arange(Q, dtype=np.int32), (len(points), Q))
-    d2 = ((points[:, None, :] - bins[candidates]) ** 2).sum(-1)
-    order = xp.argsort(d2, axis=-1, kind="stable")[:, :k]  # stable: ties to the lower bin
-    return xp.take_along_axis(candidates, order, -1), xp.take_along_axis(d2, order, -1)
+        candidates = np.broadcast_to(np.arange(Q, dtype=np.int32), (len(points), Q))
+    d2 = ((points[:, None, :] - _BINS_AND_NONE[candidates]) ** 2).sum(-1)
+    order = np.argsort(d2, axis=-1, kind="stable")[:, :k]  # stable: ties to the lower bin
+    return np.take_along_axis(candidates, order, -1), np.take_along_axis(d2, order, -1)
 
 
 def dense_target(index, weight, q=Q):
@@ -159,10 +159,11 @@ def annealed_mean(logits, temperature=0.38):
     """
     if not (temperature >= 0 and np.isfinite(temperature)):
         raise ValueError(f"temperature {temperature}: must be 0 or more")
-    xp = array_module(logits)
-    bins = xp.asarray(BINS, dtype=logits.dtype)
+    if array_module(logits) is not np:
+        return kernels.annealed_mean(logits, BINS, temperature)
+    bins = BINS.astype(logits.dtype)
     rows = logits.reshape(-1, logits.shape[-1])
-    ab = xp.empty((len(rows), 2), dtype=logits.dtype)
+    ab = np.empty((len(rows), 2), dtype=logits.dtype)
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         if logits.dtype.type(temperature) == 0:  # or too small for the dtype to tell from 0
@@ -171,6 +172,6 @@ def annealed_mean(logits, temperature=0.38):
         z = part - part.max(-1, keepdims=True)  # 0 at most: exp cannot overflow
         with np.errstate(over="ignore"):  # -inf is the right answer for a tiny temperature
             z /= temperature
-        xp.exp(z, out=z)
+        np.exp(z, out=z)
         ab[start : start + CHUNK] = (z @ bins) / z.sum(-1, keepdims=True)
     return ab.reshape(logits.shape[:-1] + (2,))

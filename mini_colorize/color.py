@@ -14,6 +14,7 @@ White is D65. Sources: IEC 61966-2-1 for sRGB, CIE 15:2004 for Lab.
 
 import numpy as np
 
+from . import kernels
 from .backend import array_module
 
 XYZ_FROM_RGB = np.array(
@@ -25,6 +26,9 @@ XYZ_FROM_RGB = np.array(
 )
 RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB)
 WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
+
+_XYZ_OVER_WHITE = XYZ_FROM_RGB / WHITE[:, None]
+_LINEAR_FROM_XYZ = (RGB_FROM_XYZ * WHITE).astype(np.float32)
 
 FOOT = 0.008856  # where f changes from a line to the cube root, on the XYZ side
 FOOT_ROOT = 0.2068966  # the same place on the other side of f: 6/29
@@ -66,7 +70,7 @@ def rgb_to_lab(rgb):
     500 times a difference of two numbers near 1, where float32 would leave errors of 1e-4.
     """
     xp = array_module(rgb)
-    fxyz = _f(_linear(rgb, np.float64) @ xp.asarray((XYZ_FROM_RGB / WHITE[:, None]).T))
+    fxyz = _f(_linear(rgb, np.float64) @ xp.asarray(_XYZ_OVER_WHITE.T))
     fx, fy, fz = fxyz[..., 0], fxyz[..., 1], fxyz[..., 2]
     lab = xp.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
     return lab if rgb.dtype == np.float64 else lab.astype(np.float32)
@@ -82,19 +86,38 @@ def rgb_to_lightness(rgb):
     return 116 * _f(y) - 16
 
 
+def crops_to_lab(rgb, step=4, offset=2):
+    """What the network is given and what it is asked for.
+
+    rgb: (N, H, W, 3) uint8, step dividing H and W. Returns x (N, H, W, 1) float32, the lightness
+    as the network wants it, (L - 50) / 100; and ab (N, H/step, W/step, 2) float32, the colours at
+    pixel `offset` of every `step`.
+    """
+    if array_module(rgb) is not np:
+        return kernels.crops_to_lab(rgb, LINEAR_FROM_BYTE, _XYZ_OVER_WHITE, step, offset)
+    x = normalize_lightness(rgb_to_lightness(rgb))[..., None]
+    return x, np.ascontiguousarray(rgb_to_lab(rgb[:, offset::step, offset::step])[..., 1:])
+
+
+def normalize_lightness(lightness):
+    """L, 0..100, as the network wants it: (L - 50) / 100."""
+    return (lightness - 50) / 100
+
+
 def lab_to_rgb(lab):
     """Lab to sRGB. What lies outside the sRGB gamut is clipped once, at the end.
 
     lab: (..., 3), float. Returns (..., 3), the same dtype: sRGB, 0..1.
     """
-    xp = array_module(lab)
+    if array_module(lab) is not np:
+        return kernels.lab_to_rgb(lab, _LINEAR_FROM_XYZ)
     fy = (lab[..., 0] + 16) / 116
-    fxyz = xp.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
-    fxyz[..., 2] = xp.maximum(fxyz[..., 2], 0)  # a b far out of gamut; scikit-image agrees
-    xyz = xp.where(fxyz > FOOT_ROOT, fxyz**3, (fxyz - 16 / 116) / 7.787)
-    matrix = xp.asarray((RGB_FROM_XYZ * WHITE).T, dtype=lab.dtype)
+    fxyz = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
+    fxyz[..., 2] = np.maximum(fxyz[..., 2], 0)  # a b far out of gamut; scikit-image agrees
+    xyz = np.where(fxyz > FOOT_ROOT, fxyz**3, (fxyz - 16 / 116) / 7.787)
+    matrix = (RGB_FROM_XYZ * WHITE).T.astype(lab.dtype)
     linear = xyz @ matrix
-    return xp.clip(linear_to_srgb(xp.maximum(linear, 0)), 0, 1)
+    return np.clip(linear_to_srgb(np.maximum(linear, 0)), 0, 1)
 
 
 def to_byte(rgb):

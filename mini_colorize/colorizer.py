@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from . import checkpoint
-from .backend import array_module, select_device, to_host
+from .backend import array_module, select_device, set_precision, to_host
 from .bins import annealed_mean
-from .color import lab_to_rgb, rgb_to_lightness, to_byte
+from .color import lab_to_rgb, normalize_lightness, rgb_to_lightness, to_byte
 from .images import canonical, read_image
 from .layers import BilinearUpsample
-from .network import MULTIPLE, normalize_lightness
+from .network import MULTIPLE
 
 STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory for any photo
 TEMPERATURE, SIZE = 0.38, 256
@@ -27,10 +27,10 @@ TEMPERATURE, SIZE = 0.38, 256
 def predict_ab(network, lightness, temperature=TEMPERATURE):
     """The network's colours. lightness: (N, S, S') float, L on the network's device.
 
-    Returns (N, S/4, S'/4, 2) float: a, b.
+    Returns (N, S/4, S'/4, 2), the lightness's dtype: a, b.
     """
     x = normalize_lightness(lightness)[..., None]
-    return annealed_mean(network.forward(x), temperature)
+    return annealed_mean(network.forward(x), temperature).astype(x.dtype, copy=False)
 
 
 def paint(lightness, ab):
@@ -77,27 +77,35 @@ class Colorizer:
         colorizer("photo.jpg").save("photo.color.png")
 
     network: a Network with weights. size: S. temperature: of the annealed mean (0 most vivid,
-    1 dullest). Raises ValueError for numbers out of range.
+    1 dullest). precision: "fp32", on a GPU also "tf32" or "mixed".
+    Raises ValueError for numbers out of range, DeviceError for a precision that cannot be had.
     """
 
-    def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np):
+    def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np, precision="fp32"):
         if not isinstance(size, int) or size < MULTIPLE or size % MULTIPLE:
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}")
         if not (temperature >= 0 and np.isfinite(temperature)):
             raise ValueError(f"temperature {temperature:g}: must be 0 or more")
         self.network, self.size, self.temperature, self.xp = network, size, temperature, xp
+        set_precision(precision, xp)
         self._inference = network.folded().to(xp)
+        if precision == "mixed":
+            self._inference.halved()
 
     @classmethod
     def load(cls, weights=None, device="cpu", **options):
         """From a file of weights or a run's folder; None takes the weights that ship with this.
 
         device: "auto", "cpu" or "cuda". options: size (by default the one the weights were
-        trained for), temperature. Raises CheckpointError, DeviceError, ValueError.
+        trained for), temperature, precision. The attribute `device` says in one line what was
+        chosen and why. Raises CheckpointError, DeviceError, ValueError.
         """
         network, meta = checkpoint.load_network(weights)
         options.setdefault("size", meta.get("size", SIZE))
-        return cls(network, xp=select_device(device)[0], **options)
+        xp, line = select_device(device)
+        colorizer = cls(network, xp=xp, **options)
+        colorizer.device = line
+        return colorizer
 
     def __call__(self, image):
         """Colour one photo. A colour photo is turned grey first.

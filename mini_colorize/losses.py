@@ -11,9 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .backend import array_module
+from . import kernels
+from .backend import array_module, device_copy
 
 CHUNK = 2048  # pixels treated at a time: 2.5 MB of float32 logits stay in the processor's cache
+
+
+_ONE = np.array(1, np.float32)
 
 
 class Loss(NamedTuple):
@@ -24,7 +28,7 @@ class Loss(NamedTuple):
     gradient: np.ndarray
 
 
-def softmax_cross_entropy(logits, index, weight, class_weight):
+def softmax_cross_entropy(logits, index, weight, class_weight, scale=None):
     """Softmax cross-entropy against a K-sparse soft target (equation 2 of the paper).
 
         L = -1/P' sum over pixels of  v sum_q Z_q log softmax(z)_q
@@ -35,28 +39,35 @@ def softmax_cross_entropy(logits, index, weight, class_weight):
     weight: (N, h, w, K) float, of sum 1; or all 0 for a pixel that does not count (a photo
     without colour), which then adds nothing to the loss, the gradient or P'.
     class_weight: (Q,) float; ones give the unweighted loss.
+    scale: () float32 array, factor of the gradient (see optim.LossScale), or None for 1.
     Returns Loss: the loss with v, the same with v = 1 in nats a pixel, the gradient.
     """
     xp = array_module(logits)
     q, k = logits.shape[-1], index.shape[-1]
     z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
-    counted = xp.maximum((weight[:, 0] > 0).sum(), 1)
-    weighted = unweighted = xp.zeros((), dtype=np.float64)
+    scale = device_copy(_ONE, xp) if scale is None else scale
+    if xp is not np:
+        counted, *nats = kernels.softmax_cross_entropy(z, index, weight, class_weight, scale)
+        counted = xp.maximum(counted, 1)
+        weighted, unweighted = (n.sum(dtype=np.float64) / counted for n in nats)
+        return Loss(weighted, unweighted, z.reshape(logits.shape))
+    counted = np.maximum((weight[:, 0] > 0).sum(), 1)
+    weighted = unweighted = np.zeros(())
     for start in range(0, len(z), CHUNK):
         part = slice(start, start + CHUNK)
         rows, target, share = z[part], index[part].astype(np.int64), weight[part]
         v = class_weight[target[:, 0]]
         rows -= rows.max(-1, keepdims=True)
-        picked = xp.take_along_axis(rows, target, -1)
-        xp.exp(rows, out=rows)
+        picked = np.take_along_axis(rows, target, -1)
+        np.exp(rows, out=rows)
         total = rows.sum(-1, keepdims=True)
-        nats = (share * (xp.log(total) - picked)).sum(-1)  # -sum_q Z_q log softmax_q
+        nats = (share * (np.log(total) - picked)).sum(-1)  # -sum_q Z_q log softmax_q
         weighted = weighted + (v * nats).sum(dtype=np.float64)
         unweighted = unweighted + nats.sum(dtype=np.float64)
-        scale = (v * (share[:, 0] > 0) / counted).astype(rows.dtype)[:, None]
-        rows *= scale / total
-        each = xp.arange(len(rows))[:, None]
-        rows[each, target] -= scale * share  # the K bins of a pixel differ: no index twice
+        factor = (v * scale * (share[:, 0] > 0) / counted).astype(rows.dtype)[:, None]
+        rows *= factor / total
+        each = np.arange(len(rows))[:, None]
+        rows[each, target] -= factor * share  # the K bins of a pixel differ: no index twice
     return Loss(weighted / counted, unweighted / counted, z.reshape(logits.shape))
 
 

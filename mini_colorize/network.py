@@ -17,7 +17,9 @@ import numpy as np
 
 from .backend import array_module, as_numbers, to_host
 from .bins import Q
-from .layers import BatchNorm2d, Conv2d, ConvTranspose2d, ReLU
+from .layers import BatchNorm2d, Conv2d, ConvTranspose2d
+from .layers.winograd import Workspace
+from .packed import Packed
 
 WIDTHS = {"tiny": 0.25, "small": 0.5, "full": 1.0}
 MULTIPLE = 8  # the sides of the input must divide by this, so that h = S / 4 exactly
@@ -34,11 +36,6 @@ _BLOCKS = {
 }
 
 
-def normalize_lightness(lightness):
-    """L, 0..100, as the network wants it: (L - 50) / 100."""
-    return (lightness - 50) / 100
-
-
 def _moved(array, xp):
     return to_host(array) if xp is np else xp.asarray(array)
 
@@ -48,38 +45,46 @@ class Network:
 
     width: multiplies the channels of all hidden layers; see WIDTHS. dtype: float32, or float64
     for gradient checks. All weights start at zero: call `initialize` or `load_state`.
+    half: pictures between the layers are float16, on a GPU only; the weights stay as they are.
     """
 
     def __init__(self, width=1.0, dtype=np.float32):
-        self.width = width
+        self.width, self.half = width, False
         self.layers = {}
         last = 1
         for block, (channels, dilation, count, stride) in _BLOCKS.items():
             channels = max(1, round(channels * width))
             for i in range(1, count + 1):
                 s = stride if i == count else 1
-                conv = Conv2d(last, channels, stride=s, dilation=dilation, dtype=dtype)
-                self._add(f"conv{block}_{i}", conv, f"relu{block}_{i}")
+                self.layers[f"conv{block}_{i}"] = Conv2d(
+                    last, channels, stride=s, dilation=dilation, relu=True, dtype=dtype
+                )
                 last = channels
             self.layers[f"bn{block}"] = BatchNorm2d(channels, dtype=dtype)
         channels = max(1, round(256 * width))
-        self._add("conv8_1", ConvTranspose2d(last, channels, dtype=dtype), "relu8_1")
+        self.layers["conv8_1"] = ConvTranspose2d(last, channels, relu=True, dtype=dtype)
         for i in (2, 3):
-            self._add(f"conv8_{i}", Conv2d(channels, channels, dtype=dtype), f"relu8_{i}")
+            self.layers[f"conv8_{i}"] = Conv2d(channels, channels, relu=True, dtype=dtype)
         self.layers["conv8_313"] = Conv2d(channels, Q, kernel=1, dtype=dtype)
+        self._share(Workspace())
 
-    def _add(self, name, layer, relu):
-        self.layers[name] = layer
-        self.layers[relu] = ReLU()
+    def _share(self, workspace):
+        """Give all convolutions one workspace: they work one after another."""
+        for layer in self.layers.values():
+            if isinstance(layer, Conv2d):
+                layer.workspace = workspace
 
     def forward(self, x, train=False):
-        """x: (N, S, S', 1), sides multiples of 8 -> logits (N, S/4, S'/4, Q), x's dtype.
+        """x: (N, S, S', 1), sides multiples of 8 -> logits (N, S/4, S'/4, Q), x's dtype, or
+        float16 if `half`.
 
         With `train`, BatchNorm uses the batch's statistics and every layer keeps what `backward`
         needs: about one array an activation.
         """
         if x.ndim != 4 or x.shape[3] != 1 or x.shape[1] % MULTIPLE or x.shape[2] % MULTIPLE:
             raise ValueError(f"input {x.shape}: must be (N, H, W, 1), H and W multiples of 8")
+        if self.half:
+            x = x.astype(np.float16)
         for layer in self.layers.values():
             x = layer.forward(x, train)
         return x
@@ -115,6 +120,20 @@ class Network:
             for key, array in getattr(layer, kind, {}).items()
         }
 
+    def pack(self):
+        """Lay the parameters end to end in one array, the gradients in a second, BatchNorm's
+        averages in a third; from now on the layers' arrays are views of these.
+
+        Returns {"params": Packed, "grads": Packed, "buffers": Packed}.
+        """
+        packed = {kind: Packed(self._collect(kind)) for kind in ("params", "buffers")}
+        packed["grads"] = packed["params"].zeros_like()
+        for kind, arrays in packed.items():
+            for name, view in arrays.items():
+                layer, key = name.split(".")
+                getattr(self.layers[layer], kind)[key] = view
+        return packed
+
     def load_state(self, state):
         """Copy arrays into the network. state: as from `state`, any float dtype.
 
@@ -131,13 +150,17 @@ class Network:
             array[...] = converted[name]
 
     def to(self, xp):
-        """Move every array to the device of `xp` (numpy or cupy). Returns the network."""
+        """Move every array to the device of `xp` (numpy or cupy). Returns the network.
+
+        What was packed is packed no more.
+        """
         for layer in self.layers.values():
             for kind in ("params", "buffers"):
                 arrays = getattr(layer, kind, {})
                 arrays.update({key: _moved(array, xp) for key, array in arrays.items()})
             if isinstance(layer, Conv2d) and not isinstance(layer.fill, int):
                 layer.fill = _moved(layer.fill, xp)
+        self._share(Workspace() if xp is np else None)  # CuPy's own pool keeps memory for reuse
         return self
 
     # Initialisation -----------------------------------------------------------------------------
@@ -157,8 +180,10 @@ class Network:
                 draw = rng.standard_normal(weight.shape) * np.sqrt(2 / np.prod(weight.shape[:3]))
                 weight[...] = array_module(weight).asarray(draw)
                 bias[...] = 0
+                relu, layer.relu = layer.relu, False
                 deviation = float(layer.forward(x).std())
                 weight /= max(deviation, 1e-8)
+                layer.relu = relu
             x = layer.forward(x, train=isinstance(layer, BatchNorm2d))
             layer.kept = None  # BatchNorm's: there will be no backward pass
 
@@ -171,7 +196,7 @@ class Network:
         b + sum over taps of c W, provided that the padding of x is what BatchNorm maps to zero:
         -c / a. So `fill` becomes -c / a. That is ill-conditioned where a is near 0, and a
         transposed convolution has no padding to fill (its border pixels see fewer taps): there
-        BatchNorm stays.
+        BatchNorm stays. The weights of the copy must not change any more (see Conv2d, frozen).
         """
         net = copy.deepcopy(self)
         names = list(net.layers)
@@ -187,22 +212,42 @@ class Network:
             weight *= scale[:, None]
             conv.fill = -shift / scale
             del net.layers[name]
+        for layer in net.layers.values():
+            if isinstance(layer, Conv2d):
+                layer.frozen = True
         return net
+
+    def halved(self):
+        """For inference on a GPU: float16 pictures and weights. Returns the network."""
+        self.half = True
+        for layer in self.layers.values():
+            if "weight" in layer.params:
+                layer.params["weight"] = layer.params["weight"].astype(np.float16)
+        return self
 
     # Summary ------------------------------------------------------------------------------------
 
     def summary(self, size=256):
-        """A table: layer, output shape, parameters, FLOPs of one picture of size x size."""
-        lines = [f"{'layer':<10} {'output (H, W, C)':<18} {'parameters':>11} {'MFLOP':>10}"]
-        shape, total_params, total_flops = (size, size, 1), 0, 0
+        """A table: layer, output shape, parameters, FLOPs and plan of one picture, size x size."""
+        lines = [f"{'layer':<10} {'output (H, W, C)':<18} {'parameters':>11} {'MFLOP':>10}  plan"]
+        shape, total_params, total_flops, values = (size, size, 1), 0, 0, size * size
         for name, layer in self.layers.items():
-            flops = layer.flops(shape)
+            flops, plan = layer.flops(shape), self._plan_name(layer, shape)
             shape = layer.output_shape(shape)
             params = sum(p.size for p in layer.params.values())
             total_params, total_flops = total_params + params, total_flops + flops
-            if not isinstance(layer, ReLU):
-                lines.append(f"{name:<10} {str(shape):<18} {params:>11,} {flops / 1e6:>10,.1f}")
+            values += shape[0] * shape[1] * shape[2]
+            lines.append(f"{name:<10} {str(shape):<18} {params:>11,} {flops / 1e6:>10,.1f}  {plan}")
         what = next((k for k, w in WIDTHS.items() if w == self.width), f"width {self.width:g}")
         lines.append(f"{what + ', total':<29} {total_params:>11,} {total_flops / 1e6:>10,.1f}")
-        lines.append("Every convolution but the last is followed by a ReLU (counted in the total).")
+        lines.append("FLOPs count every convolution as a direct one, whatever its plan.")
+        lines.append("Every convolution but the last ends with a ReLU.")
+        lines.append(f"Training keeps {values * 4 / 2**20:.1f} MiB of float32 a picture for backward.")
         return "\n".join(lines)
+
+    def _plan_name(self, layer, shape):
+        """How a convolution is carried out for one picture of this shape."""
+        if not isinstance(layer, Conv2d):
+            return "gather" if isinstance(layer, ConvTranspose2d) else ""
+        m = layer.plan_for((1, *shape))
+        return f"Winograd F({m}x{m}, 3x3)" if m else "gather"

@@ -23,13 +23,13 @@ import numpy as np
 from tqdm import tqdm
 
 from . import bins, checkpoint, report
-from .backend import array_module, as_numbers
-from .color import colorfulness, lab_to_rgb, rgb_to_lab, rgb_to_lightness
+from .backend import PRECISIONS, array_module, as_numbers, device_memory, set_precision, to_host, uploaded
+from .color import colorfulness, crops_to_lab, lab_to_rgb
 from .data import DataError, PhotoLoader, find_photos
 from .files import atomic_write
 from .losses import softmax_cross_entropy
-from .network import MULTIPLE, WIDTHS, Network, normalize_lightness
-from .optim import Adam, MovingAverage, step_schedule
+from .network import MULTIPLE, WIDTHS, Network
+from .optim import Adam, LossScale, MovingAverage, find_overflow, step_schedule
 
 PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
 VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
@@ -60,6 +60,7 @@ class Config:
     ema: float = 0.999
     init: str | None = None
     device: str = "auto"
+    precision: str = "fp32"
     seed: int = 0
     workers: int | None = None
     log_every: int = 10
@@ -81,6 +82,8 @@ class Config:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{_flag(name)} must be more than 0")
+        if self.precision not in PRECISIONS:
+            raise TrainingError(f"--precision must be one of {', '.join(PRECISIONS)}")
         if self.model not in WIDTHS:
             raise TrainingError(f"--model must be one of {', '.join(WIDTHS)}")
         if self.size % MULTIPLE:
@@ -107,26 +110,27 @@ def targets(rgb):
     middle, so that logit pixels and colours lie on each other. Photos without colour get
     weights 0: they have no say in the loss.
     """
-    x = normalize_lightness(rgb_to_lightness(rgb))[..., None]
-    ab = rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:]
+    x, ab = crops_to_lab(rgb)
     index, weight = bins.soft_encode(ab)
     colored = (abs(ab) > GRAY).any(axis=(1, 2, 3))
     weight *= colored[:, None, None, None]
     return x, index, weight
 
 
-def measure_prior(loader, photos=PRIOR_PHOTOS):
-    """p: the mean of Z over the photos' crops (section 2.2 of the paper). Returns (313,) float64.
+def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
+    """p: the mean of Z over the photos' crops (section 2.2 of the paper).
 
+    xp: numpy or cupy, where to compute. Returns (313,) float64, NumPy.
     Raises DataError if no photo has colour.
     """
     count = min(photos, len(loader))
-    mass = np.zeros(bins.Q)
+    mass = xp.zeros(bins.Q)
     batches = -(-count // loader.batch)
-    progress = tqdm(loader.batches(0, batches), "prior", batches, unit="batch", leave=False)
-    for rgb in progress:
+    crops = uploaded(loader.batches(0, batches), xp)
+    for rgb in tqdm(crops, "prior", batches, unit="batch", leave=False):
         _, index, weight = targets(rgb)
         mass += bins.bin_mass(index, weight)
+    mass = to_host(mass)
     if not mass.sum() > 0:
         raise DataError("no photo has any colour: there is nothing to learn")
     return mass / mass.sum()
@@ -136,11 +140,12 @@ class Trainer:
     """One run: made new or from its folder, then `run`.
 
     config: Config. folder: Path, the run's folder. xp: numpy or cupy.
-    Raises TrainingError, DataError, CheckpointError.
+    Raises TrainingError, DataError, CheckpointError, DeviceError.
     """
 
     def __init__(self, config, folder, xp=np):
         config.check()
+        set_precision(config.precision, xp)
         if config.lr_every is None:  # settled now: a run that is made longer keeps its schedule
             # where the authors' rate fell, after 215,000 of their 450,000 steps
             every = max(1, round(config.steps * 215 / 450))
@@ -180,7 +185,7 @@ class Trainer:
 
     def start(self):
         """A new run: prior, first weights, optimiser, folder. The folder is made last."""
-        prior = measure_prior(self.loader)
+        prior = measure_prior(self.loader, xp=self.xp)
         if self.config.init:
             source, _ = checkpoint.load_network(self.config.init)
             try:
@@ -230,6 +235,8 @@ class Trainer:
             for name, array in self.average.average.items():
                 array[...] = as_numbers(name, groups["network"][name], array)
             self.average.t = step
+        if self.loss_scale and "loss_scale" in groups:
+            self.loss_scale.load_state(groups["loss_scale"])
         self.step = step
         self.group = [(float(w), float(u)) for w, u in meta["group"]]
 
@@ -237,12 +244,16 @@ class Trainer:
         """What a new and a resumed run have in common."""
         c, xp = self.config, self.xp
         self.class_weight = xp.asarray(bins.class_weights(prior, c.lam))
-        self.network.to(xp)
+        packed = self.network.to(xp).pack()
+        self.network.half = c.precision == "mixed"
+        self.loss_scale = LossScale(xp) if self.network.half else None
         # The authors' loss is a sum over h w pixels, ours a mean. Adam does not mind the scale of
         # the loss, but the decay, which is added to the gradient, must follow it.
         pixels = (c.size // 4) ** 2
-        self.optimizer = Adam(self.network.params(), decay=c.weight_decay / pixels)
-        self.average = MovingAverage(self.network.state(), c.ema) if c.ema else None
+        self.optimizer = Adam(packed["params"], decay=c.weight_decay / pixels)
+        self.grads = packed["grads"]
+        learned = [packed["params"], packed["buffers"]]
+        self.average = MovingAverage(learned, c.ema) if c.ema else None
 
     def save(self):
         """Write checkpoint.npz and weights.npz, unless the weights are no longer numbers."""
@@ -252,6 +263,8 @@ class Trainer:
         meta["group"] = [(float(w), float(u)) for w, u in self.group]
         raw, optimizer = self.network.state(), self.optimizer.state()
         groups = {"raw": raw, "network": self._judged(), "optimizer": optimizer}
+        if self.loss_scale:
+            groups["loss_scale"] = self.loss_scale.state()
         for arrays in groups.values():
             if not all(bool(array_module(a).isfinite(a).all()) for a in arrays.values()):
                 raise self._diverged()
@@ -275,16 +288,22 @@ class Trainer:
     def train_step(self, rgb, measure=False):
         """One step on crops (N, S, S, 3) uint8. Returns its two losses, and the
         colourfulness of what it predicted, or None unless `measure` is set.
+
+        On a GPU this only queues the work: nothing here waits for the device, unless `measure`.
         """
         x, index, weight = targets(self.xp.asarray(rgb))
         logits = self.network.forward(x, train=True)
         color = self._colorfulness(x, logits) if measure else None
-        loss = softmax_cross_entropy(logits, index, weight, self.class_weight)
+        scale = self.loss_scale.scale if self.loss_scale else None
+        loss = softmax_cross_entropy(logits, index, weight, self.class_weight, scale)
         del logits
         self.network.backward(loss.gradient)
-        self.optimizer.step(self.network.grads(), self._rate(self.step))
+        overflow = find_overflow(self.grads.flat) if self.loss_scale else None
+        self.optimizer.step(self.grads, self._rate(self.step), scale, overflow)
+        if self.loss_scale:
+            self.loss_scale.update(overflow)
         if self.average:
-            self.average.update(self.network.state())
+            self.average.update()
         self.step += 1
         return (loss.weighted, loss.unweighted), color
 
@@ -294,13 +313,14 @@ class Trainer:
     def _colorfulness(self, x, logits):
         """Hasler and Süsstrunk's measure of the batch as predicted now, at h x w."""
         lightness = x[:, 2::4, 2::4] * 100 + 50
-        lab = self.xp.concatenate([lightness, bins.annealed_mean(logits)], axis=-1)
+        ab = bins.annealed_mean(logits).astype(x.dtype, copy=False)
+        lab = self.xp.concatenate([lightness, ab], axis=-1)
         return colorfulness(lab_to_rgb(lab))
 
     def run(self):
         """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done."""
         c = self.config
-        batches = self.loader.batches(self.step, c.steps)
+        batches = uploaded(self.loader.batches(self.step, c.steps), self.xp)
         bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
         since = saved = time.perf_counter()
         saved_step = None
@@ -345,6 +365,7 @@ class Trainer:
             lr=self._rate(self.step - 1),
             images_per_s=round(rate, 2),
             colorfulness=round(color, 3),
+            **self._memory(),
         )
         for loader in (self.loader, self.val, self.shown):
             for path, reason in list(loader.skipped.items()):
@@ -352,6 +373,11 @@ class Trainer:
                     self.reported.add(path)
                     self.log.write(step=self.step, skipped=str(path), reason=reason)
                     bar.write(f"skipped: {reason}")
+
+    def _memory(self):
+        """What the device's memory has held so far, for the log; nothing on the CPU."""
+        held = device_memory(self.xp)
+        return {} if held is None else {"device_memory_mib": round(held / 2**20)}
 
     def _validate_and_draw(self):
         """Validation loss, sample sheet, curve: of the weights that would be shipped."""

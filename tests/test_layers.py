@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import naive
-from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d, ReLU
+from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d
 from mini_colorize.layers import conv as conv_module
 from mini_colorize.layers.conv import correlate, correlate_adjoint, output_size
+from mini_colorize.layers.relu import bias_relu, bias_relu_backward
 
 # kernel, stride, dilation, padding (None: what keeps the size)
 CONVS = [
@@ -82,12 +83,16 @@ def test_batchnorm_gradients(shape):
     check_gradients(filled(BatchNorm2d(shape[3], dtype=np.float64)), 3 * random(shape) + 2)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_relu_gradients(shape):
-    x = random(shape)
-    x += 0.01 * np.sign(x)  # away from the kink, where there is no derivative
-    assert (x > 0).any() and (x < 0).any()
-    check_gradients(ReLU(), x)
+@pytest.mark.parametrize("layer", [Conv2d, ConvTranspose2d])
+def test_gradients_with_relu(layer):
+    """The biases keep every sum away from the kink, where there is no derivative."""
+    x = random((2, 4, 5, 3))
+    layer = filled(layer(3, 6, relu=True, dtype=np.float64))
+    layer.params["weight"] *= 0.1
+    layer.params["bias"][...] = [9, -9, 9, -9, 9, -9]
+    y = layer.forward(x)
+    assert ((y == 0) | (y > 1)).all() and 0.4 < (y == 0).mean() < 0.6
+    check_gradients(layer, x)
 
 
 @pytest.mark.parametrize("size", [(7, 5), (11, 6), (3, 9)], ids=str)
@@ -151,12 +156,37 @@ def test_a_picture_too_small_is_an_error():
         output_size(4, kernel=3, stride=1, dilation=2, padding=0)
 
 
-def test_relu_values_and_that_it_writes_over_its_input():
-    x = np.array([-2.0, -0.0, 0.0, 3.0])
-    relu = ReLU()
-    assert relu.forward(x, train=True) is x
-    np.testing.assert_array_equal(x, [0, 0, 0, 3])
-    np.testing.assert_array_equal(relu.backward(np.array([5.0, 6, 7, 8])), [0, 0, 0, 8])
+def test_bias_relu_by_hand_and_that_it_writes_over_its_input():
+    x = np.array([-3.0, 1, -1, 2, 0, 5]).reshape(1, 1, 3, 2)  # channel 0: -3, -1, 0
+    y = bias_relu(x, np.array([1.0, -2]))
+    assert y is x
+    np.testing.assert_array_equal(y.ravel(), [0, 0, 0, 0, 1, 3])
+    dy = np.arange(1.0, 7).reshape(1, 1, 3, 2)
+    np.testing.assert_array_equal(bias_relu_backward(dy, y), [5, 6])
+    np.testing.assert_array_equal(dy.ravel(), [0, 0, 0, 0, 5, 6])
+
+
+def test_bias_without_relu():
+    x = np.array([-3.0, 1]).reshape(1, 1, 1, 2)
+    y = bias_relu(x, np.array([1.0, -2]), relu=False)
+    np.testing.assert_array_equal(y.ravel(), [-2, -1])
+    dy = np.array([5.0, 6]).reshape(1, 1, 1, 2)
+    np.testing.assert_array_equal(bias_relu_backward(dy, None, relu=False), [5, 6])
+    np.testing.assert_array_equal(dy.ravel(), [5, 6])
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("layer", [conv(3, 3, 2, 1, None), transposed(3, 2, 3, 1, 0),
+                                   transposed(3, 4, 2, 1, 1)])  # fmt: skip
+def test_relu_inside_a_layer_is_relu_after_it(layer, relu, monkeypatch):
+    """Whatever the blocks, and on pixels that no filter reaches (kernel 2, stride 3)."""
+    x = random((2, 5, 3, 3))
+    plain = layer.forward(x)
+    assert (plain < 0).any()
+    monkeypatch.setattr(layer, "relu", relu)
+    monkeypatch.setattr(conv_module, "WORK_BYTES", 3000)
+    expected = np.maximum(plain, 0) if relu else plain
+    np.testing.assert_allclose(layer.forward(x), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 5), (3, 10), (13, 4)], ids=str)

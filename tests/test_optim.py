@@ -6,7 +6,9 @@ The comparison with torch over many steps is in test_peers.py.
 import numpy as np
 import pytest
 
-from mini_colorize.optim import Adam, MovingAverage, step_schedule
+from mini_colorize import optim
+from mini_colorize.optim import Adam, LossScale, MovingAverage, find_overflow, step_schedule
+from mini_colorize.packed import ALIGN, Packed
 
 
 def test_adam_by_hand():
@@ -16,28 +18,28 @@ def test_adam_by_hand():
     t = 2: m = 0.18 - 0.1 = 0.08, v = 0.0396 + 0.01 = 0.0496; corrected 0.08 / 0.19 = 0.421053
            and 0.0496 / 0.0199 = 2.492462, root 1.578753; p = 0.9 - 0.1 * 0.266700 = 0.873330.
     """
-    p = np.ones(1)
-    adam = Adam({"p": p}, eps=0)
-    adam.step({"p": np.array([2.0])}, lr=0.1)
+    params = Packed({"p": np.ones(1)})
+    adam, p = Adam(params, eps=1e-30), params["p"]
+    adam.step(Packed({"p": np.array([2.0])}), lr=0.1)
     assert p[0] == pytest.approx(0.9, abs=1e-15)
-    adam.step({"p": np.array([-1.0])}, lr=0.1)
+    adam.step(Packed({"p": np.array([-1.0])}), lr=0.1)
     assert p[0] == pytest.approx(0.873330, abs=1e-6)
     assert adam.m["p"][0] == pytest.approx(0.08) and adam.v["p"][0] == pytest.approx(0.0496)
 
 
 def test_adam_eps_is_added_to_the_corrected_root():
     """First step, g = 3: lr * 3 / (3 + eps), here 3 / (3 + 1)."""
-    p = np.zeros(1)
-    Adam({"p": p}, eps=1.0).step({"p": np.array([3.0])}, lr=0.1)
-    assert p[0] == pytest.approx(-0.075, abs=1e-15)
+    params = Packed({"p": np.zeros(1)})
+    Adam(params, eps=1.0).step(Packed({"p": np.array([3.0])}), lr=0.1)
+    assert params["p"][0] == pytest.approx(-0.075, abs=1e-15)
 
 
 def test_decay_reaches_convolution_weights_only():
     """With g = 0 the decayed gradient is 0.5 * 4 = 2: a first step of lr, whatever its size."""
     shapes = {"weight": (1, 1, 1, 1), "bias": 1, "gamma": 3}
-    params = {name: np.full(shape, 4.0) for name, shape in shapes.items()}
+    params = Packed({name: np.full(shape, 4.0) for name, shape in shapes.items()})
     adam = Adam(params, decay=0.5)
-    adam.step({name: np.zeros_like(p) for name, p in params.items()}, lr=0.1)
+    adam.step(params.zeros_like(), lr=0.1)
     assert params["weight"].item() == pytest.approx(3.9, abs=1e-8)
     assert adam.m["weight"].item() == pytest.approx(0.2)  # (1 - beta1) * decay * p
     assert adam.v["weight"].item() == pytest.approx(0.04)  # through v as well: not AdamW
@@ -50,28 +52,105 @@ def test_adam_continues_from_its_state():
     gradients = rng.standard_normal((6, 2, 3))
 
     def start():
-        p = {"p": np.arange(6.0).reshape(2, 3)}
+        p = Packed({"p": np.arange(6.0).reshape(2, 3)})
         return p, Adam(p)
 
     straight, adam = start()
     for g in gradients:
-        adam.step({"p": g.copy()}, lr=0.01)
+        adam.step(Packed({"p": g}), lr=0.01)
 
     first, adam = start()
     for g in gradients[:3]:
-        adam.step({"p": g.copy()}, lr=0.01)
+        adam.step(Packed({"p": g}), lr=0.01)
     saved = {name: a.copy() for name, a in adam.state().items()}
     assert saved.keys() == {"m.p", "v.p", "t"} and saved["t"] == 3
-    second = {"p": first["p"].copy()}
+    second = Packed(first)
     adam = Adam(second)
     adam.load_state(saved)
     for g in gradients[3:]:
-        adam.step({"p": g.copy()}, lr=0.01)
+        adam.step(Packed({"p": g}), lr=0.01)
     np.testing.assert_array_equal(second["p"], straight["p"])
 
     for missing in saved:
         with pytest.raises(KeyError):
             Adam(second).load_state({n: a for n, a in saved.items() if n != missing})
+
+
+def test_packed_lays_weights_first_and_keeps_names_in_order():
+    arrays = {"bias": np.arange(3.0), "w": np.full((1, 1, 2, 2), 7.0), "v": np.ones((1, 1, 1, 65))}
+    packed = Packed(arrays)
+    assert list(packed) == ["bias", "w", "v"] and packed.decayed == 3 * ALIGN
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(packed[name], array)
+        assert packed[name].base is packed.flat
+        assert (packed[name].ctypes.data - packed.flat.ctypes.data) % (8 * ALIGN) == 0
+    assert packed.flat.size == 4 * ALIGN and packed.flat.sum() == 3 + 28 + 65  # the gaps are 0
+    packed.flat[...] = 5
+    assert (packed["w"] == 5).all() and (arrays["w"] == 7).all()
+    other = packed.zeros_like()
+    assert not other.flat.any() and (packed.flat == 5).all() and other.keys() == packed.keys()
+
+
+def test_chunks_of_adam_change_nothing(monkeypatch):
+    """The border between decayed and other numbers falls into the middle of a chunk."""
+    rng = np.random.default_rng(0)
+    arrays = {"w": rng.standard_normal((3, 3, 5, 9)), "b": rng.standard_normal(200)}
+    grads = Packed({name: rng.standard_normal(a.shape) for name, a in arrays.items()})
+    results = []
+    for chunk in (2**15, 100):
+        monkeypatch.setattr(optim, "CHUNK", chunk)
+        params = Packed(arrays)
+        adam = Adam(params, decay=0.1)
+        for _ in range(2):
+            adam.step(grads, lr=0.1)
+        results.append(params.flat)
+    assert params.decayed % 100 and len(params.flat) > 600
+    np.testing.assert_array_equal(*results)
+
+
+def test_adam_divides_by_the_loss_scale_and_leaves_out_an_overflow():
+    arrays = {"p": np.array([1.0, 2.0])}
+    plain, scaled = Packed(arrays), Packed(arrays)
+    Adam(plain).step(Packed({"p": np.array([0.5, -3.0])}), lr=0.1)
+    adam = Adam(scaled)
+    big = Packed({"p": np.array([512.0, -3072.0])})
+    adam.step(big, lr=0.1, scale=np.array(1024, np.float32))
+    np.testing.assert_allclose(scaled["p"], plain["p"], rtol=1e-14)
+    kept = [a.flat.copy() for a in (scaled, adam.m, adam.v)]
+    big["p"][0] = np.inf
+    adam.step(big, lr=0.1, overflow=find_overflow(big.flat))
+    for now, then in zip((scaled, adam.m, adam.v), kept):
+        np.testing.assert_array_equal(now.flat, then)
+
+
+@pytest.mark.parametrize("value, found", [(1e300, 0), (np.inf, 1), (-np.inf, 1), (np.nan, 1)])
+def test_find_overflow(value, found):
+    x = np.full(1000, 1e308)
+    x[777] = value
+    assert find_overflow(x) == found and find_overflow(x).dtype == np.int32
+
+
+def test_loss_scale_halves_on_an_overflow_and_doubles_after_a_good_run():
+    scale = LossScale(np, 2.0**10)
+    no, yes = np.array(0, np.int32), np.array(1, np.int32)
+    for _ in range(LossScale.GROWTH - 1):
+        scale.update(no)
+    assert scale.scale == 2.0**10 and scale.good == LossScale.GROWTH - 1
+    scale.update(yes)
+    assert scale.scale == 2.0**9 and scale.good == 0
+    for _ in range(LossScale.GROWTH):
+        scale.update(no)
+    assert scale.scale == 2.0**10 and scale.good == 0
+    scale.update(no)
+    other = LossScale(np)
+    other.load_state({name: a.copy() for name, a in scale.state().items()})
+    assert other.scale == 2.0**10 and other.good == 1
+    for _ in range(40):
+        scale.update(yes)
+    assert scale.scale == 1  # and never less
+    for bad in ({"scale": 0.5, "good": 0}, {"scale": np.nan, "good": 0}, {"scale": 4, "good": -1}):
+        with pytest.raises(ValueError):
+            other.load_state(bad)
 
 
 def test_step_schedule():
@@ -85,17 +164,17 @@ def test_moving_average_by_hand():
     """Starts at 0, decay 0.25. Step 1: d = 2/11, average 9/11 of 11 = 9.
     Step 2: d = 3/12, so 9 + 3/4 (1 - 9) = 3. From step 3 on d would be 4/13 > 0.25: 3 + 3/4 = 3.75.
     """
-    arrays = {"p": np.zeros(1)}
-    moving = MovingAverage(arrays, decay=0.25)
+    arrays = Packed({"p": np.zeros(1)})
+    moving = MovingAverage([arrays], decay=0.25)
     for value, average in ((11, 9), (1, 3), (4, 3.75)):
         arrays["p"][:] = value
-        moving.update(arrays)
+        moving.update()
         assert moving.average["p"][0] == pytest.approx(average, rel=1e-14)
     assert arrays["p"][0] == 4  # a copy: the network's own weights are left alone
 
 
 def test_moving_average_of_a_constant_is_that_constant():
-    moving = MovingAverage({"p": np.full(2, 3.0)}, decay=0.999)
+    moving = MovingAverage([Packed({"p": np.full(2, 3.0)})], decay=0.999)
     for _ in range(5):
-        moving.update({"p": np.full(2, 3.0)})
+        moving.update()
     np.testing.assert_array_equal(moving.average["p"], [3.0, 3.0])

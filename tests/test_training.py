@@ -217,10 +217,11 @@ def test_learns_by_heart():
     x, index, weight = targets(rgb)
     network = Network(1 / 8)
     network.initialize(x)
-    optimizer, ones = Adam(network.params()), np.ones(bins.Q, np.float32)
+    packed, ones = network.pack(), np.ones(bins.Q, np.float32)
+    optimizer = Adam(packed["params"])
     for step in range(220):
         loss = softmax_cross_entropy(network.forward(x, True), index, weight, ones)
         network.backward(loss.gradient)
-        optimizer.step(network.grads(), 2e-3 if step < 150 else 5e-4)
+        optimizer.step(packed["grads"], 2e-3 if step < 150 else 5e-4)
     entropy = bins.target_entropy(weight)
     assert entropy < float(loss.unweighted) < entropy + 0.15

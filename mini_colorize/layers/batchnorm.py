@@ -4,12 +4,55 @@ Notation
     x     (N, H, W, C)    input              mu, var   (C,)   mean, variance over N H W
     xhat  (N, H, W, C)    normalised input   gamma, beta (C,) learned scale and shift
     M     N H W, the number of values a channel
+
+The four functions below are all that touches whole pictures; what lies between them works on
+(C,) vectors. Each has a CUDA kernel of its own, which reads its input once.
 """
 
 import numpy as np
 
+from .. import kernels
 from ..backend import array_module
-from .conv import pixel_sum
+from .common import keep_gradient, pixel_sum
+
+
+def statistics(x):
+    """mu and var (biased, over M) of every channel. x: (N, H, W, C). Returns two (C,)."""
+    if array_module(x) is not np:
+        return kernels.batchnorm_statistics(x)
+    m = x.size // x.shape[3]
+    mu = pixel_sum(x) / m
+    centred = x - mu
+    return mu, np.einsum("nhwc,nhwc->nhc", centred, centred).sum(axis=(0, 1)) / m
+
+
+def normalize(x, mean, scale, shift):
+    """y = (x - mean) scale + shift. x: (N, H, W, C), the others (C,). Returns a new array."""
+    if array_module(x) is not np:
+        return kernels.batchnorm_normalize(x, mean, scale, shift)
+    y = x - mean
+    y *= scale
+    y += shift
+    return y
+
+
+def gradient_sums(dy, x, mean):
+    """sum dy and sum dy (x - mean) over pixels. dy, x: (N, H, W, C). Returns two (C,)."""
+    if array_module(dy) is not np:
+        return kernels.batchnorm_sums(dy, x, mean)
+    return pixel_sum(dy), np.einsum("nhwc,nhwc->nhc", dy, x - mean).sum(axis=(0, 1))
+
+
+def input_gradient(dy, x, mean, scale, offset, slope):
+    """dx = scale (dy - offset - (x - mean) slope), written over dy. All but dy, x are (C,)."""
+    if array_module(dy) is not np:
+        return kernels.batchnorm_backward(dy, x, mean, scale, offset, slope)
+    part = x - mean
+    part *= slope
+    dy -= part
+    dy -= offset
+    dy *= scale
+    return dy
 
 
 class BatchNorm2d:
@@ -18,7 +61,7 @@ class BatchNorm2d:
     In training the batch's own mean and variance are used and the running averages move towards
     them by `momentum`, the variance as its unbiased estimate M/(M-1) var, as torch defines it.
     In inference the running averages are used. Memory between the passes: the input (borrowed),
-    mu and 1/sigma.
+    mu and 1/sigma. The learned and the running vectors stay float32 where x is float16.
     """
 
     def __init__(self, channels, eps=1e-5, momentum=0.1, dtype=np.float32):
@@ -31,22 +74,19 @@ class BatchNorm2d:
     def forward(self, x, train=False):
         """y = gamma (x - mu) / sqrt(var + eps) + beta. x: (N, H, W, C) -> the same shape."""
         self.kept = None
+        gamma, beta = self.params["gamma"], self.params["beta"]
         if not train:
-            scale, shift = self.scale_and_shift()
-            y = x * scale
-            y += shift
-            return y
-        xp = array_module(x)
+            mean, var = self.buffers["mean"], self.buffers["var"]
+            return normalize(x, mean, gamma / self._sigma(var), beta)
         m = x.size // x.shape[3]
-        mu = pixel_sum(x) / m
-        y = x - mu
-        var = xp.einsum("nhwc,nhwc->nhc", y, y).sum(axis=(0, 1)) / m
-        inv_sigma = 1 / xp.sqrt(var + self.eps)
+        mu, var = statistics(x)
+        inv_sigma = 1 / self._sigma(var)
         self._update_running(mu, var * (m / max(m - 1, 1)))
         self.kept = x, mu, inv_sigma
-        y *= self.params["gamma"] * inv_sigma
-        y += self.params["beta"]
-        return y
+        return normalize(x, mu, gamma * inv_sigma, beta)
+
+    def _sigma(self, var):
+        return array_module(var).sqrt(var + self.eps)
 
     def _update_running(self, mu, var):
         for name, now in (("mean", mu), ("var", var)):
@@ -54,8 +94,7 @@ class BatchNorm2d:
 
     def scale_and_shift(self):
         """Inference is y = x scale + shift. Returns both, (C,)."""
-        xp = array_module(self.buffers["var"])
-        scale = self.params["gamma"] / xp.sqrt(self.buffers["var"] + self.eps)
+        scale = self.params["gamma"] / self._sigma(self.buffers["var"])
         return scale, self.params["beta"] - self.buffers["mean"] * scale
 
     def backward(self, dy):
@@ -66,18 +105,13 @@ class BatchNorm2d:
         dy: (N, H, W, C), overwritten. Returns dx, the same shape.
         """
         (x, mu, inv_sigma), self.kept = self.kept, None
-        xp = array_module(x)
         m = x.size // x.shape[3]
-        xhat = x - mu
-        xhat *= inv_sigma
-        dbeta = pixel_sum(dy)
-        dgamma = xp.einsum("nhwc,nhwc->nhc", dy, xhat).sum(axis=(0, 1))
-        self.grads["gamma"], self.grads["beta"] = dgamma, dbeta
-        xhat *= dgamma / m
-        dy -= xhat
-        dy -= dbeta / m
-        dy *= self.params["gamma"] * inv_sigma
-        return dy
+        dbeta, dgamma = gradient_sums(dy, x, mu)
+        dgamma = dgamma * inv_sigma
+        keep_gradient(self.grads, "gamma", dgamma)
+        keep_gradient(self.grads, "beta", dbeta)
+        scale = self.params["gamma"] * inv_sigma
+        return input_gradient(dy, x, mu, scale, dbeta / m, dgamma * inv_sigma / m)
 
     def output_shape(self, shape):
         """(H, W, C) -> the same."""

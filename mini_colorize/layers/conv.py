@@ -28,9 +28,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backend import array_module
+from .. import kernels
+from ..backend import array_module, matmul, tf32
+from . import winograd
+from .common import fill_vector, keep_gradient, output_size
+from .relu import bias_relu, bias_relu_backward
 
-WORK_BYTES = 16 * 2**20  # cap of the gathered columns
+WORK_BYTES = 16 * 2**20  # cap of the gathered columns: they stay near the processor's cache
+WORK_BYTES_GPU = 512 * 2**20  # a GPU wants large matrices
+AUTO, GATHER = None, 0  # plans of Conv2d; the others are Winograd's tiles, 2 and 4
 
 
 class Taps(NamedTuple):
@@ -42,20 +48,15 @@ class Taps(NamedTuple):
     stride: int
 
 
-def output_size(size, kernel, stride, dilation, padding):
-    """Ho for H = size (or Wo for W). Raises ValueError if nothing is left."""
-    out = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-    if out < 1:
-        raise ValueError(f"an input of {size} pixels is too small for this convolution")
-    return out
+def _blocks(x, shape, taps, c_out):
+    """Cut the output pixels into blocks whose columns, and their products, fit WORK_BYTES.
 
-
-def _blocks(n, h, w, bytes_per_pixel):
-    """Cut n x h x w output pixels into blocks whose columns fit WORK_BYTES.
-
-    Whole pictures if they fit, else whole rows, else parts of a row. Yields three slices.
+    shape: (n, h, w) of the output. Whole pictures if they fit, else whole rows, else parts of a
+    row. Yields three slices.
     """
-    pixels = max(1, WORK_BYTES // bytes_per_pixel)
+    n, h, w = shape
+    cap = WORK_BYTES if array_module(x) is np else WORK_BYTES_GPU
+    pixels = max(1, cap // (max(taps * x.shape[3], c_out) * x.dtype.itemsize))
     dw = min(w, pixels)
     dh = min(h, max(1, pixels // w))
     dn = min(n, max(1, pixels // (h * w)))
@@ -92,13 +93,18 @@ def gather(x, rows, cols, block, fill=0):
     Returns (pixels of the block, rows.count * cols.count * C), x's dtype.
     """
     n, r, c = block
+    one_tap = all((t.start, t.count, t.stride) == (0, 1, 1) for t in (rows, cols))
+    if one_tap and r.stop <= x.shape[1] and c.stop <= x.shape[2]:
+        return x[block].reshape(-1, x.shape[3])  # the pixels themselves
+    if array_module(x) is not np:
+        return kernels.gather(x, rows, cols, block, fill_vector(fill, x))
     height = (r.stop - r.start - 1) * rows.stride + (rows.count - 1) * rows.step + 1
     width = (c.stop - c.start - 1) * cols.stride + (cols.count - 1) * cols.step + 1
     top, left = r.start * rows.stride + rows.start, c.start * cols.stride + cols.start
     patch = _patch(x[n], top, height, left, width, fill)
     sn, sh, sw, sc = patch.strides
     pixels = (len(patch), r.stop - r.start, c.stop - c.start)
-    windows = array_module(x).lib.stride_tricks.as_strided(
+    windows = np.lib.stride_tricks.as_strided(
         patch,
         pixels + (rows.count, cols.count, x.shape[3]),
         (sn, sh * rows.stride, sw * cols.stride, sh * rows.step, sw * cols.step, sc),
@@ -106,16 +112,25 @@ def gather(x, rows, cols, block, fill=0):
     return windows.reshape(np.prod(pixels), -1)  # the copy
 
 
-def _bytes_per_pixel(x, taps, c_out=0):
-    """Of an output pixel's columns, or of its product with the weights if that is longer."""
-    return max(taps * x.shape[3], c_out) * x.dtype.itemsize
+def _multiply(columns, matrix, y, block, bias, relu):
+    """y[block] = columns @ matrix, with bias and ReLU while the product is still in the cache.
+
+    Straight into y where the block is contiguous there, else by way of a copy.
+    """
+    part = y[block]
+    product = part.reshape(-1, y.shape[3]) if part.flags.c_contiguous else None
+    product = matmul(columns, matrix, out=product)
+    if bias is not None:
+        bias_relu(product, bias, relu)
+    if not part.flags.c_contiguous:
+        part[...] = product.reshape(part.shape)
 
 
-def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0):
+def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
     """The convolution itself (without flipping the filter, as everyone in this field does).
 
-    x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out). bias: (C_out,) or None.
-    fill: value of the padding, a number or (C_in,).
+    x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out), x's dtype. bias: (C_out,) or None.
+    fill: value of the padding, a number or (C_in,). relu: cut off below 0, with a bias only.
     Returns (N, Ho, Wo, C_out), x's dtype.
     """
     kh, kw, _, c_out = weight.shape
@@ -125,11 +140,8 @@ def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0):
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
     y = array_module(x).empty((n, ho, wo, c_out), dtype=x.dtype)
     matrix = weight.reshape(-1, c_out)
-    for block in _blocks(n, ho, wo, _bytes_per_pixel(x, kh * kw, c_out)):
-        product = gather(x, rows, cols, block, fill) @ matrix
-        if bias is not None:
-            product += bias
-        y[block] = product.reshape(y[block].shape)
+    for block in _blocks(x, (n, ho, wo), kh * kw, c_out):
+        _multiply(gather(x, rows, cols, block, fill), matrix, y, block, bias, relu)
     return y
 
 
@@ -140,68 +152,97 @@ def _phase_taps(kernel, stride, dilation, padding, phase):
         o = t + (phase + p - i d) / s,
     so only the taps that make this whole take part: every s/gcd(s, d)-th, and o falls by
     d/gcd(s, d) from one to the next.
-    Returns (tap indices in order of rising o, Taps over the outputs), or ([], None).
+    Returns (slice of the taps in order of rising o, Taps over the outputs), or (None, None).
     """
     taps = [i for i in range(kernel) if (phase + padding - i * dilation) % stride == 0][::-1]
     if not taps:
-        return [], None
+        return None, None
     start = (phase + padding - taps[0] * dilation) // stride
-    return taps, Taps(start, dilation // gcd(stride, dilation), len(taps), 1)
+    step = dilation // gcd(stride, dilation)
+    return slice(taps[0], None, -(stride // gcd(stride, dilation))), Taps(start, step, len(taps), 1)
 
 
-def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, padding=0):
+def correlate_adjoint(
+    y, weight, size, bias=None, *, stride=1, dilation=1, padding=0, relu=False
+):
     """The adjoint of `correlate`: scatters every output pixel back to the inputs it was read from.
 
         x[q] = sum over taps i, j and outputs o with q = o s - p + i d of  y[o] W[i, j]^T
 
     Written as a gather, phase by phase (q mod s): within one phase it is a plain stride-1
     convolution with a part of the filter. For stride 1 there is one phase: the flipped filter.
-    y: (N, Ho, Wo, C_out). weight: (kh, kw, C_in, C_out). size: (H, W). bias: (C_in,) or None.
+    y: (N, Ho, Wo, C_out). weight: (kh, kw, C_in, C_out), y's dtype. size: (H, W).
+    bias: (C_in,) or None. relu: cut off below 0, with a bias only.
     Returns (N, H, W, C_in), y's dtype.
     """
     kh, kw, c_in, _ = weight.shape
-    x = array_module(y).zeros((len(y),) + tuple(size) + (c_in,), dtype=y.dtype)
-    if bias is not None:
-        x += bias
+    x = array_module(y).empty((len(y),) + tuple(size) + (c_in,), dtype=y.dtype)
     for a in range(min(stride, size[0])):
         i, rows = _phase_taps(kh, stride, dilation, padding, a)
         for b in range(min(stride, size[1])):
             j, cols = _phase_taps(kw, stride, dilation, padding, b)
-            if not i or not j:
-                continue
-            matrix = weight[i][:, j].swapaxes(2, 3).reshape(-1, c_in)
             phase = x[:, a::stride, b::stride]
-            for block in _blocks(*phase.shape[:3], _bytes_per_pixel(y, len(i) * len(j), c_in)):
-                product = gather(y, rows, cols, block) @ matrix
-                phase[block] += product.reshape(phase[block].shape)
+            if i is None or j is None:  # no filter reaches these pixels
+                phase[...] = 0 if bias is None else bias * (bias > 0) if relu else bias
+                continue
+            matrix = weight[i, j].swapaxes(2, 3).reshape(-1, c_in)
+            for block in _blocks(y, phase.shape[:3], rows.count * cols.count, c_in):
+                _multiply(gather(y, rows, cols, block), matrix, phase, block, bias, relu)
     return x
 
 
-def weight_gradient(x, dy, kernel, *, stride=1, dilation=1, padding=0):
+def weight_gradient(x, dy, kernel, out=None, *, stride=1, dilation=1, padding=0):
     """Gradient of sum(dy * correlate(x, W)) to W.
 
     x: (N, H, W, C_in). dy: (N, Ho, Wo, C_out). kernel: (kh, kw).
-    Returns (kh, kw, C_in, C_out), x's dtype.
+    out: contiguous array for the result, or None. Returns (kh, kw, C_in, C_out), x's dtype, but
+    float32 for float16.
     """
     kh, kw = kernel
-    c_out = dy.shape[3]
+    shape = (kh, kw, x.shape[3], dy.shape[3])
+    if out is None:
+        out = array_module(x).empty(shape, np.float64 if x.dtype == np.float64 else np.float32)
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    dw = array_module(x).zeros((kh * kw * x.shape[3], c_out), dtype=x.dtype)
-    for block in _blocks(*dy.shape[:3], _bytes_per_pixel(x, kh * kw)):
-        dw += gather(x, rows, cols, block).T @ dy[block].reshape(-1, c_out)
-    return dw.reshape(kh, kw, x.shape[3], c_out)
+    dw, more = out.reshape(-1, shape[3]), False
+    for block in _blocks(x, dy.shape[:3], kh * kw, 0):
+        columns = gather(x, rows, cols, block)
+        matmul(columns.T, dy[block].reshape(len(columns), -1), out=dw, accumulate=more)
+        more = True
+    return out
+
+
+def choose_plan(kernel, stride, c_in, c_out, pixels, dtype=np.float32):
+    """How to convolve: GATHER as in this file, or 2 or 4, the tile of Winograd's convolution.
+
+    pixels: of the output, all pictures together. dtype: of the pictures. The rule: Winograd
+    wherever it exists, 3x3 at stride 1, and pays for its transforms, from 16 channels and 512
+    pixels on. Its 4x4 tiles lose a digit, which float32 can spare; numbers rounded to 10 bits
+    cannot, so tf32 takes 2x2 tiles, and float16 gathers.
+    """
+    if kernel != 3 or stride != 1 or min(c_in, c_out) < 16 or pixels < 512:
+        return GATHER
+    return GATHER if dtype == np.float16 else 2 if tf32() else 4
 
 
 class Conv2d:
-    """Convolution with bias. Memory between the passes: its input, which it only borrows.
+    """Convolution with bias, and with ReLU if `relu`.
+
+    Memory between the passes: its input, which it only borrows, and, with ReLU, its output, which
+    the next layer keeps as its input anyway.
 
     c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1.
     `fill`, a number or (c_in,), is the value of the padding: 0, but for a folded BatchNorm, which
     is for inference only: `backward` supposes 0.
-    Parameters start at zero; see Network.initialize.
+    Parameters start at zero; see Network.initialize. They are float32 also where the pictures are
+    float16, which takes a rounded copy of the weights.
+
+    plan: AUTO leaves it to `choose_plan`; GATHER, 2 or 4 decide. workspace: winograd.Workspace,
+    for layers that work one after another to share. frozen: the weights will not change any more,
+    so from the second picture on they are kept transformed for Winograd, at 4 times their size.
     """
 
-    def __init__(self, c_in, c_out, kernel=3, stride=1, dilation=1, padding=None, dtype=np.float32):
+    def __init__(self, c_in, c_out, kernel=3, stride=1, dilation=1, padding=None, relu=False,
+                 dtype=np.float32):  # fmt: skip
         padding = dilation * (kernel - 1) // 2 if padding is None else padding
         self.geometry = {"stride": stride, "dilation": dilation, "padding": padding}
         self.params = {
@@ -209,26 +250,71 @@ class Conv2d:
             "bias": np.zeros(c_out, dtype),
         }
         self.grads = {}
-        self.fill = 0
-        self.x = None
+        self.relu, self.fill = relu, 0
+        self.plan, self.workspace, self.frozen = AUTO, None, False
+        self.calls, self.filters = 0, None  # when frozen: pictures so far, transformed weights
+        self.kept = None
+
+    def plan_for(self, shape, dtype=np.float32):
+        """The plan for pictures of shape (N, H, W, C_in)."""
+        if self.plan is not AUTO:
+            return self.plan
+        kernel, _, c_in, c_out = self.params["weight"].shape
+        height, width, _ = self.output_shape(shape[1:])
+        pixels = shape[0] * height * width
+        return choose_plan(kernel, self.geometry["stride"], c_in, c_out, pixels, dtype)
+
+    def _options(self, plan):
+        """The arguments for the functions that carry out a plan."""
+        if plan == GATHER:
+            return self.geometry
+        geometry = {name: v for name, v in self.geometry.items() if name != "stride"}
+        return {"m": plan, "workspace": self.workspace, **geometry}
 
     def forward(self, x, train=False):
-        """x: (N, H, W, C_in) -> (N, Ho, Wo, C_out). Keeps x for `backward` if `train`."""
-        self.x = x if train else None
-        p = self.params
-        return correlate(x, p["weight"], p["bias"], fill=self.fill, **self.geometry)
+        """x: (N, H, W, C_in) -> (N, Ho, Wo, C_out). Keeps x and y for `backward` if `train`."""
+        weight, bias = self.params["weight"].astype(x.dtype, copy=False), self.params["bias"]
+        plan = self.plan_for(x.shape, x.dtype)
+        options = self._options(plan)
+        if plan == GATHER:
+            y = correlate(x, weight, bias, fill=self.fill, relu=self.relu, **options)
+        else:
+            filters = self._filters(weight, plan)
+            y = winograd.correlate(
+                x, weight, bias, fill=self.fill, relu=self.relu, filters=filters, **options
+            )
+        self.kept = (x, y if self.relu else None) if train else None
+        return y
+
+    def _filters(self, weight, m):
+        """The transformed weights, if it pays to keep them."""
+        self.calls += self.frozen
+        if self.calls < 2:
+            return None
+        if self.filters is None or len(self.filters) != (m + 2) ** 2:
+            self.filters = winograd.filter_transform(weight, m)
+        return self.filters
 
     def backward(self, dy, input_gradient=True):
         """With columns X:  dW = X^T dy,  db = sum of dy over pixels,  dx = dy W^T, scattered.
 
-        dy: (N, Ho, Wo, C_out). Returns dx (N, H, W, C_in), or None if it is not wanted.
+        dy: (N, Ho, Wo, C_out), overwritten if there is a ReLU.
+        Returns dx (N, H, W, C_in), or None if it is not wanted.
         """
-        x, self.x = self.x, None
-        weight = self.params["weight"]
-        self.grads["weight"] = weight_gradient(x, dy, weight.shape[:2], **self.geometry)
-        self.grads["bias"] = pixel_sum(dy)
+        (x, y), self.kept = self.kept, None
+        weight, out = self.params["weight"].astype(x.dtype, copy=False), self.grads.get("weight")
+        keep_gradient(self.grads, "bias", bias_relu_backward(dy, y, self.relu))
+        plan = self.plan_for(x.shape, x.dtype)
+        options = self._options(plan)
+        if plan == GATHER:
+            dw = weight_gradient(x, dy, weight.shape[:2], out, **options)
+            adjoint = correlate_adjoint
+        else:
+            dw = winograd.weight_gradient(x, dy, out, **options)
+            adjoint = winograd.correlate_adjoint
+        self.grads["weight"] = dw
         if input_gradient:
-            return correlate_adjoint(dy, weight, x.shape[1:3], **self.geometry)
+            return adjoint(dy, weight, x.shape[1:3], **options)
 
     def output_shape(self, shape):
         """(H, W, C_in) -> (Ho, Wo, C_out)."""
@@ -238,14 +324,5 @@ class Conv2d:
 
     def flops(self, shape):
         """Multiplications plus additions for one picture of shape (H, W, C_in)."""
-        h, w, _ = self.output_shape(shape)
-        return 2 * h * w * self.params["weight"].size
-
-
-def pixel_sum(x):
-    """Sum over pictures and pixels, (N, H, W, C) -> (C,), in two steps.
-
-    NumPy adds along a leading axis one row after another; in float32 a million rows would lose
-    digits. A sum a picture row first, then over these, keeps the error small.
-    """
-    return x.sum(axis=2).sum(axis=(0, 1))
+        h, w, c_out = self.output_shape(shape)
+        return 2 * h * w * self.params["weight"].size + self.relu * h * w * c_out

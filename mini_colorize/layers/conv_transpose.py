@@ -9,44 +9,51 @@ Notation: as in chapter 3a; the output is (H-1) s - 2p + d (k-1) + 1 pixels high
 
 import numpy as np
 
-from .conv import correlate, correlate_adjoint, pixel_sum, weight_gradient
+from .common import keep_gradient
+from .conv import correlate, correlate_adjoint, weight_gradient
+from .relu import bias_relu_backward
 
 
 class ConvTranspose2d:
-    """Transposed convolution with bias. Memory between the passes: its input, borrowed.
+    """Transposed convolution with bias, and with ReLU if `relu`. Memory as Conv2d.
 
     weight: (kh, kw, C_in, C_out), C_in being this layer's input.
     """
 
-    def __init__(self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, dtype=np.float32):
+    def __init__(self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, relu=False,
+                 dtype=np.float32):  # fmt: skip
         self.geometry = {"stride": stride, "dilation": dilation, "padding": padding}
         self.params = {
             "weight": np.zeros((kernel, kernel, c_in, c_out), dtype),
             "bias": np.zeros(c_out, dtype),
         }
         self.grads = {}
-        self.x = None
+        self.relu = relu
+        self.kept = None
 
-    def _mirror(self):
+    def _mirror(self, dtype):
         """The weights of the convolution that this layer is the adjoint of: it maps y to x."""
-        return self.params["weight"].swapaxes(2, 3)
+        return self.params["weight"].astype(dtype, copy=False).swapaxes(2, 3)
 
     def forward(self, x, train=False):
-        """x: (N, H, W, C_in) -> (N, Ho, Wo, C_out). Keeps x for `backward` if `train`."""
-        self.x = x if train else None
-        size = self.output_shape(x.shape[1:])[:2]
-        return correlate_adjoint(x, self._mirror(), size, self.params["bias"], **self.geometry)
+        """x: (N, H, W, C_in) -> (N, Ho, Wo, C_out). Keeps x and y for `backward` if `train`."""
+        mirror, size = self._mirror(x.dtype), self.output_shape(x.shape[1:])[:2]
+        bias = self.params["bias"]
+        y = correlate_adjoint(x, mirror, size, bias, relu=self.relu, **self.geometry)
+        self.kept = (x, y if self.relu else None) if train else None
+        return y
 
     def backward(self, dy, input_gradient=True):
         """The mirror convolution M maps y to x:  dx = M(dy),  dW = that of M with dy as its input.
 
-        dy: (N, Ho, Wo, C_out). Returns dx (N, H, W, C_in), or None if it is not wanted.
+        dy: (N, Ho, Wo, C_out), overwritten if there is a ReLU.
+        Returns dx (N, H, W, C_in), or None if it is not wanted.
         """
-        x, self.x = self.x, None
-        mirror = self._mirror()
+        (x, y), self.kept = self.kept, None
+        mirror = self._mirror(x.dtype)
+        keep_gradient(self.grads, "bias", bias_relu_backward(dy, y, self.relu))
         dw = weight_gradient(dy, x, mirror.shape[:2], **self.geometry)
-        self.grads["weight"] = dw.swapaxes(2, 3).copy()
-        self.grads["bias"] = pixel_sum(dy)
+        keep_gradient(self.grads, "weight", dw.swapaxes(2, 3).copy())
         if input_gradient:
             return correlate(dy, mirror, **self.geometry)
 
@@ -62,4 +69,5 @@ class ConvTranspose2d:
 
     def flops(self, shape):
         """Multiplications plus additions for one picture of shape (H, W, C_in), edges included."""
-        return 2 * shape[0] * shape[1] * self.params["weight"].size
+        h, w, c_out = self.output_shape(shape)
+        return 2 * shape[0] * shape[1] * self.params["weight"].size + self.relu * h * w * c_out

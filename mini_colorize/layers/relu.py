@@ -1,34 +1,38 @@
-"""Chapter 3d: the rectified linear unit, y = max(x, 0)."""
+"""Chapter 3d: the bias and the rectified linear unit, y = max(x + b, 0), which end a convolution.
 
+They are one function, as each is a single pass over the same numbers. Both passes write over
+their input: a network of these needs half the memory.
+
+Notation
+    y, dy   (..., C)   output and the gradient to it      b, db   (C,)   bias and its gradient
+"""
+
+import numpy as np
+
+from .. import kernels
 from ..backend import array_module
+from .common import pixel_sum
 
 
-class ReLU:
-    """max(x, 0), written over its input: a network of these needs half the memory.
+def bias_relu(y, bias, relu=True):
+    """y <- max(y + b, 0), or y + b without `relu`. y: (..., C), C-contiguous, overwritten.
 
-    Memory between the passes: its output, which the next layer keeps as its input anyway.
+    Returns y.
     """
+    if array_module(y) is not np:
+        return kernels.bias_relu(y, bias, relu)
+    y += bias
+    return np.maximum(y, 0, out=y) if relu else y
 
-    def __init__(self):
-        self.params, self.grads = {}, {}
-        self.y = None
 
-    def forward(self, x, train=False):
-        """x: any shape, overwritten. Returns it."""
-        y = array_module(x).maximum(x, 0, out=x)
-        self.y = y if train else None
-        return y
+def bias_relu_backward(dy, y, relu=True):
+    """dx = dy where y > 0, else 0 (or dy without `relu`);  db = sum of dx over pixels.
 
-    def backward(self, dy):
-        """dx = dy where y > 0, else 0. dy: the shape of y, overwritten. Returns it."""
-        y, self.y = self.y, None
+    dy: (N, H, W, C), C-contiguous, overwritten by dx. y: what `bias_relu` returned.
+    Returns db (C,), float32 at least.
+    """
+    if array_module(dy) is not np:
+        return kernels.bias_relu_backward(dy, y, relu)
+    if relu:
         dy *= y > 0
-        return dy
-
-    def output_shape(self, shape):
-        """(H, W, C) -> the same."""
-        return shape
-
-    def flops(self, shape):
-        """One comparison a value."""
-        return shape[0] * shape[1] * shape[2]
+    return pixel_sum(dy)

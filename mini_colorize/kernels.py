@@ -1,0 +1,369 @@
+"""The CUDA kernels of kernels/*.cu: each is loaded, checked and launched by one function here.
+
+The NumPy twin of a kernel stands in its chapter (color, bins, losses, layers, optim) and calls
+the function here when its arrays live on a GPU. What a kernel computes and how is told in its
+own file. A CUDA kernel does not check what it is given, so these functions do: dtype, shape,
+contiguity; whatever is wrong raises ValueError or TypeError before anything is launched.
+
+Sizes that shape the code (Q, K, vector width ...) are compiled in as #defines; CuPy keeps every
+variant it compiled on disk. Half-precision arrays only change how numbers are stored: all
+arithmetic is float32.
+
+Notation
+    P   pixels      Q   bins      K   neighbours      C   channels, the last axis everywhere
+"""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from .backend import array_module, device_copy
+
+_HERE = Path(__file__).parent
+# In a clone they lie at the top; an installed package carries them along.
+SOURCES = next(p for p in (_HERE.parent / "kernels", _HERE / "cu") if (p / "common.cuh").exists())
+
+THREADS = 256  # of a block, in every kernel
+_REAL = {"float32": "float", "float16": "__half"}
+
+
+@lru_cache(maxsize=None)
+def _compiled(xp, file, name, defines):
+    """The kernel `name` of kernels/<file>.cu, compiled for these (name, value) pairs."""
+    path = SOURCES / f"{file}.cu"
+    options = ["-std=c++17", f"-I{SOURCES}", *(f"-D{key}={value}" for key, value in defines)]
+    # CuPy keeps compiled code by its source text: what is included must leave a trace in it.
+    headers = b"".join(header.read_bytes() for header in sorted(SOURCES.glob("*.cuh")))
+    included = hashlib.sha1(headers).hexdigest()
+    source = f'#line 1 "{path}"\n{path.read_text()}\n// headers {included}\n'
+    return xp.RawModule(code=source, options=tuple(options)).get_function(name)
+
+
+def _launch(file, grid, args, name=None, **defines):
+    """Launch a kernel of 256 threads a block. args: arrays and NumPy scalars, in its order."""
+    xp = array_module(args[0])
+    kernel = _compiled(xp, file, name or file, tuple(sorted(defines.items())))
+    kernel(grid if isinstance(grid, tuple) else (grid,), (THREADS,), args)
+
+
+def _blocks(items, a_block=THREADS):
+    return -(-items // a_block)
+
+
+def _check(name, array, dtypes, shape=None):
+    """Raise unless the array is C-contiguous, of one of the dtypes and, if given, of the shape."""
+    if array.dtype.name not in dtypes.split():
+        raise TypeError(f"{name}: {array.dtype}, must be {dtypes.replace(' ', ' or ')}")
+    if shape is not None and array.shape != tuple(shape):
+        raise ValueError(f"{name}: shape {array.shape}, must be {tuple(shape)}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name}: must be C-contiguous")
+
+
+# Colours and bins ------------------------------------------------------------------------------
+
+
+def crops_to_lab(rgb, linear, to_xyz, step, offset):
+    """See color.crops_to_lab. linear: (256,), to_xyz: (3, 3) float64, on the host."""
+    xp = array_module(rgb)
+    n, height, width, _ = rgb.shape
+    _check("rgb", rgb, "uint8", (n, height, width, 3))
+    x = xp.empty((n, height, width, 1), np.float32)
+    rows, columns = (len(range(offset, side, step)) for side in (height, width))
+    ab = xp.empty((n, rows, columns, 2), np.float32)
+    args = (rgb, device_copy(linear, xp), device_copy(to_xyz, xp), x, ab,
+            np.int32(height), np.int32(width), np.int64(x.size))  # fmt: skip
+    _launch("rgb_to_lab", _blocks(x.size), args, STEP=step, OFFSET=offset)
+    return x, ab
+
+
+def lab_to_rgb(lab, to_linear):
+    """See color.lab_to_rgb. lab: (..., 3) float32. to_linear: (3, 3) float32, on the host."""
+    xp = array_module(lab)
+    _check("lab", lab, "float32", lab.shape[:-1] + (3,))
+    rgb = xp.empty_like(lab)
+    pixels = lab.size // 3
+    if pixels:
+        args = (lab, device_copy(to_linear, xp), rgb, np.int64(pixels))
+        _launch("lab_to_rgb", _blocks(pixels), args)
+    return rgb
+
+
+def soft_encode(ab, bins, table, cell, reach, k, sigma):
+    """See bins.soft_encode. bins: (Q, 2) float32, table: (cells, cells, M) int32, on the host."""
+    xp = array_module(ab)
+    _check("ab", ab, "float32", ab.shape[:-1] + (2,))
+    index = xp.empty(ab.shape[:-1] + (k,), np.int32)
+    weight = xp.empty(index.shape, np.float32)
+    pixels = ab.size // 2
+    if pixels:
+        args = (ab, device_copy(bins, xp), device_copy(table, xp), index, weight,
+                np.int64(pixels), np.int32(table.shape[2]),
+                np.float32(1 / (2 * sigma**2)))  # fmt: skip
+        _launch("soft_encode", _blocks(pixels), args, K=k, Q=len(bins), CELL=cell, REACH=reach)
+    return index, weight
+
+
+def annealed_mean(logits, bins, temperature):
+    """See bins.annealed_mean. bins: (Q, 2) float32, on the host."""
+    xp = array_module(logits)
+    _check("logits", logits, "float32 float16", logits.shape[:-1] + (len(bins),))
+    ab = xp.empty(logits.shape[:-1] + (2,), logits.dtype)
+    pixels = ab.size // 2
+    mode = np.float32(temperature) == 0
+    # At most the largest float32: a difference of 0 times infinity would be no number.
+    inverse = np.float32(0 if mode else min(1 / temperature, 3.4e38))
+    if pixels:
+        args = (logits, device_copy(bins, xp), ab, np.int64(pixels), inverse)
+        grid = min(_blocks(pixels, 8), 8 * _multiprocessors(xp))
+        real = _REAL[logits.dtype.name]
+        _launch("annealed_mean", grid, args, Q=len(bins), MODE=int(mode), REAL=real)
+    return ab
+
+
+@lru_cache(maxsize=None)
+def _multiprocessors(xp):
+    return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["multiProcessorCount"]
+
+
+# Loss ------------------------------------------------------------------------------------------
+
+
+def softmax_cross_entropy(logits, index, weight, class_weight, scale):
+    """See losses.softmax_cross_entropy. logits: (P, Q), overwritten by the gradient.
+
+    index, weight: (P, K). class_weight: (Q,) float32. scale: () float32.
+    Returns the pixels that count, () int64, and two losses a pixel, (P,) float32: with the class
+    weight and without.
+    """
+    xp = array_module(logits)
+    (pixels, q), k = logits.shape, index.shape[-1]
+    if k > 32:
+        raise ValueError(f"{k} neighbours: a warp has room for 32")
+    _check("logits", logits, "float32 float16")
+    _check("index", index, "int32", (pixels, k))
+    _check("weight", weight, "float32", (pixels, k))
+    _check("class_weight", class_weight, "float32", (q,))
+    _check("scale", scale, "float32", ())
+    counted = (weight[:, 0] > 0).sum(dtype=np.int64)
+    nats, weighted = xp.empty(pixels, np.float32), xp.empty(pixels, np.float32)
+    args = (logits, logits, index, weight, class_weight, counted, scale, nats, weighted,
+            np.int64(pixels))  # fmt: skip
+    _launch("softmax_cross_entropy", _blocks(pixels, 8), args, Q=q, K=k,
+            REAL=_REAL[logits.dtype.name])  # fmt: skip
+    return counted, weighted, nats
+
+
+# Layers ----------------------------------------------------------------------------------------
+
+
+class _Channelwise:
+    """Grid and #defines of a channelwise kernel for an (..., C) array (see common.cuh)."""
+
+    def __init__(self, x, blocks=1024):
+        self.channels = x.shape[-1]
+        self.rows = x.size // self.channels
+        vec = 4 if self.channels % 4 == 0 else 1
+        groups = self.channels // vec
+        wide = 1  # threads side by side: a power of two, at most a warp
+        while wide < min(groups, 32):
+            wide *= 2
+        across = _blocks(groups, wide)
+        # Enough blocks to fill the device, each with at least one row a thread.
+        high = THREADS // wide
+        self.chunk = max(high, _blocks(self.rows, max(1, blocks // across)))
+        self.chunks = _blocks(self.rows, self.chunk)
+        self.grid = (across, self.chunks)
+        self.defines = {"TX": wide, "VEC": vec, "REAL": _REAL[x.dtype.name]}
+
+    @property
+    def sizes(self):
+        """The scalar arguments every such kernel ends with."""
+        return np.int32(self.channels), np.int64(self.rows), np.int64(self.chunk)
+
+
+def _check_channels(x, *vectors):
+    for vector in vectors:
+        _check("a vector of channels", vector, "float32", x.shape[-1:])
+
+
+def bias_relu(y, bias, relu):
+    """See layers.relu.bias_relu."""
+    _check("y", y, "float32 float16")
+    _check_channels(y, bias)
+    c = _Channelwise(y)
+    _launch("bias_relu", c.grid, (y, bias, *c.sizes), RELU=int(relu), **c.defines)
+    return y
+
+
+def bias_relu_backward(dy, y, relu):
+    """See layers.relu.bias_relu_backward. y is not read unless relu."""
+    _check("dy", dy, "float32 float16")
+    if relu:
+        _check("y", y, dy.dtype.name, dy.shape)
+    c = _Channelwise(dy)
+    partial = array_module(dy).empty((c.chunks, c.channels), np.float32)
+    args = (dy, y if relu else dy, partial, *c.sizes)
+    _launch("bias_relu_backward", c.grid, args, RELU=int(relu), **c.defines)
+    return partial.sum(axis=0)
+
+
+def batchnorm_statistics(x):
+    """See layers.batchnorm.statistics."""
+    xp = array_module(x)
+    _check("x", x, "float32 float16")
+    c = _Channelwise(x)
+    partial = xp.empty((2, c.chunks, c.channels), np.float32)
+    mean, var = xp.empty(c.channels, np.float32), xp.empty(c.channels, np.float32)
+    _launch("batchnorm_statistics", c.grid, (x, partial, *c.sizes), **c.defines)
+    channels, rows, chunk = c.sizes
+    args = (partial, mean, var, channels, np.int32(c.chunks), rows, chunk)
+    _launch("batchnorm_statistics", _blocks(c.channels, 8), args, "batchnorm_merge", **c.defines)
+    return mean, var
+
+
+def batchnorm_normalize(x, mean, scale, shift):
+    """See layers.batchnorm.normalize."""
+    _check("x", x, "float32 float16")
+    _check_channels(x, mean, scale, shift)
+    c, y = _Channelwise(x), array_module(x).empty_like(x)
+    _launch("batchnorm_normalize", c.grid, (x, mean, scale, shift, y, *c.sizes), **c.defines)
+    return y
+
+
+def batchnorm_sums(dy, x, mean):
+    """See layers.batchnorm.gradient_sums."""
+    _check("dy", dy, "float32 float16")
+    _check("x", x, dy.dtype.name, dy.shape)
+    _check_channels(dy, mean)
+    c = _Channelwise(dy)
+    partial = array_module(dy).empty((c.chunks, 2, c.channels), np.float32)
+    _launch("batchnorm_sums", c.grid, (dy, x, mean, partial, *c.sizes), **c.defines)
+    sums = partial.sum(axis=0)
+    return sums[0], sums[1]
+
+
+def batchnorm_backward(dy, x, mean, scale, offset, slope):
+    """See layers.batchnorm.input_gradient. dy is overwritten."""
+    _check("dy", dy, "float32 float16")
+    _check("x", x, dy.dtype.name, dy.shape)
+    _check_channels(dy, mean, scale, offset, slope)
+    c = _Channelwise(dy)
+    args = (dy, x, mean, scale, offset, slope, *c.sizes)
+    _launch("batchnorm_backward", c.grid, args, **c.defines)
+    return dy
+
+
+def gather(x, rows, cols, block, fill):
+    """See layers.conv.gather. fill: (C,) float32."""
+    xp = array_module(x)
+    _, height, width, channels = x.shape
+    _check("x", x, "float32 float16")
+    _check("fill", fill, "float32", (channels,))
+    n, r, c = block
+    high, wide = r.stop - r.start, c.stop - c.start
+    pixels = (n.stop - n.start) * high * wide
+    columns = xp.empty((pixels, rows.count * cols.count * channels), x.dtype)
+    vec = 4 if channels % 4 == 0 else 1
+    vectors = columns.size // vec
+    if columns.size >= 2**32 - THREADS:
+        raise ValueError(f"{columns.size} columns at a time: the kernel counts to 2^32")
+    numbers = (height, width, channels, n.start, r.start, c.start, high, wide, rows.start,
+               rows.step, rows.stride, cols.start, cols.step, cols.count, cols.stride,
+               columns.shape[1] // vec)  # fmt: skip
+    args = (x, fill, columns, *(np.int32(v) for v in numbers), np.uint32(vectors))
+    _launch("gather", _blocks(vectors), args, REAL=_REAL[x.dtype.name], VEC=vec)
+    return columns
+
+
+def winograd_transform(x, m, inputs, dilation, padding, fill, block, out=None):
+    """See layers.winograd.input_transform, or without `inputs` gradient_transform."""
+    xp = array_module(x)
+    _, height, width, channels = x.shape
+    _check("x", x, "float32 float16")
+    _check("fill", fill, "float32", (channels,))
+    tiles, cells = _cells(block, dilation)
+    shape = ((m + 2) ** 2, tiles, channels)
+    v = xp.empty(shape, x.dtype) if out is None else out
+    _check("out", v, x.dtype.name, shape)
+    n, i, j = block
+    side = m * dilation
+    numbers = (height, width, channels, n.start, i.start * side - padding,
+               j.start * side - padding, *cells, dilation)  # fmt: skip
+    args = (x, fill, v, *(np.int32(k) for k in numbers), np.int64(tiles))
+    _launch("winograd_transform", _blocks(tiles * channels), args, M=m, INPUT=int(inputs),
+            REAL=_REAL[x.dtype.name])  # fmt: skip
+    return v
+
+
+def winograd_output(products, m, y, dilation, bias, relu, block):
+    """See layers.winograd.output_transform."""
+    _, height, width, channels = y.shape
+    tiles, cells = _cells(block, dilation)
+    _check("y", y, "float32 float16")
+    _check("M", products, y.dtype.name, ((m + 2) ** 2, tiles, channels))
+    _check_channels(y, bias)
+    n, i, j = block
+    side = m * dilation
+    numbers = (height, width, channels, n.start, i.start * side, j.start * side, *cells, dilation)
+    args = (products, bias, y, *(np.int32(k) for k in numbers), np.int64(tiles))
+    _launch("winograd_output", _blocks(tiles * channels), args, M=m, RELU=int(relu),
+            REAL=_REAL[y.dtype.name])  # fmt: skip
+    return y
+
+
+def _cells(block, dilation):
+    """Tiles of a block of cells (see layers.winograd), and its rows and columns of cells."""
+    pictures, rows, columns = (s.stop - s.start for s in block)
+    tiles = pictures * rows * columns * dilation**2
+    if tiles >= 2**31:
+        raise ValueError(f"{tiles} tiles at a time: the kernel counts to 2^31")
+    return tiles, (rows, columns)
+
+
+def upsample(x, size, rows):
+    """See layers.upsample.BilinearUpsample.forward. rows: a slice of range(size[0])."""
+    n, h, w, channels = x.shape
+    _check("x", x, "float32")
+    height, width = size
+    top, bottom, _ = rows.indices(height)
+    y = array_module(x).empty((n, bottom - top, width, channels), np.float32)
+    pixels = y.size // channels
+    numbers = (h, w, height, width, top, bottom - top, channels)
+    if pixels:
+        args = (x, y, *(np.int32(v) for v in numbers), np.int64(pixels))
+        _launch("upsample", _blocks(pixels), args)
+    return y
+
+
+# Optimiser -------------------------------------------------------------------------------------
+
+
+def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_correction, eps):
+    """See optim.adam."""
+    for name, array in {"p": p, "g": g, "m": m, "v": v}.items():
+        _check(name, array, "float32", (p.size,))
+    _check("scale", scale, "float32", ())
+    _check("overflow", overflow, "int32", ())
+    floats = (decay, *betas, step_size, root_correction, eps)
+    args = (p, g, m, v, scale, overflow, np.int64(p.size), np.int64(decayed),
+            *(np.float32(f) for f in floats))  # fmt: skip
+    _launch("adam", _blocks(p.size), args)
+
+
+def find_overflow(x):
+    """See optim.find_overflow."""
+    _check("x", x, "float32", (x.size,))
+    overflow = array_module(x).zeros((), np.int32)
+    _launch("find_overflow", min(_blocks(x.size), 1024), (x, overflow, np.int64(x.size)))
+    return overflow
+
+
+def moving_average(average, now, share):
+    """See optim.moving_average."""
+    _check("average", average, "float32", (average.size,))
+    _check("now", now, "float32", (average.size,))
+    args = (average, now, np.int64(average.size), np.float32(share))
+    _launch("moving_average", _blocks(average.size), args)

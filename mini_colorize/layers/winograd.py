@@ -1,0 +1,374 @@
+"""Chapter 3c: Winograd's convolution, 3x3 at stride 1 with a quarter of the multiplications.
+
+One idea carries the file. Multiply two polynomials, a with m coefficients and g with 3: the product
+c has t = m + 2 coefficients, so its values at t points determine it. Evaluate a and g there
+(matrices A and G), multiply value by value, interpolate (B):  c = B [(A a) (G g)].  That is t
+multiplications where the schoolbook has 3 m. And a convolution is this product, read backwards:
+its m outputs y[k] = sum_i x[k + i] g[i] have  sum_k y[k] a[k] = sum_n x[n] c[n]  for every a, so
+
+    T(x, g, a) = sum over the t points of (B^T x) (G g) (A a)
+
+holds the layer's three directions, each the derivative of T to one argument:
+
+    y  = A^T [(B^T x) (G g)]        t inputs -> m outputs     d T / d a     correlate
+    dg = G^T [(B^T x) (A dy)]                                 d T / d g     weight_gradient
+    dx = B   [(G g)   (A dy)]       overlapping tiles         d T / d x     (see correlate_adjoint)
+
+For pictures apply each matrix to the rows and to the columns of a tile:
+
+    Y = A^T [(B^T X B) (G W G^T)] A
+
+A tile of m x m outputs takes t^2 multiplications instead of 9 m^2: 16 instead of 36 for m = 2,
+which is called F(2x2, 3x3); 36 instead of 144 for m = 4, F(4x4, 3x3). Summed over input channels,
+each of the t^2 points is one matrix product over all tiles, and there the time goes:
+M[point] = V[point] U[point].
+
+It costs digits: A^T subtracts large numbers (its entries reach 8), and what rounding the product
+left in them remains. Relative L2 error of float32 against float64, 512 normal channels to sum over
+(4096 pixels for the weights); test_digits_lost_in_float32 checks these figures:
+
+                        output    gradient to the input    to the weights
+    conv.py             3.7e-7    3.7e-7                   3.7e-7
+    m = 2               5.0e-7    5.0e-7                   9.7e-7
+    m = 4               3.3e-6    3.2e-6                   3.3e-6
+
+Source: Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016 (1509.09308).
+
+Notation: as in conv.py, with s = 1 and kh = kw = 3, and
+    m           output pixels along a tile's side, 2 or 4       t = m + 2   input pixels along it
+    a cell      m d x m d output pixels: d x d tiles, interleaved (a tile's pixels are d apart)
+    Rows, Cols  cells of a picture, ceil(Ho / m d) and ceil(Wo / m d); they may overhang its edge
+    P           tiles, N Rows d Cols d, in the order (picture, cell row i, phase a, cell column j,
+                phase b); tile (i, a, j, b) makes the outputs (i m + u) d + a, (j m + v) d + b
+    V, U, M     transformed inputs (t*t, P, C_in), filters (t*t, C_in, C_out) and outputs
+                (t*t, P, C_out); the first axis is (row, column) of the transformed tile
+"""
+
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from .. import kernels
+from ..backend import array_module, device_copy, matmul
+from .common import fill_vector, output_size
+
+WORK_BYTES = 32 * 2**20  # cap of V, and of M
+WORK_BYTES_GPU = 512 * 2**20
+POINTS = {2: (0, 1, -1), 4: (0, 1, -1, 2, -2)}  # and infinity
+
+
+@lru_cache
+def matrices(m):
+    """B^T (t, t), G (t, 3), A^T (m, t), float64: y = A^T [(B^T x) (G g)] for t pixels x, 3 taps g.
+
+    A and G evaluate polynomials at the points p; at infinity a polynomial is its last coefficient.
+    B interpolates, after Lagrange: the polynomial through the values c(p) is
+
+        sum_p c(p) N_p(z) / N_p(p) + c(infinity) N(z)
+
+    with N(z) the product of (z - q) over all points q but infinity, N_p(z) without q = p.
+    The columns of B are the coefficients of N_p, and G takes the division by N_p(p).
+    """
+    if m not in POINTS:
+        raise ValueError(f"tiles of {m} output pixels: choose one of {', '.join(map(str, POINTS))}")
+    points = POINTS[m]
+    bt, g, a = np.zeros((m + 2, m + 2)), np.zeros((m + 2, 3)), np.zeros((m + 2, m))
+    for k, p in enumerate(points):
+        numerator = np.poly([q for q in points if q != p])  # highest power first
+        bt[k, :-1] = numerator[::-1]
+        g[k] = p ** np.arange(3) / np.polyval(numerator, p)
+        a[k] = p ** np.arange(m)
+    bt[-1], g[-1, -1], a[-1, -1] = np.poly(points)[::-1], 1, 1
+    return bt, g, np.ascontiguousarray(a.T)
+
+
+class Workspace:
+    """Big arrays by name, kept from call to call; an array grows when a call needs more.
+
+    Memory that is fresh from the system costs more time at its first touch than the transform
+    which fills it. Whatever a call took is overwritten by the next call with the same workspace.
+    """
+
+    def __init__(self):
+        self.arrays = {}
+
+    def __deepcopy__(self, memo):
+        return Workspace()  # what it holds is junk
+
+    def take(self, name, shape, like):
+        """An array of this shape, of the dtype and on the device of `like`; its values are junk."""
+        key = name, like.dtype, array_module(like)
+        if key not in self.arrays or self.arrays[key].size < prod(shape):
+            self.arrays.pop(key, None)  # before its successor comes
+            self.arrays[key] = array_module(like).empty(prod(shape), dtype=like.dtype)
+        return self.arrays[key][: prod(shape)].reshape(shape)
+
+
+def _cells(size, m, dilation):
+    """(Rows, Cols) for output pictures of size (Ho, Wo)."""
+    return -(-size[0] // (m * dilation)), -(-size[1] // (m * dilation))
+
+
+def _blocks(x, size, m, dilation, channels):
+    """Cut the cells of len(x) output pictures into blocks of which V and M keep to WORK_BYTES.
+
+    x: says how many pictures, of which dtype, where. channels: the larger of C_in, C_out. The parts are pictures if these fit, else rows of cells,
+    else parts of a row, and nearly equal. Yields three slices (pictures, cell rows, cell columns).
+    """
+    rows, cols = _cells(size, m, dilation)
+    cap = WORK_BYTES if array_module(x) is np else WORK_BYTES_GPU
+    cells = max(1, cap // ((m + 2) ** 2 * dilation**2 * channels * x.itemsize))
+
+    def parts(total, most):
+        count = -(-total // max(1, most))
+        cuts = [total * k // count for k in range(count + 1)]
+        return [slice(*pair) for pair in zip(cuts, cuts[1:])]
+
+    for pictures in parts(len(x), cells // (rows * cols)):
+        for i in parts(rows, cells // cols):
+            for j in parts(cols, cells):
+                yield pictures, i, j
+
+
+def _pixels(block, m, dilation):
+    """The output pixels of a block of cells, as slices of (N, Ho, Wo); they may overhang."""
+    n, i, j = block
+    side = m * dilation
+    return n, slice(i.start * side, i.stop * side), slice(j.start * side, j.stop * side)
+
+
+def _patch(x, top, height, left, width, fill, workspace):
+    """A copy of x[:, top : top+height, left : left+width]; what lies outside x is `fill`."""
+    patch = workspace.take("patch", (len(x), height, width, x.shape[3]), x)
+    r0, r1 = (min(max(r, 0), x.shape[1]) for r in (top, top + height))
+    c0, c1 = (min(max(c, 0), x.shape[2]) for c in (left, left + width))
+    if (r1 - r0, c1 - c0) != (height, width):
+        patch[...] = fill
+    if r0 < r1 and c0 < c1:
+        patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
+    return patch
+
+
+def _transform(x, matrix, m, dilation, padding, fill, block, out, workspace):
+    """K X K^T for every window X of x, where windows begin m pixels (times d) after one another.
+
+    K: `matrix` (t, window). Rows first, then columns, each as one batch of small matrix products
+    on strided views, so that the overlapping windows are never copied out.
+    Returns (t*t, P, C), x's dtype.
+    """
+    workspace = workspace or Workspace()
+    matrix = matrix.astype(x.dtype)
+    t, window = matrix.shape
+    (n, i, j), d, c = block, dilation, x.shape[3]
+    rows, cols, halo = i.stop - i.start, j.stop - j.start, window - m
+    height, width = (m * rows + halo) * d, (m * cols + halo) * d
+    top, left = i.start * m * d - padding, j.start * m * d - padding
+    patch = _patch(x[n], top, height, left, width, fill, workspace)
+    n = len(patch)
+    view = np.lib.stride_tricks.as_strided
+
+    sn, sh, _, sc = patch.strides
+    windows = view(patch, (n, rows, d, window, width * c), (sn, m * d * sh, sh, d * sh, sc))
+    half = workspace.take("half", (n, rows, d, t, width * c), x)
+    np.matmul(matrix, windows, out=half)
+
+    sn, si, sa, st, sc = half.strides
+    sw = c * sc
+    windows = view(
+        half,
+        (n, rows, d, t, cols, d, window, c),
+        (sn, si, sa, st, m * d * sw, sw, d * sw, sc),
+    )
+    if out is None:
+        out = np.empty((t * t, n * rows * d * cols * d, c), dtype=x.dtype)
+    tiles = out.reshape(t, t, n, rows, d, cols, d, c).transpose(2, 3, 4, 0, 5, 6, 1, 7)
+    np.matmul(matrix, windows, out=tiles)
+    return out
+
+
+def _whole(n, size, m, dilation):
+    """The block that is everything."""
+    rows, cols = _cells(size, m, dilation)
+    return slice(0, n), slice(0, rows), slice(0, cols)
+
+
+def input_transform(x, m, dilation, padding, fill=0, block=None, out=None, workspace=None):
+    """V = B^T X B for every tile X of t x t input pixels.
+
+    x: (N, H, W, C). padding: pixels, less than 0 leaves out the edge. fill: value of what lies
+    outside x, a number or (C,). block: slices of (pictures, cell rows, cell columns), by default
+    the cells of all Ho x Wo outputs. out: (t*t, P, C), contiguous.
+    Returns V (t*t, P, C), x's dtype.
+    """
+    if block is None:
+        size = [output_size(side, 3, 1, dilation, padding) for side in x.shape[1:3]]
+        block = _whole(len(x), size, m, dilation)
+    if array_module(x) is not np:
+        return kernels.winograd_transform(x, m, True, dilation, padding, fill_vector(fill, x), block, out)
+    bt, _, _ = matrices(m)
+    return _transform(x, bt, m, dilation, padding, fill, block, out, workspace)
+
+
+def gradient_transform(dy, m, dilation, block=None, out=None, workspace=None):
+    """A dY A^T for every tile dY of m x m output pixels, the adjoint of `output_transform`.
+
+    dy: (N, Ho, Wo, C). What a tile overhangs counts as 0. block, out: as in `input_transform`.
+    Returns (t*t, P, C), dy's dtype.
+    """
+    if block is None:
+        block = _whole(len(dy), dy.shape[1:3], m, dilation)
+    if array_module(dy) is not np:
+        return kernels.winograd_transform(dy, m, False, dilation, 0, fill_vector(0, dy), block, out)
+    _, _, at = matrices(m)
+    return _transform(dy, at.T, m, dilation, 0, 0, block, out, workspace)
+
+
+def output_transform(
+    M, m, y, dilation, bias=None, relu=False, block=None, workspace=None
+):
+    """Y = A^T M A for every tile, plus bias, put in its place in y; what overhangs is dropped.
+
+    M: (t*t, P, C). y: (N, Ho, Wo, C), the whole picture. bias: (C,) or None. relu: cut off below
+    0. block: as in `input_transform`; only its pixels of y are written. Returns y.
+    """
+    block = _whole(len(y), y.shape[1:3], m, dilation) if block is None else block
+    if array_module(M) is not np:
+        bias = fill_vector(0, y) if bias is None else bias
+        return kernels.winograd_output(M, m, y, dilation, bias, relu, block)
+    workspace = workspace or Workspace()
+    _, _, at = matrices(m)
+    at = at.astype(M.dtype)
+    part = y[_pixels(block, m, dilation)]
+    (n, ho, wo, c), d, t = part.shape, dilation, m + 2
+    rows, cols = _cells((ho, wo), m, d)
+
+    half = workspace.take("half", (n, rows, d, t, cols * m * d, c), M)
+    tiles = M.reshape(t, t, n, rows, d, cols, d, c).transpose(2, 3, 4, 0, 5, 6, 1, 7)
+    pixels = half.reshape(n, rows, d, t, cols, m, d, c).swapaxes(5, 6)
+    np.matmul(at, tiles, out=pixels)
+    if bias is not None:
+        half[:, :, :, 1] += bias  # the point 1: all its powers are 1, so every output row gets it
+    lines = half[..., :wo, :].reshape(n, rows, d, t, wo * c)
+
+    full = ho // (m * d)  # rows of cells that do not overhang
+    inside, edge = part[:, : full * m * d], part[:, full * m * d :]
+    np.matmul(at, lines[:, :full], out=inside.reshape(n, full, m, d, wo * c).swapaxes(2, 3))
+    if full < rows:
+        last = workspace.take("overhang", (n, m * d, wo, c), M)
+        np.matmul(at, lines[:, full], out=last.reshape(n, m, d, wo * c).swapaxes(1, 2))
+        edge[...] = last[:, : ho - full * m * d]
+    if relu:
+        np.maximum(part, 0, out=part)
+    return y
+
+
+@lru_cache(maxsize=None)
+def _filter_matrix(m, flip, dtype):
+    """G x G (t*t, 9): G W G^T as one product with the 9 taps as rows."""
+    _, g, _ = matrices(m)
+    g = g[:, ::-1] if flip else g
+    return np.kron(g, g).astype(dtype)
+
+
+def filter_transform(weight, m, flip=False, out=None):
+    """U = G W G^T. weight: (3, 3, C_in, C_out); `flip` turns its taps by half a turn first.
+
+    Returns U (t*t, C_in, C_out), weight's dtype: 4 (m = 4) or 16/9 (m = 2) times its memory.
+    """
+    if weight.shape[:2] != (3, 3):
+        raise ValueError(f"a filter of {weight.shape[:2]} taps: winograd.py is for (3, 3)")
+    xp = array_module(weight)
+    if out is None:
+        out = xp.empty(((m + 2) ** 2, *weight.shape[2:]), dtype=weight.dtype)
+    matrix = device_copy(_filter_matrix(m, flip, weight.dtype), xp)
+    matmul(matrix, weight.reshape(9, -1), out=out.reshape(len(out), -1))
+    return out
+
+
+def filter_transform_adjoint(dU, m, out=None):
+    """dW = G^T dU G. dU: (t*t, C_in, C_out). out: contiguous array for the result, or None.
+
+    Returns (3, 3, C_in, C_out), dU's dtype.
+    """
+    xp = array_module(dU)
+    if out is None:
+        out = xp.empty((3, 3, *dU.shape[1:]), dtype=dU.dtype)
+    matrix = device_copy(_filter_matrix(m, False, dU.dtype), xp)
+    matmul(matrix.T, dU.reshape(len(dU), -1), out=out.reshape(9, -1))
+    return out
+
+
+def _convolve(x, U, size, bias, relu, dilation, padding, fill, m, workspace):
+    """Transform, t*t matrix products, transform back, by blocks. Returns (N, *size, C_out)."""
+    _, c_in, c_out = U.shape
+    y = array_module(x).empty((len(x), *size, c_out), dtype=x.dtype)
+    for block in _blocks(x, size, m, dilation, max(c_in, c_out)):
+        tiles = prod(s.stop - s.start for s in block) * dilation**2
+        V = workspace.take("V", ((m + 2) ** 2, tiles, c_in), x)
+        M = workspace.take("M", ((m + 2) ** 2, tiles, c_out), x)
+        input_transform(x, m, dilation, padding, fill, block, V, workspace)
+        matmul(V, U, out=M)
+        output_transform(M, m, y, dilation, bias, relu, block, workspace)
+    return y
+
+
+def correlate(
+    x, weight, bias=None, *, dilation=1, padding=0, fill=0, relu=False, m=4, filters=None,
+    workspace=None
+):  # fmt: skip
+    """conv.correlate for 3x3 filters at stride 1.
+
+    x: (N, H, W, C_in). weight: (3, 3, C_in, C_out). bias: (C_out,) or None. fill: value of the
+    padding, a number or (C_in,). relu: cut off below 0. filters: filter_transform(weight, m), if it is at hand.
+    Returns (N, Ho, Wo, C_out), x's dtype.
+    """
+    workspace = workspace or Workspace()
+    size = [output_size(side, 3, 1, dilation, padding) for side in x.shape[1:3]]
+    if filters is None:
+        U = workspace.take("U", ((m + 2) ** 2, *weight.shape[2:]), weight)
+        filters = filter_transform(weight, m, out=U)
+    return _convolve(x, filters, size, bias, relu, dilation, padding, fill, m, workspace)
+
+
+def correlate_adjoint(
+    y, weight, size, bias=None, *, dilation=1, padding=0, m=4, filters=None, workspace=None
+):
+    """conv.correlate_adjoint for 3x3 filters at stride 1: the gradient to the input.
+
+    The same convolution, with the filter turned by half a turn, C_in and C_out exchanged and
+    2 d - p pixels of padding. (B [(G g) (A dy)] would do as well, but its tiles overlap and must
+    be added up.)
+    y: (N, Ho, Wo, C_out). weight: (3, 3, C_in, C_out). size: (H, W). bias: (C_in,) or None.
+    filters: filter_transform(weight, m, flip=True), if it is at hand.
+    Returns (N, H, W, C_in), y's dtype.
+    """
+    workspace = workspace or Workspace()
+    if filters is None:
+        U = workspace.take("U", ((m + 2) ** 2, *weight.shape[2:]), weight)
+        filters = filter_transform(weight, m, flip=True, out=U)
+    filters = filters.swapaxes(1, 2)
+    padding = 2 * dilation - padding
+    return _convolve(y, filters, size, bias, False, dilation, padding, 0, m, workspace)
+
+
+def weight_gradient(x, dy, out=None, *, dilation=1, padding=0, m=4, workspace=None):
+    """conv.weight_gradient for 3x3 filters at stride 1:  dW = G^T [sum of V^T (A dY A^T)] G.
+
+    x: (N, H, W, C_in). dy: (N, Ho, Wo, C_out). The sum is over tiles, one matrix product a point.
+    out: contiguous array for the result, or None. Returns (3, 3, C_in, C_out), x's dtype.
+    """
+    workspace = workspace or Workspace()
+    c_in, c_out, points = x.shape[3], dy.shape[3], (m + 2) ** 2
+    if out is None:
+        out = array_module(x).empty((3, 3, c_in, c_out), dtype=x.dtype)
+    dU, more = workspace.take("U", (points, c_in, c_out), x), False
+    for block in _blocks(x, dy.shape[1:3], m, dilation, max(c_in, c_out)):
+        tiles = prod(s.stop - s.start for s in block) * dilation**2
+        V = workspace.take("V", (points, tiles, c_in), x)
+        dM = workspace.take("M", (points, tiles, c_out), x)
+        input_transform(x, m, dilation, padding, 0, block, V, workspace)
+        gradient_transform(dy, m, dilation, block, dM, workspace)
+        matmul(V.swapaxes(1, 2), dM, out=dU, accumulate=more)
+        more = True
+    return filter_transform_adjoint(dU, m, out)
