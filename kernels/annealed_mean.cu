@@ -17,6 +17,7 @@ annealed_mean(const REAL* __restrict__ logits, const float* __restrict__ bins,
               REAL* __restrict__ ab, const long long pixels, const float inv_temperature)
 {
     const int lane = threadIdx.x & 31;
+#if !MODE
     float bin_a[PER_LANE], bin_b[PER_LANE];
 #pragma unroll
     for (int i = 0; i < PER_LANE; i++) {
@@ -24,15 +25,16 @@ annealed_mean(const REAL* __restrict__ logits, const float* __restrict__ bins,
         bin_a[i] = q < Q ? bins[2 * q] : 0.f;
         bin_b[i] = q < Q ? bins[2 * q + 1] : 0.f;
     }
+#endif
     const long long warps = gridDim.x * 8LL;
     for (long long p = blockIdx.x * 8LL + (threadIdx.x >> 5); p < pixels; p += warps) {
         const REAL* row = logits + p * Q;
-        float z[PER_LANE], top = -3.4e38f;
+        float z[PER_LANE], top = LOWEST;
         bool broken = false;
 #pragma unroll
         for (int i = 0; i < PER_LANE; i++) {
             const int q = lane + 32 * i;
-            z[i] = q < Q ? load(row + q) : -3.4e38f;
+            z[i] = q < Q ? load(row + q) : LOWEST;
             top = fmaxf(top, z[i]);
             broken |= isnan(z[i]);
         }

@@ -9,27 +9,26 @@
 //        first over the rows of a block, then, in batchnorm_merge, over the blocks by one warp a
 //        channel. No atomics: two runs give the same bits.
 // Arrays x (rows, C) REAL; partial (2, chunks, C) float: mean, M2; mean, var (C,) float, var biased.
-// Grid   statistics: (channels / (TX VEC), chunks of rows), 256 threads, 3 kB VEC of shared memory;
+// Grid   statistics: (channels / (TX VEC), chunks of rows), 256 threads, 1 + 2 VEC kB of shared memory;
 //        merge: ceil(C / 8) blocks of 256 threads.
 // Bytes  a value: REAL read; the partial results are small.
 // -D     REAL, VEC, TX.
 #include "common.cuh"
 
-// (n, mean, m2) <- merged with the second. Neither count may be negative; both may be 0.
-__device__ __forceinline__ void merge(float& n, float& mean, float& m2, float n_b, float mean_b,
+// (mean, m2) of n values <- those of n + n_b values. Neither count may be negative, both may be 0.
+__device__ __forceinline__ void merge(float n, float& mean, float& m2, float n_b, float mean_b,
                                       float m2_b)
 {
     const float d = mean_b - mean, part = __fdividef(n_b, fmaxf(n + n_b, 1.f));
     mean += d * part;
     m2 += m2_b + d * d * n * part;
-    n += n_b;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 batchnorm_statistics(const REAL* __restrict__ x, float* __restrict__ partial, const int channels,
                      const long long rows, const long long chunk)
 {
-    __shared__ float counts[VEC * THREADS], means[VEC * THREADS], m2s[VEC * THREADS];
+    __shared__ float counts[THREADS], means[VEC * THREADS], m2s[VEC * THREADS];
     const Place here = place(rows, chunk);
     const int t = threadIdx.x;
     const bool mine = here.channel < channels;
@@ -46,22 +45,24 @@ batchnorm_statistics(const REAL* __restrict__ x, float* __restrict__ partial, co
             squares.v[k] += d * d;
         }
     }
+    counts[t] = n;
     const float inverse = n > 0.f ? __fdividef(1.f, n) : 0.f;
 #pragma unroll
     for (int k = 0; k < VEC; k++) {
         const float shift = sum.v[k] * inverse;
-        counts[k * THREADS + t] = n;
         means[k * THREADS + t] = first.v[k] + shift;
         m2s[k * THREADS + t] = squares.v[k] - sum.v[k] * shift;
     }
     __syncthreads();
     for (int half = TY / 2; half > 0; half /= 2) {
         if (t < half * TX) {
+            const float n_a = counts[t], n_b = counts[t + half * TX];
 #pragma unroll
             for (int k = 0; k < VEC; k++) {
                 const int a = k * THREADS + t, b = a + half * TX;
-                merge(counts[a], means[a], m2s[a], counts[b], means[b], m2s[b]);
+                merge(n_a, means[a], m2s[a], n_b, means[b], m2s[b]);
             }
+            counts[t] = n_a + n_b;
         }
         __syncthreads();
     }
@@ -85,13 +86,15 @@ batchnorm_merge(const float* __restrict__ partial, float* __restrict__ mean,
     float n = 0.f, m = 0.f, m2 = 0.f;
     for (int g = lane; g < chunks; g += 32) {
         const long long left = rows - g * chunk, at = (long long)g * channels + c;
-        merge(n, m, m2, (float)(left < chunk ? left : chunk), partial[at],
-              partial[(long long)chunks * channels + at]);
+        const float more = (float)(left < chunk ? left : chunk);
+        merge(n, m, m2, more, partial[at], partial[(long long)chunks * channels + at]);
+        n += more;
     }
     for (int o = 16; o > 0; o >>= 1) {
         const float n_b = __shfl_down_sync(FULL, n, o), m_b = __shfl_down_sync(FULL, m, o),
                     m2_b = __shfl_down_sync(FULL, m2, o);
         merge(n, m, m2, n_b, m_b, m2_b);  // lanes whose partner is out of reach are not used
+        n += n_b;
     }
     if (lane == 0) {
         mean[c] = m;

@@ -12,6 +12,7 @@
 #define VEC 1
 #endif
 #define FULL 0xffffffffu  // all 32 lanes of a warp take part
+#define LOWEST -3.402823466e38f  // the lowest finite float
 
 typedef unsigned char uint8;
 
@@ -86,7 +87,8 @@ __device__ __forceinline__ Place place(long long rows, long long chunk) {
 }
 
 // Adds up `a` over the TY rows of the block; the result is in the threads of row 0. All threads of
-// the block must call it. `shared` has room for VEC THREADS floats.
+// the block must call it. `shared` has room for VEC THREADS floats; at the end each thread reads
+// only what itself may write next, so it may be used again at once.
 __device__ __forceinline__ void block_sum(Pack& a, float* shared) {
     const int t = threadIdx.x;
 #pragma unroll
@@ -102,6 +104,5 @@ __device__ __forceinline__ void block_sum(Pack& a, float* shared) {
     }
 #pragma unroll
     for (int k = 0; k < VEC; k++) a.v[k] = shared[k * THREADS + t];
-    __syncthreads();  // the caller may use `shared` again
 }
 #endif

@@ -30,11 +30,11 @@ softmax_cross_entropy(const REAL* logits, REAL* grad, const int* __restrict__ in
     if (p >= pixels) return;  // the whole warp leaves together
     const REAL* row = logits + p * Q;
 
-    float z[PER_LANE], top = -3.4e38f;
+    float z[PER_LANE], top = LOWEST;
 #pragma unroll
     for (int i = 0; i < PER_LANE; i++) {
         const int q = lane + 32 * i;
-        z[i] = q < Q ? load(row + q) : -3.4e38f;
+        z[i] = q < Q ? load(row + q) : LOWEST;
     }
     int target = -1;
     float share = 0.f;

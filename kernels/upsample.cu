@@ -13,7 +13,7 @@ __device__ __forceinline__ void neighbours(int o, int n, int m, int& low, int& h
 {
     double at = (o + 0.5) * ((double)n / m) - 0.5;
     at = at < 0 ? 0 : at > n - 1 ? n - 1 : at;
-    low = min((int)at, max(n - 2, 0));
+    low = (int)at;
     high = min(low + 1, n - 1);
     share = (float)(at - low);
 }
