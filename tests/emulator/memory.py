@@ -1,0 +1,78 @@
+"""The stand-in's device memory: which ranges of addresses are alive, and how many bytes.
+
+NumPy allocates through malloc, an array of n bytes in a block of exactly n (small blocks are kept
+for reuse, each for its own size), so AddressSanitizer sees the first byte past the end.
+"""
+
+import weakref
+
+import numpy as np
+
+_live = {}  # address -> weak reference to the NumPy array that owns the memory
+
+
+class Pointer:
+    """What CuPy's ndarray.data is."""
+
+    def __init__(self, address):
+        self.ptr = address
+
+
+class Pool:
+    """What get_default_memory_pool() gives: bytes in use, and the most since free_all_blocks()."""
+
+    def __init__(self):
+        self._used = self._total = 0
+
+    def used_bytes(self):
+        return self._used
+
+    def total_bytes(self):
+        return self._total
+
+    def free_all_blocks(self):
+        self._total = self._used
+
+    def count(self, nbytes):
+        self._used += nbytes
+        self._total = max(self._total, self._used)
+
+
+pool = Pool()
+
+
+def owner(host):
+    """The NumPy array that owns the memory of `host`."""
+    while isinstance(host.base, np.ndarray):
+        host = host.base
+    return host
+
+
+def register(host):
+    """Note the memory of an array that is now the GPU's, until it is freed."""
+    host = owner(host)
+    address, nbytes = host.ctypes.data, _rounded(host.nbytes)
+    known = _live.get(address)
+    if known is not None and known() is host:
+        return
+
+    def freed(reference):
+        pool.count(-nbytes)
+        if _live.get(address) is reference:  # else somebody has the address by now
+            del _live[address]
+
+    _live[address] = weakref.ref(host, freed)
+    pool.count(nbytes)
+
+
+def require(address, nbytes, name):
+    """Raise ValueError unless the range lies within one array of the GPU."""
+    for base, reference in list(_live.items()):
+        host = reference()
+        if host is not None and base <= address and address + nbytes <= base + host.nbytes:
+            return
+    raise ValueError(f"{name}: {nbytes} bytes from {address:#x} are not in one array of the GPU")
+
+
+def _rounded(nbytes):
+    return -(-nbytes // 512) * 512  # as CuPy's pool does

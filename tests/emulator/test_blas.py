@@ -1,0 +1,184 @@
+"""The stand-in's cuBLAS: every layout it can be asked for, against NumPy; and what it refuses."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from emulator import standin
+
+TYPES = {"f4": 0, "f8": 1, "f2": 2}
+C32, C64, TF32 = 68, 70, 77
+
+
+@pytest.fixture
+def cupy():
+    with standin.installed() as cupy:
+        yield cupy
+
+
+class Product:
+    """One call of gemmStridedBatchedEx, with matrices that have gaps, full of NaN, around them."""
+
+    def __init__(self, cupy, transa=0, transb=0, type_in="f4", type_out="f4", compute=C32, batch=3,
+                 shared_b=False, alpha=1.5, beta=0.0, seed=0):  # fmt: skip
+        rng = np.random.default_rng(seed)
+        self.cupy, (self.m, self.n, self.k), self.batch = cupy, (4, 5, 6), batch
+        self.alpha, self.beta = alpha, beta
+        scalar = np.float64 if compute == C64 else np.float32
+        self.scalars = np.array([alpha, beta], scalar)
+        self.transposed = transa, transb
+        shape_a, shape_b = (self.m, self.k)[:: 1 - 2 * transa], (self.k, self.n)[:: 1 - 2 * transb]
+        self.a, lda, stride_a = self.matrices(rng, batch, shape_a, type_in)
+        self.b, ldb, stride_b = self.matrices(rng, 1 if shared_b else batch, shape_b, type_in)
+        self.c, ldc, stride_c = self.matrices(rng, batch, (self.m, self.n), type_out)
+        if beta == 0:
+            self.inner(self.c, self.m)[...] = np.nan  # not read
+        self.before = self.c.get()
+        self.arguments = dict(
+            handle=cupy.cuda.device.get_cublas_handle(), transa=transa, transb=transb,
+            m=self.m, n=self.n, k=self.k, alpha=self.scalars[:1].ctypes.data,
+            A=self.a.data.ptr, Atype=TYPES[type_in], lda=lda, strideA=stride_a,
+            B=self.b.data.ptr, Btype=TYPES[type_in], ldb=ldb, strideB=0 if shared_b else stride_b,
+            beta=self.scalars[1:].ctypes.data, C=self.c.data.ptr, Ctype=TYPES[type_out], ldc=ldc,
+            strideC=stride_c, batchCount=batch, computeType=compute, algo=-1)  # fmt: skip
+
+    def matrices(self, rng, batch, shape, dtype):
+        """(batch, columns, ld) on the GPU, with gaps below each column; ld; stride."""
+        rows, columns = shape
+        ld = rows + 2
+        host = np.full((batch, columns, ld), np.nan, dtype)
+        host[:, :, :rows] = rng.standard_normal((batch, columns, rows))
+        return self.cupy.asarray(host), ld, columns * ld
+
+    @staticmethod
+    def inner(x, rows):
+        return x[:, :, :rows]
+
+    def run(self, **changed):
+        self.cupy.cuda.cublas.gemmStridedBatchedEx(**{**self.arguments, **changed})
+        return self.c.get()
+
+    def expected(self):
+        """In float64: (batch, n, m), the transpose of C, as it lies in memory."""
+        a, b = (self.inner(x, (self.m, self.k, self.n)[i + t]).get().astype(np.float64)
+                for i, (x, t) in enumerate(zip((self.a, self.b), self.transposed)))  # fmt: skip
+        op_a, op_b = (x if t else x.swapaxes(1, 2) for x, t in zip((a, b), self.transposed))
+        result = self.alpha * (op_a @ op_b).swapaxes(1, 2)
+        if self.beta:
+            result = result + self.beta * self.before[:, :, : self.m].astype(np.float64)
+        return result
+
+
+LAYOUTS = list(itertools.product([0, 1], [0, 1], [1, 3], [False, True], [0.0, -2.0]))
+KINDS = [("f4", "f4", C32, 1e-6), ("f8", "f8", C64, 1e-14), ("f2", "f2", C32, 2e-3),
+         ("f2", "f4", C32, 1e-6), ("f4", "f4", TF32, 2e-3)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("transa, transb, batch, shared_b, beta", LAYOUTS)
+def test_product(cupy, transa, transb, batch, shared_b, beta, kind):
+    *types, tolerance = kind  # of the input, of the output, of the arithmetic
+    product = Product(cupy, transa, transb, *types, batch, shared_b, beta=beta)
+    got, expected = product.run(), product.expected()
+    error = np.abs(got[:, :, : product.m] - expected).max() / np.abs(expected).max()
+    assert error < tolerance
+    assert np.isnan(got[:, :, product.m :]).all()  # the gaps are untouched
+
+
+def test_single_product(cupy):
+    product = Product(cupy, batch=1, transa=1, beta=0.5)
+    product.arguments = {k: v for k, v in product.arguments.items()
+                         if k not in ("strideA", "strideB", "strideC", "batchCount")}  # fmt: skip
+    cupy.cuda.cublas.gemmEx(**product.arguments)
+    assert np.allclose(product.c.get()[:, :, :4], product.expected(), rtol=1e-5, atol=1e-5)
+
+
+def test_positions_of_arguments(cupy):
+    """As cupy_backends declares them."""
+    order = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
+               C Ctype ldc strideC batchCount computeType algo""".split()
+    product = Product(cupy)
+    cupy.cuda.cublas.gemmStridedBatchedEx(*(product.arguments[name] for name in order))
+    first = product.c.get()
+    only_batched = "strideA strideB strideC batchCount".split()
+    values = [product.arguments[name] for name in order if name not in only_batched]
+    product.c[...] = np.nan
+    cupy.cuda.cublas.gemmEx(*values)
+    assert np.array_equal(product.c.get()[0], first[0], equal_nan=True)
+    assert np.isnan(product.c.get()[1:]).all()
+
+
+def test_tf32_rounds_to_ten_bits(cupy):
+    """1 + 2^-10 stays, 1 + 2^-11 goes up, 1 + 2^-12 goes down; the sum itself is float32."""
+    x = np.array([1 + 2**-10, 1 + 2**-11, 1 + 2**-12, -(1 + 2**-11), 3e38, np.inf], np.float32)
+    given, one = cupy.asarray(x), cupy.ones(1, np.float32)
+    alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
+    y = cupy.empty(6, np.float32)
+    cupy.cuda.cublas.gemmEx(
+        cupy.cuda.device.get_cublas_handle(), 0, 0, 6, 1, 1, alpha.ctypes.data,
+        given.data.ptr, 0, 6, one.data.ptr, 0, 1, beta.ctypes.data, y.data.ptr, 0, 6,
+        TF32, -1)  # fmt: skip
+    up = 1 + 2**-10
+    assert y.get()[:4].tolist() == [up, up, 1, -up] and y.get()[5] == np.inf
+
+
+def test_half_is_summed_in_float32(cupy):
+    """2048 + 1 + 1: float16 has no 2049, a float32 sum gives 2050."""
+    a, b = cupy.asarray(np.array([2048, 1, 1], np.float16)), cupy.ones(3, np.float16)
+    c = cupy.empty(1, np.float16)
+    alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
+    cupy.cuda.cublas.gemmEx(
+        cupy.cuda.device.get_cublas_handle(), 0, 0, 1, 1, 3, alpha.ctypes.data, a.data.ptr, 2, 1,
+        b.data.ptr, 2, 3, beta.ctypes.data, c.data.ptr, 2, 1, C32, -1)  # fmt: skip
+    assert float(c[0]) == 2050
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        (dict(lda=3), "A: leading dimension 3 < 4"),
+        (dict(ldb=5), "B: leading dimension 5 < 6"),
+        (dict(ldc=3), "C: leading dimension 3 < 4"),
+        (dict(transa=1, lda=5), "A: leading dimension 5 < 6"),
+        (dict(m=0), "INVALID_VALUE: m, n, k"),
+        (dict(n=-1), "INVALID_VALUE: m, n, k"),
+        (dict(k=0), "INVALID_VALUE: m, n, k"),
+        (dict(batchCount=0), "INVALID_VALUE: m, n, k"),
+        (dict(transa=2), "transposes"),
+        (dict(Atype=1), "NOT_SUPPORTED"),
+        (dict(Ctype=2), "NOT_SUPPORTED"),
+        (dict(Atype=1, Btype=1, Ctype=1), "NOT_SUPPORTED"),
+        (dict(computeType=C64), "NOT_SUPPORTED"),
+        (dict(computeType=0), "NOT_SUPPORTED"),
+        (dict(Atype=2, Btype=2, Ctype=2, computeType=TF32), "NOT_SUPPORTED"),
+        (dict(algo=50), "algorithm 50"),
+        (dict(handle=1), "NOT_INITIALIZED"),
+        (dict(strideA=-36), "stride -36 is negative"),
+        (dict(strideC=0), "overlap"),
+        (dict(batchCount=4), "A: .* not in one array"),
+        (dict(k=7, ldb=8), "A: .* not in one array"),
+        (dict(A=64), "A: .* not in one array"),
+        (dict(lda=7, strideA=42), "A: .* not in one array"),
+    ],
+)
+def test_refused(cupy, changed, message):
+    product = Product(cupy)
+    with pytest.raises(ValueError, match=message):
+        product.run(**changed)
+    assert np.array_equal(product.c.get(), product.before, equal_nan=True)
+
+
+def test_host_and_freed_memory_are_refused(cupy):
+    product = Product(cupy)
+    host = product.a.get()
+    with pytest.raises(ValueError, match="A: .* not in one array of the GPU"):
+        product.run(A=host.ctypes.data)
+    with pytest.raises(ValueError, match="B: .* is no address of a float32"):
+        product.run(B=product.b.data.ptr + 2)
+    big = cupy.ones(1 << 20, np.float32)
+    address = big.data.ptr
+    product.run(A=address)
+    del big
+    with pytest.raises(ValueError, match="A: .* not in one array of the GPU"):
+        product.run(A=address)

@@ -1,0 +1,245 @@
+"""The same layers, network, training and colouring on a GPU as on the CPU.
+
+On a CUDA GPU with `pytest --gpu`; elsewhere on the emulator, with a network of few channels. The
+kernels one by one are in test_kernels.py.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import infer
+import train
+from emulator import standin
+from mini_colorize import checkpoint, network, training
+from mini_colorize.backend import to_host, uploaded
+from mini_colorize.colorizer import Colorizer
+from mini_colorize.layers import BatchNorm2d, Conv2d, ConvTranspose2d
+from mini_colorize.layers import conv as conv_module
+from mini_colorize.layers import winograd
+from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.network import Network
+from mini_colorize.training import Config, Trainer, targets
+from naive import relative_error
+from networks import leave_the_kinks
+
+WIDTH = 1 / 16
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """`--model tiny` has 4 to 32 channels."""
+    monkeypatch.setitem(network.WIDTHS, "tiny", WIDTH)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of six colourful pictures."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+        small.resize((40, 32), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+def random(shape, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def both_passes(layer, x, dy, asarray):
+    """y, dx and the parameters' gradients of a layer, on the host."""
+    y = layer.forward(asarray(x), train=True)
+    dx = layer.backward(asarray(dy))
+    return [to_host(a).astype(np.float64) for a in (y, dx, *layer.grads.values())]
+
+
+def moved(layer, gpu):
+    for arrays in (layer.params, getattr(layer, "buffers", {})):
+        arrays.update({name: gpu.asarray(a) for name, a in arrays.items()})
+    return layer
+
+
+# kernel, stride, dilation, padding, plan
+CONVS = [(3, 1, 1, None, 0), (3, 2, 1, None, 0), (3, 1, 2, None, 0), (1, 1, 1, None, 0),
+         (3, 2, 2, 1, 0), (3, 1, 1, None, 2), (3, 1, 2, None, 4), (3, 1, 1, 0, 4)]  # fmt: skip
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("dtype, limit", [(np.float32, 2e-6), (np.float16, 5e-3)])
+@pytest.mark.parametrize("bytes_gpu", [2**29, 4000])
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("geometry", CONVS + ["transposed"], ids=str)
+def test_convolutions(gpu, geometry, relu, dtype, limit, bytes_gpu, monkeypatch):
+    """In one block and in many."""
+    monkeypatch.setattr(conv_module, "WORK_BYTES_GPU", bytes_gpu)
+    monkeypatch.setattr(winograd, "WORK_BYTES_GPU", bytes_gpu)
+
+    def make():
+        if geometry == "transposed":
+            layer = ConvTranspose2d(8, 4, relu=relu)
+        else:
+            layer = Conv2d(8, 4, *geometry[:4], relu=relu)
+            layer.plan = geometry[4]
+        for seed, p in enumerate(layer.params.values()):
+            p[...] = random(p.shape, seed).astype(np.float16)
+        return layer
+
+    x = random((2, 7, 5, 8), 5, np.float16).astype(np.float32)
+    y = make().forward(x)
+    dy = random(y.shape, 6, np.float16).astype(np.float32)
+    dy *= abs(y) > 0.02 * y.std()  # where rounding does not decide whether the ReLU is on
+    expected = both_passes(make(), x, dy.copy(), np.asarray)
+    values = both_passes(moved(make(), gpu), x, dy, lambda a: gpu.asarray(a.astype(dtype)))
+    for value, reference in zip(values, expected):
+        assert relative_error(value, reference) < limit
+
+
+@pytest.mark.parametrize("dtype, limit", [(np.float32, 2e-6), (np.float16, 3e-3)])
+def test_batchnorm(gpu, dtype, limit):
+    def make():
+        layer = BatchNorm2d(12)
+        layer.params["gamma"][...], layer.params["beta"][...] = random((2, 12))
+        return layer
+
+    x, dy = 3 + random((2, 7, 5, 12), 5), random((2, 7, 5, 12), 6)
+    x = x.astype(dtype).astype(np.float32)
+    here, there = make(), moved(make(), gpu)
+    expected = both_passes(here, x, dy.copy(), np.asarray)
+    values = both_passes(there, x, dy, lambda a: gpu.asarray(a.astype(dtype)))
+    for value, reference in zip(values, expected):
+        assert relative_error(value, reference) < limit
+    for name, buffer in here.buffers.items():
+        assert relative_error(to_host(there.buffers[name]), buffer) < 1e-5
+    y = there.forward(gpu.asarray(x.astype(dtype)))
+    assert relative_error(to_host(y), here.forward(x)) < limit
+
+
+@pytest.mark.one_order
+def test_whole_network(gpu):
+    """Logits, losses, the gradient of every parameter and the running averages, in float32."""
+    rgb = np.random.default_rng(2).integers(0, 256, (2, 32, 24, 3), dtype=np.uint8)
+    here = Network(WIDTH)
+    here.initialize(targets(rgb)[0])
+    leave_the_kinks(here, targets(rgb)[0])
+    there = Network(WIDTH)
+    there.load_state(here.state())
+    there.to(gpu)
+    results = []
+    for net, array in ((here, np.asarray), (there, gpu.asarray)):
+        x, index, weight = targets(array(rgb))
+        logits = net.forward(x, train=True)
+        results.append({"logits": to_host(logits).copy()})
+        loss = softmax_cross_entropy(logits, index, weight, array(np.linspace(1, 3, 313, dtype="f4")))
+        results[-1]["losses"] = np.array([float(loss.weighted), float(loss.unweighted)])
+        net.backward(loss.gradient)
+        arrays = {**{f"d {n}": g for n, g in net.grads().items()}, **net.state()}
+        results[-1].update({n: to_host(a) for n, a in arrays.items()})
+    # A bias before BatchNorm has no influence: its gradient is rounding, not to be compared.
+    size = np.linalg.norm(results[0]["d conv1_2.weight"])
+    for name, reference in results[0].items():
+        error = np.linalg.norm(results[1][name].astype(np.float64) - reference)
+        assert error < 2e-4 * max(np.linalg.norm(reference), 1e-2 * size), name
+
+
+def trained(folder, photos, xp, steps=3, **options):
+    """The losses of a few steps, and the trainer."""
+    config = Config(data=str(photos), size=24, resize=24, batch=3, steps=steps, lr=2e-3, workers=0,
+                    **options)  # fmt: skip
+    trainer = Trainer(config, folder, xp)
+    trainer.start()
+    if trainer.loss_scale:
+        trainer.loss_scale.scale[...] = 256  # where no step of so few pixels overflows
+    losses = []
+    for rgb in uploaded(trainer.loader.batches(0, steps), xp):
+        (weighted, unweighted), _ = trainer.train_step(rgb)
+        losses.append((weighted, unweighted))
+    return np.array([[float(v) for v in pair] for pair in losses]), trainer
+
+
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_training_steps(gpu, precision, narrow, photos, tmp_path):
+    """From crops to updated weights: the losses are those of the CPU.
+
+    A difference in the last digit grows a hundredfold in every five steps of so small a network,
+    as it would between two CPUs.
+    """
+    steps, limit = (3, 1e-5) if gpu is standin._module() else (20, 5e-3)
+    limit = 3e-2 if precision == "mixed" else limit
+    here, _ = trained(tmp_path / "cpu", photos, np, steps)
+    there, trainer = trained(tmp_path / "gpu", photos, gpu, steps, precision=precision)
+    np.testing.assert_allclose(there, here, rtol=limit)
+    assert np.ptp(here[:, 0]) > 0.1  # and they are not one number
+    assert trainer.network.half == (precision == "mixed")
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_a_step_does_not_wait_for_the_gpu(gpu, precision, narrow, photos, tmp_path):
+    if gpu is not standin._module():
+        pytest.skip("counted by the emulator only")
+    _, trainer = trained(tmp_path / "run", photos, gpu, steps=1, precision=precision)
+    rgb = gpu.asarray(next(trainer.loader.batches(1, 2)))
+    before = standin.synchronisations
+    trainer.train_step(rgb)
+    assert standin.synchronisations == before
+    trainer.train_step(rgb, measure=True)  # for the log, it may
+    assert standin.synchronisations > before
+
+
+@pytest.mark.one_order
+def test_mixed_precision_leaves_out_a_step_that_overflows(gpu, narrow, photos, tmp_path):
+    _, trainer = trained(tmp_path / "run", photos, gpu, steps=1, precision="mixed")
+    trainer.loss_scale.scale[...] = 2.0**24
+    trainer.class_weight *= 1e4  # far beyond float16
+    before = {n: to_host(p).copy() for n, p in trainer.network.params().items()}
+    trainer.train_step(gpu.asarray(next(trainer.loader.batches(1, 2))))
+    for name, p in trainer.network.params().items():
+        np.testing.assert_array_equal(to_host(p), before[name])
+    assert float(trainer.loss_scale.scale) == 2.0**23
+
+
+@pytest.mark.one_order
+def test_batches_are_uploaded_in_order_and_none_is_lost(gpu):
+    for count in (0, 1, 2, 5):
+        made = (np.full((2, 3), k, np.uint8) for k in range(count))
+        seen = [to_host(batch).copy() for batch in uploaded(made, gpu)]
+        assert [int(b[0, 0]) for b in seen] == list(range(count))
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "mixed"])
+def test_both_doors_and_a_resumed_run(gpu, precision, narrow, photos, tmp_path, capsys, monkeypatch):
+    """train.py, stopped and resumed, ends where an unbroken run ends; infer.py uses the weights."""
+    common = ["--data", str(photos), "--size", "16", "--batch", "3", "--log-every", "2",
+              "--save-every", "2", "--sample-every", "100", "--precision", precision]  # fmt: skip
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    assert train.main([*common, "--steps", "4", "--lr-every", "9", "--out", str(straight)]) == 0
+    assert train.main([*common, "--steps", "2", "--lr-every", "9", "--out", str(broken)]) == 0
+    assert train.main(["--resume", str(broken), "--steps", "4"]) == 0
+    out = capsys.readouterr().out
+    assert f"precision: {precision}" in out and "peak device memory" in out and "(CuPy)" in out
+    states = [checkpoint.load(run / "checkpoint.npz", "training")[1] for run in (straight, broken)]
+    for group, arrays in states[0].items():
+        for name, array in arrays.items():
+            # a GPU adds up the prior's parts in any order; the rest is the same to the bit
+            np.testing.assert_allclose(states[1][group][name], array, rtol=1e-4, atol=1e-6)
+    entries = [json.loads(line) for line in (straight / "log.jsonl").read_text().splitlines()]
+    assert all(e["device_memory_mib"] >= 0 for e in entries if "loss_weighted" in e)
+    photo, result = photos / "0.png", tmp_path / "result.png"
+    arguments = [str(photo), "--weights", str(straight), "--size", "32", "--out", str(result)]
+    assert infer.main([*arguments, "--precision", precision, "--device", "cuda"]) == 0
+    colored = np.asarray(Image.open(result), np.float64)
+    reference = Colorizer.load(straight, size=32)(photo)
+    assert abs(colored - np.asarray(reference, np.float64)).mean() < (0.05 if precision == "fp32" else 3)
+
+
+@pytest.mark.one_order
+def test_prior(gpu, photos):
+    loader = training.PhotoLoader(training.find_photos(photos), size=16, batch=2, workers=0)
+    prior = training.measure_prior(loader, xp=gpu)
+    assert isinstance(prior, np.ndarray)
+    np.testing.assert_allclose(prior, training.measure_prior(loader), rtol=1e-4, atol=1e-9)

@@ -1,0 +1,487 @@
+"""Every CUDA kernel against its NumPy reference, through the very wrapper that a GPU run uses.
+
+On a CUDA GPU with `pytest --gpu`; elsewhere on the emulator, in four orders of threads, and once
+more under AddressSanitizer, UBSan and ThreadSanitizer (test_kernels_sanitized.py). Sizes are odd on
+purpose: one pixel, just under and over a warp, just over four blocks; bins that fill no warp.
+Outputs hold NaN before the launch, so what a kernel leaves out shows.
+"""
+
+import numpy as np
+import pytest
+
+from emulator import standin
+from mini_colorize import bins, kernels, losses, optim
+from mini_colorize.backend import matmul, set_precision, to_host
+from mini_colorize.color import crops_to_lab, lab_to_rgb
+from mini_colorize.layers import BilinearUpsample, batchnorm, conv, relu, winograd
+from mini_colorize.layers.conv import Taps
+from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.optim import LossScale, adam, find_overflow, moving_average
+
+SMALL = standin.settings.sanitizer == "tsan"  # slow: a process a launch
+PIXELS = [33] if SMALL else [1, 31, 33, 1025]
+HALF = [np.float32] if SMALL else [np.float32, np.float16]
+
+
+def random(shape, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def on(gpu, *arrays):
+    """Copies on the device."""
+    return [gpu.asarray(a) for a in arrays]
+
+
+def close(device, host, rtol=1e-5, atol=1e-6):
+    value = to_host(device)
+    assert value.shape == np.shape(host)
+    np.testing.assert_allclose(value.astype(np.float64), np.asarray(host, np.float64), rtol, atol)
+
+
+def rounding(dtype):
+    """Relative error of storing a number once."""
+    return 1e-3 if dtype == np.float16 else 2e-6
+
+
+# Colours and bins ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (2, 12, 8), (1, 36, 28)])
+def test_rgb_to_lab(gpu, shape):
+    rgb = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    rgb[:, :2, :3] = [[[0, 0, 0], [255, 255, 255], [1, 0, 254]], [[3, 2, 1], [10, 11, 9], [0, 255, 0]]]
+    x, ab = crops_to_lab(gpu.asarray(rgb))
+    x_ref, ab_ref = crops_to_lab(rgb)
+    assert x.dtype == ab.dtype == np.float32
+    close(x, x_ref, rtol=0, atol=1e-6)
+    close(ab, ab_ref, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", PIXELS)
+def test_lab_to_rgb(gpu, pixels):
+    """Half of these colours lie outside the gamut; NaN stays NaN."""
+    lab = np.random.default_rng(2).uniform((0, -128, -128), (100, 128, 128), (pixels, 3))
+    lab = lab.astype(np.float32)
+    lab[0] = [50, np.nan, 3]
+    rgb, reference = lab_to_rgb(gpu.asarray(lab)), lab_to_rgb(lab)
+    close(rgb[1:], reference[1:], rtol=0, atol=3e-6)
+    np.testing.assert_array_equal(np.isnan(to_host(rgb[0])), np.isnan(reference[0]))
+
+
+@pytest.mark.parametrize("k", [1, 5, 10])
+@pytest.mark.parametrize("pixels", PIXELS)
+def test_soft_encode(gpu, pixels, k):
+    """The same bins to the last one, ties included: corners and edges of the grid's cells."""
+    rng = np.random.default_rng(pixels)
+    ab = rng.uniform(-128, 128, (pixels, 2)).astype(np.float32)
+    ab[::3] = rng.integers(-25, 26, ab[::3].shape) * 5
+    index, weight = bins.soft_encode(gpu.asarray(ab), k)
+    index_ref, weight_ref = bins.soft_encode(ab, k)
+    assert index.dtype == np.int32 and weight.dtype == np.float32
+    np.testing.assert_array_equal(to_host(index), index_ref)
+    close(weight, weight_ref, rtol=1e-5, atol=1e-7)
+
+
+def test_soft_encode_far_out_and_not_a_number(gpu):
+    ab = np.array([[129.99, -129.99], [130, 0], [-1e4, 1e4], [np.nan, 0], [0, np.nan], [0, np.inf],
+                   [-130, 3], [np.nextafter(np.float32(-130), np.float32(0)), 0]], np.float32)  # fmt: skip
+    index, weight = bins.soft_encode(gpu.asarray(ab))
+    index_ref, weight_ref = bins.soft_encode(np.nan_to_num(ab, nan=0, posinf=0))
+    good = np.isfinite(ab).all(axis=1)
+    np.testing.assert_array_equal(to_host(index)[good], index_ref[good])
+    close(to_host(weight)[good], weight_ref[good])
+    np.testing.assert_array_equal(to_host(index)[~good], [[0, 1, 2, 3, 4]] * 3)
+    assert np.isnan(to_host(weight)[~good]).all()
+
+
+@pytest.mark.parametrize("temperature", [0.38, 0] if SMALL else [0.38, 1, 0.01, 0, 1e-45])
+@pytest.mark.parametrize("pixels, q", [(1, 313), (31, 1), (33, 5), (PIXELS[-1], 313)])
+@pytest.mark.parametrize("dtype", HALF)
+def test_annealed_mean(gpu, pixels, q, temperature, dtype, monkeypatch):
+    monkeypatch.setattr(bins, "BINS", bins.BINS[:q])
+    logits = random((pixels, q), dtype=dtype) * dtype(5)
+    logits[:, ::2] = logits[:, :1]  # equals: T = 0 takes the lowest index
+    logits[0] = np.where(np.arange(q) % 3, -6e4, 6e4)
+    ab = bins.annealed_mean(gpu.asarray(logits), temperature)
+    assert ab.dtype == dtype
+    reference = bins.annealed_mean(logits.astype(np.float32), temperature)
+    close(ab, reference, rtol=rounding(dtype), atol=1e-4 if dtype == np.float32 else 0.05)
+
+
+@pytest.mark.parametrize("temperature", [0.38, 0])
+def test_annealed_mean_of_nan(gpu, temperature):
+    logits = random((3, 313))
+    logits[1, 200] = np.nan
+    ab = to_host(bins.annealed_mean(gpu.asarray(logits), temperature))
+    reference = bins.annealed_mean(logits, temperature)
+    np.testing.assert_allclose(ab, reference, rtol=1e-5, atol=1e-4)  # NaN where the other is
+
+
+# Loss ------------------------------------------------------------------------------------------
+
+
+def loss_problem(pixels, q, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    k = min(5, q)
+    logits = (3 * rng.standard_normal((1, 1, pixels, q))).astype(dtype)
+    index = np.argsort(rng.random((1, 1, pixels, q)), axis=-1)[..., :k].astype(np.int32)
+    weight = np.sort(rng.random((1, 1, pixels, k)), axis=-1)[..., ::-1].astype(np.float32)
+    weight /= weight.sum(-1, keepdims=True)
+    weight[:, :, 3::7] = 0  # pixels that do not count
+    return logits, index, weight, rng.uniform(0.5, 4, q).astype(np.float32)
+
+
+@pytest.mark.parametrize("q", [1, 5, 313])
+@pytest.mark.parametrize("pixels", PIXELS)
+@pytest.mark.parametrize("dtype", HALF)
+def test_softmax_cross_entropy(gpu, pixels, q, dtype):
+    logits, *target = loss_problem(pixels, q, dtype)
+    scale = np.array(8, np.float32)
+    device = gpu.asarray(logits)
+    loss = softmax_cross_entropy(device, *on(gpu, *target), gpu.asarray(scale))
+    reference = softmax_cross_entropy(logits.astype(np.float64), *target, scale)
+    assert loss.gradient.data.ptr == device.data.ptr and loss.gradient.dtype == dtype  # in place
+    assert float(loss.weighted) == pytest.approx(reference.weighted, rel=2e-6, abs=1e-7)
+    assert float(loss.unweighted) == pytest.approx(reference.unweighted, rel=2e-6, abs=1e-7)
+    size = np.abs(reference.gradient).max()
+    close(loss.gradient, reference.gradient, rtol=rounding(dtype), atol=1e-6 * size + 1e-7)
+
+
+def test_softmax_cross_entropy_extremes(gpu):
+    """Logits of +-1e4 and +-3e38, all equal, a target on a probability of 0; no pixel counts."""
+    logits, index, weight, v = loss_problem(6, 313, np.float32)
+    logits[0, 0, 0] = np.where(np.arange(313) % 2, 1e4, -1e4)
+    logits[0, 0, 1] = 3e38
+    logits[0, 0, 2] = np.finfo(np.float32).min  # as low as the lanes that have no class
+    logits[0, 0, 4, index[0, 0, 4, 0]] = -500
+    loss = softmax_cross_entropy(*on(gpu, logits.copy(), index, weight, v))
+    reference = softmax_cross_entropy(logits.astype(np.float64), index, weight, v)
+    assert float(loss.weighted) == pytest.approx(reference.weighted, rel=1e-5)
+    close(loss.gradient, reference.gradient, rtol=1e-5, atol=1e-7)
+    loss = softmax_cross_entropy(*on(gpu, logits, index, np.zeros_like(weight), v))
+    assert float(loss.weighted) == 0 and not to_host(loss.gradient).any()
+
+
+def test_softmax_cross_entropy_of_nan(gpu):
+    """A NaN reaches its whole row and the loss, and no other row."""
+    logits, index, weight, v = loss_problem(9, 313, np.float32)
+    logits[0, 0, 4, 300] = np.nan
+    loss = softmax_cross_entropy(*on(gpu, logits.copy(), index, weight, v))
+    with np.errstate(invalid="ignore"):
+        reference = softmax_cross_entropy(logits, index, weight, v)
+    assert np.isnan(float(loss.weighted)) and np.isnan(reference.weighted)
+    np.testing.assert_array_equal(np.isnan(to_host(loss.gradient)), np.isnan(reference.gradient))
+
+
+# Layers ----------------------------------------------------------------------------------------
+
+# pictures with channels that fill a block's width, part of it, or take several; 313 is odd
+PICTURES = [(1, 1, 1, 1), (2, 5, 3, 3), (1, 33, 31, 4), (2, 9, 7, 64), (1, 3, 11, 313), (3, 4, 5, 512)]
+PICTURES = [(2, 5, 3, 3), (2, 9, 7, 64)] if SMALL else PICTURES
+
+
+def picture(shape, dtype, seed=0):
+    return random(shape, seed).astype(dtype)
+
+
+@pytest.mark.parametrize("use_relu", [True, False])
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shape", PICTURES, ids=str)
+def test_bias_relu(gpu, shape, dtype, use_relu):
+    y, bias = picture(shape, dtype), random(shape[3], 1)
+    device = gpu.asarray(y)
+    assert relu.bias_relu(device, gpu.asarray(bias), use_relu) is device
+    close(device, relu.bias_relu(y.astype(np.float32), bias, use_relu), rtol=rounding(dtype))
+
+
+@pytest.mark.parametrize("use_relu", [True, False])
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shape", PICTURES, ids=str)
+def test_bias_relu_backward(gpu, shape, dtype, use_relu):
+    dy, y = picture(shape, dtype), np.maximum(picture(shape, dtype, 1), 0)
+    device = gpu.asarray(dy)
+    db = relu.bias_relu_backward(device, gpu.asarray(y), use_relu)
+    dx = dy.astype(np.float64)
+    db_ref = relu.bias_relu_backward(dx, y, use_relu)
+    np.testing.assert_array_equal(to_host(device), dx)
+    assert db.dtype == np.float32
+    close(db, db_ref, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shape", PICTURES, ids=str)
+def test_batchnorm_statistics(gpu, shape, dtype):
+    """Mean 100 and deviation 1: a naive sum of squares would lose every digit of the variance."""
+    x = (100 + picture(shape, np.float32)).astype(dtype)
+    mean, var = batchnorm.statistics(gpu.asarray(x))
+    mean_ref, var_ref = batchnorm.statistics(x.astype(np.float64))
+    close(mean, mean_ref, rtol=1e-6)
+    close(var, var_ref, rtol=1e-4, atol=1e-7)
+
+
+def test_batchnorm_statistics_of_a_channel_that_is_nearly_always_0(gpu):
+    """The first value is the only one: an unlucky shift for a shifted sum over all rows."""
+    x = np.zeros((1, 64, 64, 4), np.float32)
+    x[0, 0, 0] = [1, 1e3, 1e-3, 7]
+    mean, var = batchnorm.statistics(gpu.asarray(x))
+    mean_ref, var_ref = batchnorm.statistics(x.astype(np.float64))
+    close(mean, mean_ref, rtol=1e-5, atol=0)
+    close(var, var_ref, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shape", PICTURES, ids=str)
+def test_batchnorm_normalize(gpu, shape, dtype):
+    x, vectors = picture(shape, dtype), random((3, shape[3]), 1)
+    y = batchnorm.normalize(gpu.asarray(x), *on(gpu, *vectors))
+    assert y.dtype == dtype
+    reference = batchnorm.normalize(x.astype(np.float64), *vectors)
+    close(y, reference, rtol=rounding(dtype), atol=1e-6 if dtype == np.float32 else 1e-4)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shape", PICTURES, ids=str)
+def test_batchnorm_sums(gpu, shape, dtype):
+    dy, x, mean = picture(shape, dtype), picture(shape, dtype, 1), random(shape[3], 2)
+    sums = batchnorm.gradient_sums(*on(gpu, dy, x, mean))
+    reference = batchnorm.gradient_sums(dy.astype(np.float64), x.astype(np.float64), mean)
+    for value, exact in zip(sums, reference):
+        assert value.dtype == np.float32
+        close(value, exact, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shape", PICTURES, ids=str)
+def test_batchnorm_backward(gpu, shape, dtype):
+    dy, x, vectors = picture(shape, dtype), picture(shape, dtype, 1), random((4, shape[3]), 2)
+    device = gpu.asarray(dy)
+    assert batchnorm.input_gradient(device, *on(gpu, x, *vectors)) is device
+    reference = batchnorm.input_gradient(dy.astype(np.float64), x.astype(np.float64), *vectors)
+    close(device, reference, rtol=rounding(dtype), atol=2e-6 if dtype == np.float32 else 1e-3)
+
+
+@pytest.mark.parametrize("fill", [0, "vector"])
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("channels", [3, 8] if SMALL else [1, 3, 8])
+@pytest.mark.parametrize(
+    "rows, cols",
+    [
+        (Taps(-1, 1, 3, 1), Taps(-1, 1, 3, 1)),
+        (Taps(-2, 2, 3, 1), Taps(-2, 2, 3, 1)),
+        (Taps(-1, 1, 3, 2), Taps(-1, 1, 3, 2)),
+        (Taps(-1, 1, 2, 1), Taps(0, 1, 2, 1)),  # a phase of the transposed convolution
+        (Taps(1, 3, 2, 1), Taps(-3, 2, 4, 2)),
+    ],
+    ids=str,
+)
+def test_gather(gpu, rows, cols, channels, dtype, fill):
+    x = picture((3, 9, 7, channels), dtype)
+    host = device = fill
+    if fill == "vector":
+        host = random(channels, 3).astype(np.float16).astype(np.float32)
+        device = gpu.asarray(host)
+    for block in [(slice(0, 3), slice(0, 4), slice(0, 3)), (slice(1, 2), slice(2, 4), slice(1, 3))]:
+        columns = conv.gather(gpu.asarray(x), rows, cols, block, device)
+        np.testing.assert_array_equal(to_host(columns), conv.gather(x, rows, cols, block, host))
+
+
+WINOGRAD = pytest.mark.parametrize(
+    "shape, dilation, padding",
+    [((1, 1, 1, 1), 1, 1), ((2, 9, 7, 3), 1, 1), ((3, 13, 18, 5), 2, 2), ((1, 10, 6, 33), 1, -1),
+     ((2, 7, 12, 8), 2, 0)],
+    ids=str,
+)  # fmt: skip
+
+
+def cells(n, size, m, dilation):
+    """All cells of the outputs, and a part of them."""
+    rows, columns = (-(-side // (m * dilation)) for side in size)
+    yield slice(0, n), slice(0, rows), slice(0, columns)
+    yield slice(n // 2, n), slice(rows // 2, rows), slice(columns // 2, columns)
+
+
+@WINOGRAD
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("m", [2, 4])
+def test_winograd_transform(gpu, m, dtype, shape, dilation, padding):
+    """Both the input's and the gradient's, for all tiles and for a block of them."""
+    x, fill = picture(shape, dtype), random(shape[3], 1)
+    n, *size, _ = shape
+    size = [side + 2 * padding - 2 * dilation for side in size]
+    limits = {"rtol": rounding(dtype), "atol": 1e-5 if dtype == np.float32 else 0.1}
+    for block in cells(n, size, m, dilation) if min(size) > 0 else ():
+        arguments = (m, dilation, padding)
+        v = winograd.input_transform(gpu.asarray(x), *arguments, gpu.asarray(fill), block)
+        close(v, winograd.input_transform(x.astype(np.float64), *arguments, fill, block), **limits)
+    for block in cells(n, shape[1:3], m, dilation):
+        v = winograd.gradient_transform(gpu.asarray(x), m, dilation, block)
+        close(v, winograd.gradient_transform(x.astype(np.float64), m, dilation, block), **limits)
+
+
+@WINOGRAD
+@pytest.mark.parametrize("use_relu", [True] if SMALL else [True, False])
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("m", [2, 4])
+def test_winograd_output(gpu, m, dtype, use_relu, shape, dilation, padding):
+    n, *size, c = shape
+    bias = random(c, 1)
+    for block in cells(n, size, m, dilation):
+        tiles = np.prod([s.stop - s.start for s in block]) * dilation**2
+        products = random(((m + 2) ** 2, tiles, c), 2, dtype)
+        y = np.full(shape, 7, dtype)  # what lies outside the block stays
+        reference = winograd.output_transform(products.astype(np.float64), m, y.astype(np.float64),
+                                              dilation, bias, use_relu, block)  # fmt: skip
+        device = gpu.asarray(y)
+        given = on(gpu, products, bias)
+        winograd.output_transform(given[0], m, device, dilation, given[1], use_relu, block)
+        close(device, reference, rounding(dtype), 1e-4 if dtype == np.float32 else 0.2)
+
+
+@pytest.mark.parametrize("shape, size", [((1, 1, 1, 1), (5, 3)), ((2, 4, 3, 2), (13, 9)),
+                                         ((1, 5, 8, 3), (7, 33))])  # fmt: skip
+def test_upsample(gpu, shape, size):
+    x, layer = random(shape), BilinearUpsample(size)
+    device = gpu.asarray(x)
+    close(layer.forward(device), layer.forward(x))
+    for rows in (slice(0, 2), slice(3, size[0])):
+        close(layer.forward(device, rows=rows), layer.forward(x, rows=rows))
+
+
+# Optimiser -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overflow", [0, 1])
+@pytest.mark.parametrize("n", PIXELS)
+def test_adam(gpu, n, overflow):
+    host = [random(n, seed) for seed in range(3)] + [np.abs(random(n, 3))]
+    device = on(gpu, *host)
+    scale, flag = np.array(4, np.float32), np.array(overflow, np.int32)
+    rest = (n // 2, 0.01, (0.9, 0.99), 0.1, 0.3, 1e-8)
+    adam(*device, *on(gpu, scale, flag), *rest)
+    adam(*host, scale, flag, *rest)
+    for value, reference in zip(device, host):
+        close(value, reference, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [None, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("n", PIXELS)
+def test_find_overflow(gpu, n, bad):
+    x = random(n) * np.float32(1e37)
+    if bad is not None:
+        x[n // 2] = bad
+    assert int(find_overflow(gpu.asarray(x))) == int(find_overflow(x)) == (bad is not None)
+
+
+@pytest.mark.parametrize("n", PIXELS)
+def test_moving_average(gpu, n):
+    average, now = random(n), random(n, 1)
+    device = gpu.asarray(average)
+    moving_average(device, gpu.asarray(now), 0.01)
+    moving_average(average, now, 0.01)
+    close(device, average)
+
+
+def test_loss_scale_never_waits(gpu):
+    """The same decisions as on the CPU, for good steps, overflows, and a doubling."""
+    here, there = LossScale(np), LossScale(gpu)
+    here.good[...], there.good[...] = (LossScale.GROWTH - 2,) * 2
+    for overflow in (0, 0, 0, 1, 1, 0):
+        here.update(np.array(overflow, np.int32))
+        there.update(gpu.asarray(np.array(overflow, np.int32)))
+        assert float(there.scale) == here.scale and int(there.good) == here.good
+
+
+# Matrix products -------------------------------------------------------------------------------
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("m, k, n", [(3, 5, 7), (1, 4, 6), (5, 1, 3), (6, 3, 1), (1, 1, 1)])
+def test_matmul(gpu, m, k, n, dtype):
+    """Every way an operand may lie, batches, accumulation, a part of a larger array."""
+    a, b = random((2, m, k), dtype=dtype), random((2, k, n), 1, dtype)
+    da, db = on(gpu, a, b)
+    dat, dbt = on(gpu, a.swapaxes(1, 2).copy(), b.swapaxes(1, 2).copy())
+    exact, limit = a.astype(np.float64) @ b.astype(np.float64), 1e-2 if dtype == np.float16 else 1e-5
+    for x in (da, dat.swapaxes(1, 2)):
+        for y in (db, dbt.swapaxes(1, 2)):
+            close(matmul(x, y), exact, limit, limit)
+            close(matmul(x[1], y[1]), exact[1], limit, limit)
+            out = gpu.ones((m, n), dtype=dtype)
+            close(matmul(x[0], y[0], out=out, accumulate=True), exact[0] + 1, limit, limit)
+    wide = gpu.asarray(random((m, k + n), 2, dtype))
+    close(matmul(wide[:, n:], db[0]), to_host(wide)[:, n:].astype(np.float64) @ b[0], limit, limit)
+
+
+@pytest.mark.one_order
+def test_matmul_of_halves_into_float32(gpu):
+    a, b = random((4, 300), dtype=np.float16), random((300, 5), 1, np.float16)
+    out = matmul(*on(gpu, a, b), out=gpu.empty((4, 5), np.float32))
+    close(out, a.astype(np.float64) @ b.astype(np.float64), 1e-5, 1e-5)
+
+
+@pytest.mark.one_order
+def test_precisions(gpu):
+    """float32 means float32; tf32 keeps 10 bits of the inputs."""
+    a, b = random((64, 64)), random((64, 64), 1)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+
+    def error():
+        return np.linalg.norm(to_host(matmul(*on(gpu, a, b))) - exact) / np.linalg.norm(exact)
+
+    try:
+        set_precision("fp32", gpu)
+        assert error() < 1e-6
+        set_precision("tf32", gpu)
+        assert 5e-5 < error() < 1e-3
+    finally:
+        set_precision("fp32", gpu)
+
+
+@pytest.mark.one_order
+def test_matmul_refuses(gpu):
+    a, b = on(gpu, random((4, 6)), random((6, 4)))
+    for bad in [(a, a), (a, b, gpu.empty((4, 3), np.float32)), (a[:, ::2], b[:3]),
+                (a, b, gpu.empty((4, 8), np.float32)[:, ::2])]:  # fmt: skip
+        with pytest.raises(ValueError, match="matmul"):
+            matmul(*bad)
+
+
+# What a wrapper refuses ------------------------------------------------------------------------
+
+
+@pytest.mark.one_order
+def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
+    x = gpu.asarray(random((2, 4, 4, 6)))
+    c = gpu.asarray(random(6))
+    logits, index, weight, v = (a.reshape(-1, a.shape[-1]) for a in on(gpu, *loss_problem(4, 9, np.float32)))  # fmt: skip
+    v, one = v.ravel(), gpu.asarray(np.array(1, np.float32))
+    refused = {
+        "float64": (TypeError, lambda: kernels.bias_relu(x.astype(np.float64), c, True)),
+        "float16 bias": (TypeError, lambda: kernels.bias_relu(x, c.astype(np.float16), True)),
+        "not contiguous": (ValueError, lambda: kernels.bias_relu(x[:, ::2], c, True)),
+        "short bias": (ValueError, lambda: kernels.bias_relu(x, c[:3].copy(), True)),
+        "other y": (TypeError, lambda: kernels.bias_relu_backward(x, x.astype(np.float16), True)),
+        "small y": (ValueError, lambda: kernels.batchnorm_sums(x, x[:1], c)),
+        "dx": (ValueError, lambda: kernels.batchnorm_backward(x, x[:, :2].copy(), c, c, c, c)),
+        "stats": (ValueError, lambda: kernels.batchnorm_statistics(x.transpose(0, 2, 1, 3))),
+        "normalize": (ValueError, lambda: kernels.batchnorm_normalize(x, c, c, c[:5].copy())),
+        "fill": (ValueError, lambda: kernels.gather(x, None, None, None, c[:5].copy())),
+        "tiles": (ValueError, lambda: winograd.input_transform(x, 2, 1, 1, 0, None, x)),
+        "products": (ValueError, lambda: winograd.output_transform(x, 2, x, 1)),
+        "upsample": (TypeError, lambda: kernels.upsample(x.astype(np.float16), (8, 8), slice(None))),
+        "ab": (ValueError, lambda: bins.soft_encode(c.reshape(2, 3))),
+        "ab float64": (TypeError, lambda: bins.soft_encode(x.astype(np.float64))),
+        "bins": (ValueError, lambda: bins.annealed_mean(x)),
+        "lab": (ValueError, lambda: lab_to_rgb(x)),
+        "rgb": (TypeError, lambda: crops_to_lab(x)),
+        "int64": (TypeError, lambda: losses.softmax_cross_entropy(logits, index.astype(np.int64), weight, v)),
+        "classes": (ValueError, lambda: kernels.softmax_cross_entropy(logits, index, weight, v[:8].copy(), one)),
+        "k": (ValueError, lambda: kernels.softmax_cross_entropy(logits, gpu.zeros((4, 33), np.int32), weight, v, one)),
+        "adam": (ValueError, lambda: optim.adam(c, c, c, c[:5].copy(), one, one, 0, 0, (0, 0), 0, 1, 0)),
+        "average": (ValueError, lambda: moving_average(c, c[:5].copy(), 0.1)),
+    }  # fmt: skip
+    for name, (error, call) in refused.items():
+        with pytest.raises(error):
+            call()
+            pytest.fail(name)
