@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-peers clean
+.PHONY: help setup demo test test-peers gpu-check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        colourise the photographs of examples/ into out/"
 	@echo "make test        run the tests (no GPU, no torch)"
 	@echo "make test-peers  run the tests against torch and scikit-image"
+	@echo "make gpu-check   run the GPU tests and benchmarks (says so where there is no GPU)"
 	@echo "make setup       only build .venv, which the others do by themselves"
 	@echo "make clean       remove .venv, out/ and caches; runs/ stays"
 
@@ -28,6 +29,11 @@ test: $(VENV)/.installed
 test-peers: $(VENV)/.peers
 	$(PY) -c "import torch, skimage"
 	$(PY) -m pytest -q -m peers
+
+# Runs in a Python that has CuPy already; torch there is compared with. make gpu-check GPU_PYTHON=...
+GPU_PYTHON ?= python3
+gpu-check:
+	$(GPU_PYTHON) tools/gpu_check.py
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache *.egg-info

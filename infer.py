@@ -3,7 +3,6 @@
 
 import argparse
 import contextlib
-import importlib.util
 import itertools
 import os
 import sys
@@ -183,7 +182,9 @@ def run(args):
         colorizer = Colorizer.load(args.weights, args.device, **options)
     except (UsageError, CheckpointError, DeviceError, ValueError) as error:
         return _complain(error)
-    if args.device == "auto" and importlib.util.find_spec("cupy"):
+    except MemoryError:
+        return _complain("not enough memory for this network; --device cpu may have more")
+    if args.device == "auto" and "not installed" not in colorizer.device:
         print(colorizer.device)  # whoever installed CuPy wants to know whether it is used
     failed = sum(_complain(problem) for problem in problems)
     bar = tqdm(jobs, unit="photo", disable=len(jobs) < 2, leave=False)
@@ -216,6 +217,13 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("infer.py: stopped; every picture written so far is whole", file=sys.stderr)
         return 130
+    except Exception as error:
+        from mini_colorize.backend import gpu_failure
+
+        if gpu_failure(error) is None:
+            raise
+        print(f"infer.py: {gpu_failure(error)}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 // Idea   One warp a pixel. Its Q logits are read from device memory once, into registers (lane l
 //        has the classes l, l + 32, ...), and there become exponentials, probabilities and the
 //        gradient, which is written once, in place if grad == logits. The target stays sparse:
-//        lane k < K holds bin index and weight k, and each lane looks among the K for its own
-//        classes, so the dense Q-wide target never exists. The largest logit is subtracted first.
+//        lane k < K holds bin index and weight k and corrects the gradient of that one class, while
+//        the row is still in the cache, so the dense Q-wide target never exists. The K bins of a
+//        pixel must differ. The largest logit is subtracted first.
 //        A row of 313 floats begins on no 16-byte boundary three times out of four; 4-byte loads
 //        of 32 neighbours fill whole sectors all the same, and ten of them are in flight a lane.
 // Arrays logits, grad (P, Q) REAL; index (P, K) int; weight (P, K) float, of sum 1 or all 0;
@@ -56,7 +57,7 @@ softmax_cross_entropy(const REAL* logits, REAL* grad, const int* __restrict__ in
     float sum = 0.f;
 #pragma unroll
     for (int i = 0; i < PER_LANE; i++) {
-        z[i] = lane + 32 * i < Q ? expf(z[i] - top) : 0.f;
+        z[i] = lane + 32 * i < Q ? exp_of(z[i] - top) : 0.f;
         sum += z[i];
     }
     sum = warp_sum(sum);
@@ -70,21 +71,13 @@ softmax_cross_entropy(const REAL* logits, REAL* grad, const int* __restrict__ in
     const long long divisor = *counted > 1 ? *counted : 1;
     const float factor = counts ? v * *scale / (float)divisor : 0.f;
     const float each = factor / sum;
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < PER_LANE; i++) z[i] *= each;
-#pragma unroll
-    for (int k = 0; k < K; k++) {
-        const int own = __shfl_sync(FULL, target, k) - lane;  // 32 i if the class is z[i]
-        const float less = factor * __shfl_sync(FULL, share, k);
-#pragma unroll
-        for (int i = 0; i < PER_LANE; i++)
-            if (own == 32 * i) z[i] -= less;
-    }
+    __syncwarp();  // everyone has read the picked logits
     REAL* out = grad + p * Q;
 #pragma unroll
     for (int i = 0; i < PER_LANE; i++) {
         const int q = lane + 32 * i;
-        if (q < Q) store(out + q, z[i]);
+        if (q < Q) store(out + q, z[i] * each);
     }
+    __syncwarp();  // the row is written: now its K classes with a target, each by one lane
+    if (lane < K) store(out + target, exp_of(picked) * each - factor * share);
 }

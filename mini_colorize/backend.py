@@ -17,7 +17,12 @@ PRECISIONS = ("fp32", "tf32", "mixed")
 _CUDA_TYPE = {"f4": 0, "f8": 1, "f2": 2}
 _COMPUTE_32F, _COMPUTE_64F, _COMPUTE_32F_FAST_TF32 = 68, 70, 77
 
+_NO_HALF_SUMS = 16  # of cuBLAS's math modes: parts of a float16 product are not summed in float16
 _tf32 = False  # see set_precision
+
+_PROBE = """#include <cuda_fp16.h>
+extern "C" __global__ void probe(float* x) { x[threadIdx.x] += __half2float(__float2half(0.5f)); }
+"""
 
 
 class DeviceError(Exception):
@@ -57,12 +62,19 @@ def _working_cupy():
     """cupy and the GPU's name, after one real computation on the GPU. Raises if any of it fails."""
     try:
         import cupy
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise
         raise DeviceError("cupy is not installed (pip install 'mini_colorize[cuda12]')") from None
+    except ImportError as error:  # its own text is a banner of many lines
+        raise DeviceError(f"cupy cannot be imported: {error.__cause__ or error}") from None
     if cupy.cuda.runtime.getDeviceCount() == 0:
         raise DeviceError("no CUDA device found")
-    ones = cupy.ones((2, 2), dtype=np.float32)
-    if float((ones @ ones).sum()) != 8.0:
+    # cuBLAS, CuPy's own kernels and the compiler for ours, with the header that these include.
+    x = cupy.ones((2, 2), dtype=np.float32)
+    x = matmul(x, x)
+    cupy.RawModule(code=_PROBE).get_function("probe")((1,), (4,), (x,))
+    if float(x.sum()) != 4 * (2 + 0.5):
         raise DeviceError("a test computation on the GPU gave a wrong result")
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"]
     return cupy, name.decode() if isinstance(name, bytes) else str(name)
@@ -72,20 +84,37 @@ def set_precision(precision, xp):
     """Choose the arithmetic of matrix products on a GPU, for the whole process.
 
     "fp32": float32 and nothing less. "tf32": float32 arrays, whose products round their inputs to
-    10 bits of mantissa. "mixed": float16 arrays, summed in float32 (see Network.to).
-    Raises DeviceError for what this device does not have.
+    10 bits of mantissa (a GPU older than Ampere computes fp32). "mixed": float16 arrays, summed in
+    float32 (see Network.half). The CPU knows fp32 only, and says so.
+    Raises DeviceError.
     """
     global _tf32
     if precision not in PRECISIONS:
         raise DeviceError(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    if xp is np and precision != "fp32":
-        raise DeviceError(f"--precision {precision} needs a CUDA GPU; the CPU computes in fp32")
-    _tf32 = precision == "tf32"
+    if xp is not np:
+        _tf32 = precision == "tf32"
+        handle = xp.cuda.device.get_cublas_handle()
+        xp.cuda.cublas.setMathMode(handle, _NO_HALF_SUMS)
+    elif precision != "fp32":
+        raise DeviceError(
+            f"--precision {precision} needs a CUDA GPU (see --device cuda); "
+            "the CPU computes in fp32, say --precision fp32"
+        )
 
 
 def tf32():
     """True if float32 matrix products may round their inputs: a plan may depend on it."""
     return _tf32
+
+
+def gpu_failure(error):
+    """One line if an exception is CUDA's or CuPy's own, else None.
+
+    Out of memory has many names: MemoryError, CUBLAS_STATUS_ALLOC_FAILED, CUDA_ERROR_OUT_OF_MEMORY.
+    """
+    if not type(error).__module__.startswith("cupy"):
+        return None
+    return "the GPU failed: " + " ".join(str(error).split())[:200]
 
 
 def to_host(x):
@@ -111,7 +140,7 @@ def as_numbers(name, source, like):
 
 def device_copy(constant, xp):
     """A NumPy constant on the device of xp, copied there once and kept. Never write to it."""
-    return constant if xp is np else _device_copy(_Same(constant), xp.cuda.Device().id)
+    return constant if xp is np else _device_copy(_Same(constant), xp, xp.cuda.Device().id)
 
 
 class _Same:
@@ -128,8 +157,8 @@ class _Same:
 
 
 @lru_cache(maxsize=64)
-def _device_copy(same, device):
-    return sys.modules["cupy"].asarray(same.array)
+def _device_copy(same, xp, device):
+    return xp.asarray(same.array)
 
 
 # Matrix products -------------------------------------------------------------------------------
@@ -217,13 +246,16 @@ def uploaded(batches, xp):
 def _uploaded(batches, xp):
     stream = xp.cuda.Stream(non_blocking=True)
     slots, sent = [_Slot(xp), _Slot(xp)], []
-    for k, batch in enumerate(batches):
-        slots[k % 2].send(batch, stream)
-        sent.append(slots[k % 2])
-        if len(sent) == 2:
-            yield from sent.pop(0).use()
-    for slot in sent:
-        yield from slot.use()
+    try:
+        for k, batch in enumerate(batches):
+            slots[k % 2].send(batch, stream)
+            sent.append(slots[k % 2])
+            if len(sent) == 2:
+                yield from sent.pop(0).use()
+        for slot in sent:
+            yield from slot.use()
+    finally:
+        stream.synchronize()  # nobody else may get the arrays while a copy is under way
 
 
 class _Slot:
@@ -259,5 +291,8 @@ class _Slot:
 
 
 def device_memory(xp):
-    """Most bytes of device memory held so far, as the pool never gives any back; None on the CPU."""
+    """Bytes of device memory that CuPy's pool holds, used or ready for reuse; None on the CPU.
+
+    The pool keeps what it once had, so at the end of a run this is the most that was needed.
+    """
     return None if xp is np else xp.get_default_memory_pool().total_bytes()

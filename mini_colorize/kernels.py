@@ -33,12 +33,14 @@ _REAL = {"float32": "float", "float16": "__half"}
 def _compiled(xp, file, name, defines):
     """The kernel `name` of kernels/<file>.cu, compiled for these (name, value) pairs."""
     path = SOURCES / f"{file}.cu"
-    options = ["-std=c++17", f"-I{SOURCES}", *(f"-D{key}={value}" for key, value in defines)]
-    # CuPy keeps compiled code by its source text: what is included must leave a trace in it.
+    # CuPy keeps compiled code by its source text: what is included must leave a trace in it. And
+    # it runs the compiler once more for every new set of options, so these stay the same.
     headers = b"".join(header.read_bytes() for header in sorted(SOURCES.glob("*.cuh")))
-    included = hashlib.sha1(headers).hexdigest()
-    source = f'#line 1 "{path}"\n{path.read_text()}\n// headers {included}\n'
-    return xp.RawModule(code=source, options=tuple(options)).get_function(name)
+    lines = [f"// headers {hashlib.sha1(headers).hexdigest()}"]
+    lines += [f"#define {key} {value}" for key, value in defines]
+    lines += [f'#line 1 "{path}"', path.read_text()]
+    options = ("-std=c++17", f"-I{SOURCES}")
+    return xp.RawModule(code="\n".join(lines), options=options).get_function(name)
 
 
 def _launch(file, grid, args, name=None, **defines):
@@ -52,14 +54,43 @@ def _blocks(items, a_block=THREADS):
     return -(-items // a_block)
 
 
-def _check(name, array, dtypes, shape=None):
-    """Raise unless the array is C-contiguous, of one of the dtypes and, if given, of the shape."""
-    if array.dtype.name not in dtypes.split():
-        raise TypeError(f"{name}: {array.dtype}, must be {dtypes.replace(' ', ' or ')}")
+_DTYPES = {
+    "uint8": (np.dtype(np.uint8),), "int32": (np.dtype(np.int32),),
+    "float32": (np.dtype(np.float32),), "float16": (np.dtype(np.float16),),
+    "real": (np.dtype(np.float32), np.dtype(np.float16)),
+}  # fmt: skip
+
+
+def _check(name, array, kind, shape=None):
+    """Raise unless the array is on the GPU, C-contiguous, of a dtype and, if given, of a shape.
+
+    kind: a key of _DTYPES.
+    """
+    if array_module(array) is np:
+        raise TypeError(f"{name}: is not on the GPU")
+    if array.dtype not in _DTYPES[kind]:
+        allowed = " or ".join(map(str, _DTYPES[kind]))
+        raise TypeError(f"{name}: {array.dtype}, must be {allowed}")
     if shape is not None and array.shape != tuple(shape):
         raise ValueError(f"{name}: shape {array.shape}, must be {tuple(shape)}")
     if not array.flags.c_contiguous:
         raise ValueError(f"{name}: must be C-contiguous")
+
+
+def _vector_width(channels, *arrays):
+    """How many channels a thread may read at once, 4 or 1. Raises if an array does not allow it."""
+    vec = 4 if channels % 4 == 0 else 1
+    for array in arrays:
+        if array.data.ptr % (vec * array.itemsize):
+            raise ValueError(f"an array must begin at a multiple of {vec * array.itemsize} bytes")
+    return vec
+
+
+def _check_like(name, array, other, shape=None):
+    """Raise unless the array is as `_check` wants it, of another one's dtype and shape."""
+    _check(name, array, "real", other.shape if shape is None else shape)
+    if array.dtype != other.dtype:
+        raise TypeError(f"{name}: {array.dtype}, must be {other.dtype}")
 
 
 # Colours and bins ------------------------------------------------------------------------------
@@ -109,14 +140,14 @@ def soft_encode(ab, bins, table, cell, reach, k, sigma):
 def annealed_mean(logits, bins, temperature):
     """See bins.annealed_mean. bins: (Q, 2) float32, on the host."""
     xp = array_module(logits)
-    _check("logits", logits, "float32 float16", logits.shape[:-1] + (len(bins),))
+    _check("logits", logits, "real", logits.shape[:-1] + (len(bins),))
     ab = xp.empty(logits.shape[:-1] + (2,), logits.dtype)
     pixels = ab.size // 2
     mode = np.float32(temperature) == 0
     # At most the largest float32: a difference of 0 times infinity would be no number.
-    inverse = np.float32(0 if mode else min(1 / temperature, 3.4e38))
+    slope = np.float32(0 if mode else min(np.log2(np.e) / temperature, 3.4e38))
     if pixels:
-        args = (logits, device_copy(bins, xp), ab, np.int64(pixels), inverse)
+        args = (logits, device_copy(bins, xp), ab, np.int64(pixels), slope)
         grid = min(_blocks(pixels, 8), 8 * _multiprocessors(xp))
         real = _REAL[logits.dtype.name]
         _launch("annealed_mean", grid, args, Q=len(bins), MODE=int(mode), REAL=real)
@@ -142,7 +173,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale):
     (pixels, q), k = logits.shape, index.shape[-1]
     if k > 32:
         raise ValueError(f"{k} neighbours: a warp has room for 32")
-    _check("logits", logits, "float32 float16")
+    _check("logits", logits, "real")
     _check("index", index, "int32", (pixels, k))
     _check("weight", weight, "float32", (pixels, k))
     _check("class_weight", class_weight, "float32", (q,))
@@ -160,12 +191,12 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale):
 
 
 class _Channelwise:
-    """Grid and #defines of a channelwise kernel for an (..., C) array (see common.cuh)."""
+    """Grid and #defines of a channelwise kernel for (..., C) arrays (see common.cuh)."""
 
-    def __init__(self, x, blocks=1024):
+    def __init__(self, x, *others, blocks=1024):
         self.channels = x.shape[-1]
         self.rows = x.size // self.channels
-        vec = 4 if self.channels % 4 == 0 else 1
+        vec = _vector_width(self.channels, x, *others)
         groups = self.channels // vec
         wide = 1  # threads side by side: a power of two, at most a warp
         while wide < min(groups, 32):
@@ -191,7 +222,7 @@ def _check_channels(x, *vectors):
 
 def bias_relu(y, bias, relu):
     """See layers.relu.bias_relu."""
-    _check("y", y, "float32 float16")
+    _check("y", y, "real")
     _check_channels(y, bias)
     c = _Channelwise(y)
     _launch("bias_relu", c.grid, (y, bias, *c.sizes), RELU=int(relu), **c.defines)
@@ -200,10 +231,10 @@ def bias_relu(y, bias, relu):
 
 def bias_relu_backward(dy, y, relu):
     """See layers.relu.bias_relu_backward. y is not read unless relu."""
-    _check("dy", dy, "float32 float16")
+    _check("dy", dy, "real")
     if relu:
-        _check("y", y, dy.dtype.name, dy.shape)
-    c = _Channelwise(dy)
+        _check_like("y", y, dy)
+    c = _Channelwise(dy, *([y] if relu else []))
     partial = array_module(dy).empty((c.chunks, c.channels), np.float32)
     args = (dy, y if relu else dy, partial, *c.sizes)
     _launch("bias_relu_backward", c.grid, args, RELU=int(relu), **c.defines)
@@ -213,7 +244,7 @@ def bias_relu_backward(dy, y, relu):
 def batchnorm_statistics(x):
     """See layers.batchnorm.statistics."""
     xp = array_module(x)
-    _check("x", x, "float32 float16")
+    _check("x", x, "real")
     c = _Channelwise(x)
     partial = xp.empty((2, c.chunks, c.channels), np.float32)
     mean, var = xp.empty(c.channels, np.float32), xp.empty(c.channels, np.float32)
@@ -226,7 +257,7 @@ def batchnorm_statistics(x):
 
 def batchnorm_normalize(x, mean, scale, shift):
     """See layers.batchnorm.normalize."""
-    _check("x", x, "float32 float16")
+    _check("x", x, "real")
     _check_channels(x, mean, scale, shift)
     c, y = _Channelwise(x), array_module(x).empty_like(x)
     _launch("batchnorm_normalize", c.grid, (x, mean, scale, shift, y, *c.sizes), **c.defines)
@@ -235,10 +266,10 @@ def batchnorm_normalize(x, mean, scale, shift):
 
 def batchnorm_sums(dy, x, mean):
     """See layers.batchnorm.gradient_sums."""
-    _check("dy", dy, "float32 float16")
-    _check("x", x, dy.dtype.name, dy.shape)
+    _check("dy", dy, "real")
+    _check_like("x", x, dy)
     _check_channels(dy, mean)
-    c = _Channelwise(dy)
+    c = _Channelwise(dy, x)
     partial = array_module(dy).empty((c.chunks, 2, c.channels), np.float32)
     _launch("batchnorm_sums", c.grid, (dy, x, mean, partial, *c.sizes), **c.defines)
     sums = partial.sum(axis=0)
@@ -247,10 +278,10 @@ def batchnorm_sums(dy, x, mean):
 
 def batchnorm_backward(dy, x, mean, scale, offset, slope):
     """See layers.batchnorm.input_gradient. dy is overwritten."""
-    _check("dy", dy, "float32 float16")
-    _check("x", x, dy.dtype.name, dy.shape)
+    _check("dy", dy, "real")
+    _check_like("x", x, dy)
     _check_channels(dy, mean, scale, offset, slope)
-    c = _Channelwise(dy)
+    c = _Channelwise(dy, x)
     args = (dy, x, mean, scale, offset, slope, *c.sizes)
     _launch("batchnorm_backward", c.grid, args, **c.defines)
     return dy
@@ -260,21 +291,20 @@ def gather(x, rows, cols, block, fill):
     """See layers.conv.gather. fill: (C,) float32."""
     xp = array_module(x)
     _, height, width, channels = x.shape
-    _check("x", x, "float32 float16")
+    _check("x", x, "real")
     _check("fill", fill, "float32", (channels,))
     n, r, c = block
     high, wide = r.stop - r.start, c.stop - c.start
     pixels = (n.stop - n.start) * high * wide
     columns = xp.empty((pixels, rows.count * cols.count * channels), x.dtype)
-    vec = 4 if channels % 4 == 0 else 1
-    vectors = columns.size // vec
-    if columns.size >= 2**32 - THREADS:
-        raise ValueError(f"{columns.size} columns at a time: the kernel counts to 2^32")
-    numbers = (height, width, channels, n.start, r.start, c.start, high, wide, rows.start,
-               rows.step, rows.stride, cols.start, cols.step, cols.count, cols.stride,
-               columns.shape[1] // vec)  # fmt: skip
-    args = (x, fill, columns, *(np.int32(v) for v in numbers), np.uint32(vectors))
-    _launch("gather", _blocks(vectors), args, REAL=_REAL[x.dtype.name], VEC=vec)
+    vec = _vector_width(channels, x)
+    threads = pixels * channels // vec
+    if threads >= 2**32 - THREADS:
+        raise ValueError(f"{pixels} pixels at a time: the kernel counts to 2^32")
+    taps = (number for t in (rows, cols) for number in (t.start, t.step, t.count, t.stride))
+    numbers = (height, width, channels, n.start, r.start, c.start, high, wide, *taps)
+    args = (x, fill, columns, *(np.int32(v) for v in numbers), np.uint32(threads))
+    _launch("gather", _blocks(threads), args, REAL=_REAL[x.dtype.name], VEC=vec)
     return columns
 
 
@@ -282,12 +312,12 @@ def winograd_transform(x, m, inputs, dilation, padding, fill, block, out=None):
     """See layers.winograd.input_transform, or without `inputs` gradient_transform."""
     xp = array_module(x)
     _, height, width, channels = x.shape
-    _check("x", x, "float32 float16")
+    _check("x", x, "real")
     _check("fill", fill, "float32", (channels,))
     tiles, cells = _cells(block, dilation)
     shape = ((m + 2) ** 2, tiles, channels)
     v = xp.empty(shape, x.dtype) if out is None else out
-    _check("out", v, x.dtype.name, shape)
+    _check_like("out", v, x, shape)
     n, i, j = block
     side = m * dilation
     numbers = (height, width, channels, n.start, i.start * side - padding,
@@ -302,8 +332,8 @@ def winograd_output(products, m, y, dilation, bias, relu, block):
     """See layers.winograd.output_transform."""
     _, height, width, channels = y.shape
     tiles, cells = _cells(block, dilation)
-    _check("y", y, "float32 float16")
-    _check("M", products, y.dtype.name, ((m + 2) ** 2, tiles, channels))
+    _check("y", y, "real")
+    _check_like("M", products, y, ((m + 2) ** 2, tiles, channels))
     _check_channels(y, bias)
     n, i, j = block
     side = m * dilation

@@ -6,7 +6,14 @@ import types
 import numpy as np
 import pytest
 
-from mini_colorize.backend import DeviceError, array_module, select_device, to_host
+from mini_colorize.backend import (
+    DeviceError,
+    array_module,
+    device_copy,
+    select_device,
+    set_precision,
+    to_host,
+)
 
 
 def broken_cupy(devices=0):
@@ -40,6 +47,20 @@ def test_without_cuda(monkeypatch, module, reason):
     assert select_device("cpu") == (np, "device: cpu (NumPy)")
 
 
+def test_a_cupy_that_cannot_be_imported_says_why(monkeypatch, tmp_path):
+    """Its own ImportError is a banner of many lines around the one that tells."""
+    (tmp_path / "cupy.py").write_text(
+        "try:\n    raise OSError('libcublas.so.12: cannot open')\n"
+        "except OSError as error:\n    raise ImportError('=' * 64 + '\\nFailed') from error\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    xp, line = select_device("auto")
+    assert xp is np and "cannot be imported: libcublas.so.12: cannot open" in line
+    (tmp_path / "cupy.py").write_text("import no_such_module_of_cupys")
+    assert "No module named 'no_such_module_of_cupys'" in select_device("auto")[1]
+
+
 def test_unknown_device():
     with pytest.raises(DeviceError, match="auto, cpu, cuda"):
         select_device("tpu")
@@ -48,3 +69,38 @@ def test_unknown_device():
 def test_arrays_know_their_module():
     x = np.zeros(3)
     assert array_module(x) is np and array_module(1.0) is np and to_host(x) is x
+
+
+@pytest.mark.one_order
+def test_a_working_gpu_is_taken(gpu):
+    for name in ("auto", "cuda"):
+        xp, line = select_device(name)
+        assert xp is gpu and line.endswith("(CuPy)") and "\n" not in line
+
+
+@pytest.mark.one_order
+def test_a_gpu_whose_compiler_fails_is_not_taken(gpu, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("catastrophic error:\n cannot open source file cuda_fp16.h")
+
+    monkeypatch.setattr(gpu, "RawModule", broken)
+    xp, line = select_device("auto")
+    assert xp is np and "cannot open source file cuda_fp16.h" in line
+    with pytest.raises(DeviceError, match="cuda_fp16"):
+        select_device("cuda")
+
+
+@pytest.mark.one_order
+def test_constants_are_copied_to_the_gpu_once(gpu):
+    constant = np.arange(3.0)
+    copy = device_copy(constant, gpu)
+    assert device_copy(constant, gpu) is copy and device_copy(constant, np) is constant
+    assert device_copy(constant.copy(), gpu) is not copy
+    np.testing.assert_array_equal(to_host(copy), constant)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "mixed", "fp64"])
+def test_precisions_that_the_cpu_does_not_have(precision):
+    with pytest.raises(DeviceError, match="precision"):
+        set_precision(precision, np)
+    set_precision("fp32", np)

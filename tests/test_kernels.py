@@ -109,11 +109,14 @@ def test_annealed_mean(gpu, pixels, q, temperature, dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("temperature", [0.38, 0])
-def test_annealed_mean_of_nan(gpu, temperature):
-    logits = random((3, 313))
+def test_annealed_mean_of_nan_and_infinity(gpu, temperature):
+    logits = random((4, 313))
     logits[1, 200] = np.nan
+    logits[2] = -np.inf
+    logits[3, ::2] = -np.inf
     ab = to_host(bins.annealed_mean(gpu.asarray(logits), temperature))
-    reference = bins.annealed_mean(logits, temperature)
+    with np.errstate(invalid="ignore"):
+        reference = bins.annealed_mean(logits, temperature)
     np.testing.assert_allclose(ab, reference, rtol=1e-5, atol=1e-4)  # NaN where the other is
 
 
@@ -423,7 +426,7 @@ def test_matmul_of_halves_into_float32(gpu):
 @pytest.mark.one_order
 def test_precisions(gpu):
     """float32 means float32; tf32 keeps 10 bits of the inputs."""
-    a, b = random((64, 64)), random((64, 64), 1)
+    a, b = random((512, 512)), random((512, 512), 1)  # so large that tensor cores are used
     exact = a.astype(np.float64) @ b.astype(np.float64)
 
     def error():
@@ -456,7 +459,13 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
     c = gpu.asarray(random(6))
     logits, index, weight, v = (a.reshape(-1, a.shape[-1]) for a in on(gpu, *loss_problem(4, 9, np.float32)))  # fmt: skip
     v, one = v.ravel(), gpu.asarray(np.array(1, np.float32))
+    shifted = gpu.zeros(97, np.float32)[1:].reshape(2, 4, 4, 3)[..., :].reshape(2, 2, 2, 12)
+    twelve = gpu.zeros(12, np.float32)
     refused = {
+        "on the host": (TypeError, lambda: kernels.bias_relu(x, np.zeros(6, np.float32), True)),
+        "scale on the host": (TypeError, lambda: kernels.softmax_cross_entropy(logits, index, weight, v, np.array(1, np.float32))),
+        "misaligned": (ValueError, lambda: kernels.bias_relu(shifted, twelve, True)),
+        "misaligned x": (ValueError, lambda: kernels.batchnorm_sums(shifted.copy(), shifted, twelve)),
         "float64": (TypeError, lambda: kernels.bias_relu(x.astype(np.float64), c, True)),
         "float16 bias": (TypeError, lambda: kernels.bias_relu(x, c.astype(np.float16), True)),
         "not contiguous": (ValueError, lambda: kernels.bias_relu(x[:, ::2], c, True)),

@@ -16,8 +16,14 @@ HANDLE = 0x0B1A5  # any number: there is one device
 CUBLAS_OP_N, CUBLAS_OP_T = 0, 1
 CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_32F_FAST_TF32 = 68, 70, 77
 CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT_TENSOR_OP = -1, 99
+def setMathMode(handle, mode):
+    """0: the default; 16: no sums in float16 within a product. Both are how this file computes."""
+    if handle != HANDLE or mode not in (0, 16):
+        raise ValueError(f"CUBLAS_STATUS_INVALID_VALUE: math mode {mode}")
+
+
 EXPORTED = [name for name in dir() if name.startswith("CUBLAS_")]
-EXPORTED += ["gemmEx", "gemmStridedBatchedEx"]
+EXPORTED += ["gemmEx", "gemmStridedBatchedEx", "setMathMode"]
 
 _DTYPE = {0: np.dtype(np.float32), 1: np.dtype(np.float64), 2: np.dtype(np.float16)}  # CUDA_R_...
 # compute type -> the types of A and B, and of C, that it goes with

@@ -1,0 +1,335 @@
+"""The GPU benchmarks and `make gpu-check`, in tiny sizes on the emulator, so that they cannot rot.
+
+Times mean nothing here. Run as a program, this file is `python -m benchmarks.gpu` on the emulator:
+the sections' own processes are started that way.
+"""
+
+import ctypes
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tools"), *([str(ROOT)] if __name__ == "__main__" else [])]
+
+import gpu_check  # noqa: E402
+from benchmarks import gpu, gpu_common, gpu_layers, gpu_timing  # noqa: E402
+from emulator import cuda, standin, why_unavailable  # noqa: E402
+from mini_colorize import network  # noqa: E402
+from mini_colorize.layers import winograd  # noqa: E402
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+WIDTH = 1 / 16  # of the network, as in test_gpu_path.py
+
+
+# What the stand-in has no use for but the benchmarks have --------------------------------------
+
+
+class TimedEvent(cuda.Event):
+    """An event with a time. Never `done` too early, as if the device were far behind the host."""
+
+    seconds, done = None, False
+
+    def record(self, stream=None):
+        super().record(stream)
+        self.seconds = time.perf_counter()
+
+
+class Graph:
+    """What was captured ran at once."""
+
+    def launch(self, stream=None):
+        pass
+
+
+class MemoryHook:
+    """Sees one array come and go."""
+
+    def __enter__(self):
+        self.malloc_postprocess(device_id=0, size=1000, mem_size=1024, mem_ptr=1, pmem_id=1)
+        self.free_postprocess(device_id=0, mem_size=1024, mem_ptr=1, pmem_id=1)
+
+    def __exit__(self, *exception):
+        pass
+
+
+def copy(target, source, nbytes, kind, stream):
+    assert kind == 3
+    ctypes.memmove(target, source, nbytes)
+
+
+def additions(cupy):
+    """What is set on the stand-in: owner, name, value."""
+    yield cupy.cuda, "Event", TimedEvent
+    yield cupy.cuda, "get_elapsed_time", lambda a, b: 1e3 * (b.seconds - a.seconds) + 1e-3
+    yield cupy.cuda, "MemoryHook", MemoryHook
+    yield cupy.cuda.runtime, "memcpyDeviceToDevice", 3
+    yield cupy.cuda.runtime, "memcpyAsync", copy
+    yield cupy.cuda.Stream, "ptr", 0
+    yield cupy.cuda.Stream, "begin_capture", lambda self, mode=None: None
+    yield cupy.cuda.Stream, "end_capture", lambda self: Graph()
+
+
+@pytest.fixture
+def torch_on_the_cpu(monkeypatch):
+    """In one thread: on a busy machine its threads wait for each other longer than they work."""
+    if torch is None:
+        yield
+        return
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def cupy(monkeypatch, torch_on_the_cpu):
+    if why_unavailable():
+        pytest.skip(why_unavailable())
+    with standin.installed(order=0) as module:
+        for owner, name, value in additions(module):
+            monkeypatch.setattr(owner, name, value, raising=False)
+        monkeypatch.setitem(network.WIDTHS, "tiny", WIDTH)
+        yield module
+
+
+# The sections ----------------------------------------------------------------------------------
+
+
+def section(name, path):
+    """Run one; returns what it found."""
+    code = gpu.run_section(name, path, gpu_common.SMOKE)
+    part = json.loads(path.read_text())
+    assert part["failures"] == [] and code == 0
+    return part["found"]
+
+
+def test_kernels(cupy, tmp_path, capsys):
+    """Every kernel file but the filters of none has its row, and a rate."""
+    rows = section("kernels", tmp_path / "part.json")["kernels"]
+    files = {path.stem for path in (ROOT / "kernels").glob("*.cu")}
+    assert files == {row["kernel"].split(" (")[0] for row in rows}
+    assert all(row["us"] > 0 and row["method"] == "graph" for row in rows)
+    assert "softmax_cross_entropy" in capsys.readouterr().out
+
+
+def test_loss_and_steps(cupy, tmp_path):
+    """Both sides, where torch is there, compute the same losses: the sections check that."""
+    loss = section("loss", tmp_path / "loss.json")["loss"]
+    step = section("step", tmp_path / "step.json")["step"]
+    inference = section("inference", tmp_path / "inference.json")["inference"]
+    assert loss["ours"]["more_mib"] > 0
+    assert list(step) == ["fp32", "mixed"]
+    assert list(inference) == ["fp32, batch 2", "mixed, batch 2"]
+    for row in (*step.values(), *inference.values()):
+        assert row["ours"]["images_s"] > 0
+        assert ("ratio" in row) == (torch is not None)
+    assert step["fp32"]["ours"]["peak_mib"] > 0
+    if torch is None:
+        assert "torch" in json.loads((tmp_path / "step.json").read_text())["found"]["without_torch"]
+    else:
+        assert loss["gradients_differ_by"] < 1e-5
+        losses = step["fp32"]["first_losses"]
+        assert losses["ours"] == pytest.approx(losses["torch"], rel=1e-4)
+
+
+def test_layers(cupy, tmp_path):
+    """Each convolution has all its directions and all its plans."""
+    found = section("layers", tmp_path / "part.json")["layers"]
+    for rows in found.values():
+        assert len(rows) == 23
+        for row in rows:
+            assert row["best"] in row["plans"] and row["plan"] in row["plans"]
+            for plan in row["plans"].values():
+                assert {"forward", "dw", "bias", "sum"} <= plan.keys()
+                assert ("dx" in plan) == (row["layer"] != "conv1_1")
+        assert sum(len(row["plans"]) == 3 for row in rows) == 17
+
+
+def test_profile(cupy, tmp_path, capsys):
+    found = section("profile", tmp_path / "part.json")["profile"]
+    assert found["mixed"]["phases"]["ms"].keys() >= {"Adam", "loss scale", "convolutions, forward"}
+    assert found["fp32"]["operations"]["counts"]["softmax_cross_entropy"] == 1
+    assert "where the step goes, mixed" in capsys.readouterr().out
+
+
+def test_a_row_that_fails_is_named_and_the_rest_goes_on(cupy, tmp_path, monkeypatch, capsys):
+    all_of_them = gpu_layers.convolutions
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(winograd, "weight_gradient", broken)
+    monkeypatch.setattr(gpu_layers, "convolutions", lambda *args: list(all_of_them(*args))[:3])
+    path = tmp_path / "part.json"
+    assert gpu.run_section("layers", path, gpu_common.SMOKE) == 1
+    part = json.loads(path.read_text())
+    assert part["failures"][0]["part"].startswith("layer conv2_1, fp32, 2x2")
+    assert "out of order" in part["failures"][0]["error"]
+    assert all("gather" in row["plans"] for row in part["found"]["layers"]["mixed"])
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_without_graphs(cupy, monkeypatch):
+    def refuse(self, mode=None):
+        raise RuntimeError("no capture here")
+
+    monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", refuse)
+    timer, launched = gpu_timing.Timer(cupy, 64, 2), []
+    ms, how = gpu_timing.replayed(timer, [lambda: launched.append(1)] * 3)
+    assert ms > 0 and "no capture here" in how and len(launched) == 9
+
+
+def test_a_host_that_is_too_slow_for_the_queue(cupy, monkeypatch):
+    """The device is kept busy for longer, a few times, and then it is taken as it is."""
+    monkeypatch.setattr(TimedEvent, "done", True)
+    timer, calls = gpu_timing.Timer(cupy, 64, 2), []
+    device_ms, host_ms = timer.queued(lambda: calls.append(1))
+    assert device_ms > 0 and host_ms > 0 and len(calls) == 1 + 4 + 2
+
+
+# Processes and results -------------------------------------------------------------------------
+
+
+def on_the_emulator(name, path, smoke):
+    return [sys.executable, __file__, "--section", name, "--out", str(path), "--smoke"]
+
+
+def test_each_section_has_a_process_of_its_own(monkeypatch, tmp_path, capsys):
+    """One dies, one hangs, one works; the results of that one are there."""
+    if why_unavailable():
+        pytest.skip(why_unavailable())
+
+    def command(name, path, smoke):
+        return {
+            "kernels": [sys.executable, "-c", "import os; os.abort()"],
+            "layers": [sys.executable, "-c", "import time; time.sleep(60)"],
+        }.get(name) or on_the_emulator(name, path, smoke)
+
+    monkeypatch.setattr(gpu, "section_command", command)
+    monkeypatch.setitem(gpu.SECTIONS, "layers", (None, 1))
+    out = tmp_path / "results.json"
+    assert gpu.main(["--only", "kernels,layers,ceilings", "--out", str(out), "--smoke"]) == 1
+    results = json.loads(out.read_text())
+    assert [f["part"] for f in results["failures"]] == ["kernels", "layers"]
+    assert "signal 6" in results["failures"][0]["error"]
+    assert "more than" in results["failures"][1]["error"]
+    assert results["found"]["machine"]["gpu"] == "CUDA emulator on the CPU"
+    assert results["found"]["ceilings"].keys() == {"copy", "fp32", "tf32", "mixed"}
+    assert "2 failures" in capsys.readouterr().out
+
+
+def test_without_a_gpu(capfd, tmp_path):
+    if gpu_check.why_no_gpu() is None:
+        pytest.skip("there is a GPU")
+    assert gpu.main(["--out", str(tmp_path / "none.json")]) == 2
+    assert "CUDA cannot be used here" in capfd.readouterr().out
+    assert gpu_check.main([]) == 0
+    assert capfd.readouterr().out.startswith("SKIPPED: no CUDA GPU: ")
+
+
+def test_results_are_named_by_gpu_and_date():
+    import datetime
+
+    found = {"machine": {"gpu": "NVIDIA H100 80GB HBM3"}}
+    path = gpu.result_path("here", found, datetime.datetime(2026, 1, 2, 3, 4, 5))
+    assert path == Path("here/nvidia-h100-80gb-hbm3_2026-01-02_030405.json")
+
+
+# make gpu-check --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checked(monkeypatch, tmp_path):
+    """gpu_check.check with parts given as (found, line, well) or an exception; returns
+    (exit code, results)."""
+    monkeypatch.setattr(gpu, "RESULTS", tmp_path)
+
+    def check(parts):
+        def part(name, folder, seconds):
+            if isinstance(parts[name], Exception):
+                raise parts[name]
+            return parts[name]
+
+        monkeypatch.setattr(gpu_check, "_part", part)
+        code = gpu_check.check({"gpu": "Some GPU"}, list(parts), 540)
+        return code, json.loads(next(tmp_path.glob("some-gpu_*.json")).read_text())
+
+    return check
+
+
+def test_gpu_check_passes_only_if_every_part_does(checked, capsys):
+    code, results = checked({"tests": ({"passed": 9}, "", True), "racecheck": ({}, "", True)})
+    assert code == 0 and results["passed"] and results["tests"]["passed"] == 9
+    code, results = checked({"tests": RuntimeError("broken"), "memcheck": ({}, "fine", True)})
+    assert code == 1 and not results["passed"] and "broken" in results["tests"]["summary"]
+    assert "FAILED tests: RuntimeError: broken" in capsys.readouterr().out
+
+
+def test_gpu_check_counts_tests(tmp_path, monkeypatch):
+    """By a real run of pytest: one that passes, one that fails, one that is skipped."""
+    test = tmp_path / "test_three.py"
+    test.write_text("import pytest\ndef test_a(): pass\ndef test_b(): assert 1 == 2\n"
+                    "def test_c(): pytest.skip('no reason')\n")  # fmt: skip
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_addoption(parser): parser.addoption('--gpu', action='store_true')\n"
+    )
+    monkeypatch.setattr(gpu_check, "TESTS", [str(test)])
+    found, line, well = gpu_check.tests(tmp_path, 60)
+    assert (line, well) == ("1 passed, 1 failed, 1 skipped", False)
+    assert "1 == 2" in found["failed"][0]["message"] and "test_b" in found["failed"][0]["test"]
+    assert list(found["skipped"].values()) == ["no reason"]
+
+
+GOOD = "========= ERROR SUMMARY: 0 errors\n"
+BAD = "========= Invalid __global__ read of size 4 bytes\n"
+RACES = "========= RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)\n"
+
+
+@pytest.mark.parametrize(
+    "tool, code, log, passed, well",
+    [
+        ("memcheck", 0, GOOD, 5, True),
+        ("memcheck", 0, GOOD, 0, False),  # no test ran
+        ("memcheck", 1, GOOD, 5, False),  # a test failed
+        ("memcheck", 99, BAD + "========= ERROR SUMMARY: 1 error\n", 5, False),
+        ("memcheck", None, "", 0, True),  # its time was over
+        ("memcheck", None, BAD, 0, False),
+        ("memcheck", 255, "========= Error: Target application terminated before\n", 0, False),
+        ("racecheck", 99, RACES, 5, False),
+    ],
+)
+def test_gpu_check_reads_the_sanitizer(tool, code, log, passed, well):
+    found = {"tests": {"passed": passed}, "output": ""}
+    line, good = gpu_check.judge(tool, code, log, found, 60)
+    assert good == well and line
+
+
+def test_gpu_check_runs_the_sanitizer(tmp_path, monkeypatch):
+    """With a program in its place that writes the log and then does what it is told."""
+    program = tmp_path / "compute-sanitizer"
+    program.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != "--log-file" ]; do shift; done\nprintf "{GOOD}" > "$2"\n'
+        "shift 4\nexec true\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found, line, well = gpu_check.sanitizer("memcheck", tmp_path, 60)
+    assert found["exit_code"] == 0 and "0 problems, 0 tests passed" in line and not well
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert gpu_check.sanitizer("memcheck", tmp_path, 60)[1].startswith("SKIPPED")
+
+
+if __name__ == "__main__":
+    for setting in additions(standin.install()):
+        setattr(*setting)
+    network.WIDTHS["tiny"] = WIDTH
+    sys.exit(gpu.main())

@@ -1,0 +1,259 @@
+"""Check and measure everything that needs a CUDA GPU: what `make gpu-check` runs.
+
+    python3 tools/gpu_check.py [--seconds 540] [--only tests,benchmarks,memcheck,racecheck]
+
+In order: the GPU tests (kernels against their references, network, training, resume, both doors);
+the benchmarks (benchmarks/gpu.py); some kernel tests under compute-sanitizer, where that is
+installed: memcheck with CuPy's memory pool switched off, so that every array is an allocation of
+its own, and racecheck for the kernels with shared memory. Prints tables and writes one JSON file
+to benchmarks/results/, after every part. Needs CuPy, NumPy, pillow, tqdm and pytest; torch to
+compare with.
+
+Exit code: 0 if all went well, or if there is no GPU, which a line that begins with SKIPPED says;
+1 if a test, a benchmark or a sanitizer failed, or if there is a GPU that CuPy cannot use.
+"""
+
+import argparse
+import ctypes
+import datetime
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+TESTS = ["tests/test_kernels.py", "tests/test_gpu_path.py"]
+# name of a part -> how long it may take, seconds
+PARTS = {"tests": 270, "benchmarks": 420, "memcheck": 90, "racecheck": 60}
+# Of test_kernels.py: one storage type; and, for races, the kernels that have shared memory.
+CHOSEN = {
+    "memcheck": "not float16 and not matmul and not precisions and not refuse",
+    "racecheck": "float32 and (bias_relu_backward or statistics or sums)",
+}
+SANITIZER = "/usr/local/cuda/bin/compute-sanitizer"  # where it lies if it is not on the PATH
+NO_POOL = ("import sys, cupy, pytest; cupy.cuda.set_allocator(None); "
+           "sys.exit(pytest.main(sys.argv[1:]))")  # fmt: skip
+MACHINE = """
+import json, sys
+from mini_colorize.backend import DeviceError, select_device
+try:
+    xp, _ = select_device("cuda")
+except DeviceError as error:
+    sys.exit(str(error))
+try:
+    import torch
+except ImportError:
+    torch = None
+from benchmarks.gpu_common import machine
+print(json.dumps(machine(xp, torch)))
+"""
+SUMMARIES = {
+    "memcheck": r"ERROR SUMMARY: (\d+) error",
+    "racecheck": r"RACECHECK SUMMARY: (\d+) hazard",
+}
+_NO_DEVICE = {34: "a stub of the CUDA driver", 100: "the CUDA driver sees no GPU"}
+
+
+def why_no_gpu():
+    """None if the CUDA driver sees a GPU, else the reason in a few words.
+
+    Raises RuntimeError if there is a driver that does not work: that is no reason to skip.
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        if Path("/dev/nvidia0").exists():
+            return None  # CuPy may find the driver elsewhere, or say what is wrong
+        return "no CUDA driver (libcuda.so.1) on this machine"
+    count, status = ctypes.c_int(), driver.cuInit(0)
+    if status == 0:
+        status = driver.cuDeviceGetCount(ctypes.byref(count)) or (0 if count.value else 100)
+    if status and status not in _NO_DEVICE:
+        raise RuntimeError(f"the CUDA driver does not start: error {status}")
+    return _NO_DEVICE.get(status)
+
+
+def run(command, seconds, **options):
+    """Run a program from the clone's top. Returns its exit code, or None if its time was over."""
+    # Other people's plugins of pytest only cost time here.
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    options |= {"cwd": ROOT, "env": environment, "start_new_session": True}
+    process = subprocess.Popen(command, **options)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+
+def ask_machine():
+    """GPU and versions, a dictionary. Raises RuntimeError with the reason if CuPy cannot work."""
+    done = subprocess.run([sys.executable, "-c", MACHINE], cwd=ROOT, capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise RuntimeError(lines[-1])
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def pytest_command(report, *more):
+    """The arguments of pytest. report: the file it writes."""
+    options = ["-q", "-p", "no:cacheprovider", "--gpu", "-m", "not peers"]
+    return [*options, f"--junitxml={report}", *more]
+
+
+def read_report(path):
+    """Counts, and names of what failed and what was skipped and why, of a pytest report."""
+    suites = xml.etree.ElementTree.parse(path).getroot()
+    found = {"passed": 0, "failed": [], "skipped": {}}
+    for case in suites.iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        if case.find("failure") is not None or case.find("error") is not None:
+            what = case.find("failure") if case.find("failure") is not None else case.find("error")
+            found["failed"].append({"test": name, "message": (what.get("message") or "")[:500]})
+        elif case.find("skipped") is not None:
+            found["skipped"][name] = case.find("skipped").get("message", "")
+        else:
+            found["passed"] += 1
+    return found
+
+
+# The parts: each returns (what it found, a line for the summary, whether it went well) -----------
+
+
+def tests(folder, seconds):
+    report = folder / "tests.xml"
+    code = run([sys.executable, "-m", "pytest", *pytest_command(report, *TESTS)], seconds)
+    if code is None or not report.exists():
+        line = f"not finished in {seconds:.0f} s" if code is None else f"pytest ended with {code}"
+        return {"exit_code": code}, line, False
+    found = {"exit_code": code, **read_report(report)}
+    line = (f"{found['passed']} passed, {len(found['failed'])} failed, "
+            f"{len(found['skipped'])} skipped")  # fmt: skip
+    return found, line, code == 0 and found["passed"] > 0
+
+
+def benchmarks(folder, seconds):
+    path = folder / "benchmarks.json"
+    command = [sys.executable, "-u", "-m", "benchmarks.gpu", "--out", str(path)]
+    code = run([*command, "--seconds", str(max(10, seconds - 15))], seconds)
+    found = json.loads(path.read_text()) if path.exists() else {"failures": []}
+    found["exit_code"] = code
+    failures = len(found["failures"])
+    line = f"{failures} failures" if code is not None else f"stopped after {seconds:.0f} s"
+    if missing := found.get("found", {}).get("without_torch"):
+        line += f"; NOT compared with torch: {missing}"
+    return found, line if path.exists() else f"no results, exit code {code}", code == 0
+
+
+def sanitizer(tool, folder, seconds):
+    program = shutil.which("compute-sanitizer") or shutil.which(SANITIZER)
+    if program is None:
+        return {"skipped": "not installed"}, "SKIPPED: compute-sanitizer is not installed", True
+    log, report, output = (folder / f"{tool}.{kind}" for kind in ("log", "xml", "txt"))
+    command = [program, "--tool", tool, "--error-exitcode", "99", "--print-limit", "30",
+               "--log-file", str(log), sys.executable, "-c", NO_POOL,
+               *pytest_command(report, TESTS[0], "-k", CHOSEN[tool])]  # fmt: skip
+    if tool == "memcheck":
+        command[1:1] = ["--report-api-errors", "no"]  # CuPy asks for what may not be there
+    with open(output, "w") as file:
+        code = run(command, seconds, stdout=file, stderr=subprocess.STDOUT)
+    text = log.read_text(errors="replace") if log.exists() else ""
+    said = output.read_text(errors="replace")
+    found = {"exit_code": code, "log": text[-8000:], "output": said[-3000:]}
+    if report.exists():
+        found["tests"] = read_report(report)
+    return found, *judge(tool, code, text, found, seconds)
+
+
+def judge(tool, code, log, found, seconds):
+    """The summary's line, and whether a sanitizer's run was good."""
+    summary = re.search(SUMMARIES[tool], log)
+    reported = len(re.findall(r"^=+ (?:Invalid|Misaligned|Error: (?!Target))", log, re.MULTILINE))
+    if summary:
+        problems = int(summary.group(1))
+        passed = found.get("tests", {}).get("passed", 0)
+        line = f"{problems} problems, {passed} tests passed"
+        return line, problems == 0 and code == 0 and passed > 0
+    if code is None:
+        return f"not finished in {seconds:.0f} s, {reported} problems until then", reported == 0
+    return f"no summary, exit code {code}: {(log or found['output']).strip()[-200:]}", False
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--seconds", type=float, default=540, help="time for everything (540)")
+    p.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    args = p.parse_args(argv)
+    wanted = args.only.split(",")
+    if unknown := set(wanted) - PARTS.keys():
+        p.error(f"--only {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
+    try:
+        if reason := why_no_gpu():
+            print(f"SKIPPED: no CUDA GPU: {reason}; nothing was checked")
+            return 0
+        machine = ask_machine()
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        print(f"FAILED: the GPU cannot be used by {sys.executable}: {error}; nothing was checked")
+        return 1
+    for name, value in machine.items():
+        print(f"{name:<20} {value}")
+    return check(machine, wanted, args.seconds)
+
+
+def check(machine, wanted, seconds):
+    """Run the parts, write the results after each. Returns the exit code."""
+    from benchmarks.gpu import RESULTS, result_path
+    from benchmarks.gpu_common import write_json
+
+    began, date = time.monotonic(), datetime.datetime.now()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = result_path(RESULTS, {"machine": machine}, date)
+    results = {"date": f"{date:%Y-%m-%d %H:%M:%S}", "machine": machine}
+    lines, good = [], True
+    with tempfile.TemporaryDirectory() as folder:
+        for part in wanted:
+            start = time.monotonic()
+            limit = min(PARTS[part], seconds - (start - began))
+            print(f"\n==== {part}", flush=True)
+            found, line, well = {}, "no time left", False
+            if limit > 5:
+                try:
+                    found, line, well = _part(part, Path(folder), limit)
+                except Exception as error:  # the other parts shall still be checked
+                    line = f"{type(error).__name__}: {error}"
+            took = time.monotonic() - start
+            line = f"{'ok    ' if well else 'FAILED'} {part}: {line} ({took:.0f} s)"
+            print(line, flush=True)
+            results[part] = {**found, "summary": line, "seconds": took}
+            lines, good = [*lines, line], good and well
+            write_json(path, {**results, "passed": good})
+    print("\n==== summary", *lines, sep="\n")
+    for failure in results.get("benchmarks", {}).get("failures", []):
+        print(f"FAILED {failure['part']}: {failure['error']}")
+    print(f"results: {path}")
+    return 0 if good else 1
+
+
+def _part(name, folder, seconds):
+    if name in CHOSEN:
+        return sanitizer(name, folder, seconds)
+    return {"tests": tests, "benchmarks": benchmarks}[name](folder, seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
