@@ -57,6 +57,12 @@ def parse(argv):
         choices=("tiny", "small", "full"),
         help="width: full is the paper's, small half, tiny a quarter (tiny)",
     )
+    net.add_argument(
+        "--loss",
+        choices=("rebalanced", "classification", "regression"),
+        help="the paper's three systems: cross-entropy in which rare colours weigh more, "
+        "cross-entropy, or the squared distance to the colour itself (rebalanced)",
+    )
     net.add_argument("--size", type=int, metavar="S", help="side of the crops, pixels (176)")
     net.add_argument(
         "--resize",
@@ -87,7 +93,8 @@ def parse(argv):
         "--lam",
         type=float,
         metavar="X",
-        help="lambda of the class weights: 1 no rebalancing, to 0 all (0.5)",
+        help="lambda of the class weights: 1 no rebalancing, to 0 all (0.5); has a say with "
+        "--loss rebalanced only",
     )
     opt.add_argument(
         "--ema", type=float, metavar="X", help="moving average of the weights, 0 for none (0.999)"
@@ -138,6 +145,8 @@ def prepare(parser, args):
     if not args.data:
         parser.error("say which photos: --data DIR (or --resume DIR)")
     config = Config(**given)
+    if args.lam is not None and config.loss != "rebalanced":
+        parser.error("--lam has a say with --loss rebalanced only")
     folder = Path(args.out) if args.out else _new_folder(Path("runs"), config.model)
     if (folder / "config.json").exists():
         parser.error(f"{folder} holds a run: go on with --resume {folder}, or choose another --out")
@@ -151,7 +160,7 @@ def _new_folder(parent, name):
 
 def main(argv=None):
     parser, args = parse(argv)
-    from mini_colorize.backend import DeviceError, device_memory, select_device
+    from mini_colorize.backend import DeviceError, device_memory, gpu_failure, select_device
     from mini_colorize.checkpoint import CheckpointError
     from mini_colorize.data import DataError
     from mini_colorize.images import ImageError
@@ -182,12 +191,17 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("train.py: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if gpu_failure(error) is None:
+            raise
+        print(f"train.py: {gpu_failure(error)}", file=sys.stderr)
+        return 2
     if not done:
         print(f"saved at step {trainer.step}; go on with: python train.py --resume {folder}")
         return 130
     held = device_memory(xp)
     if held is not None:
-        print(f"peak device memory: {held / 2**20:,.0f} MiB")
+        print(f"device memory held: {held / 2**20:,.0f} MiB")
     print(
         f"done: {trainer.step} steps; colour a photo with: "
         f"python infer.py photo.jpg --weights {folder}"

@@ -26,16 +26,27 @@ def machine():
 def interleaved(functions, rounds):
     """Median seconds of each function, called in turn `rounds` times after one warm-up each.
 
-    functions: name -> callable. Returns name -> seconds. In turn, because machines are noisy.
+    functions: name -> callable. Returns name -> seconds. In turn, because machines are noisy, and
+    with a pause, because one side's threads watch for more work for a while before they sleep.
     """
     times = {name: [] for name in functions}
     for r in range(rounds + 1):
         for name, function in functions.items():
+            time.sleep(0.05)
             start = time.perf_counter()
             function()
             if r:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(t) for name, t in times.items()}
+
+
+def picture(width, height, seed=0):
+    """A PIL image as smooth as a photograph, of any size."""
+    from PIL import Image
+
+    size = max(1, height // 50), max(1, width // 50), 3
+    noise = np.random.default_rng(seed).integers(0, 256, size, np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def torch_twin(network):

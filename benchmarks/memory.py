@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.common import machine
+from benchmarks.common import machine, picture
 
 TRAIN = """
 import numpy as np
@@ -58,22 +58,13 @@ def peak(code):
     return float(done.stdout.split("peak ")[-1])
 
 
-def picture(path, width, height):
-    """A photograph-like picture of any size."""
-    import numpy as np
-    from PIL import Image
-
-    noise = np.random.default_rng(0).integers(0, 256, (height // 50, width // 50, 3), np.uint8)
-    Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).save(path)
-
-
 def main():
     print(machine())
     print(f"{'':<56} {'peak, MiB':>9} {'limit':>7}")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        picture(folder / "quarter.jpg", 500, 500)
-        picture(folder / "large.jpg", 6000, 4000)
+        picture(500, 500).save(folder / "quarter.jpg")
+        picture(6000, 4000).save(folder / "large.jpg")
         for width in (0.5, 1.0):
             peak(SAVE.format(width=width, path=str(folder / f"{width}.npz")))
         cases = {

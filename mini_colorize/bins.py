@@ -21,11 +21,12 @@ import numpy as np
 
 from . import kernels
 from .backend import array_module
+from .threads import run, split
 
 STEP = 10
 K = 5
 SIGMA = 5.0
-CHUNK = 8192  # pixels treated at a time, so that the work stays in the processor's cache
+CHUNK = 1024  # pixels a thread treats at a time, so that its work stays in the processor's cache
 
 # For each a, the lowest and the highest b. Ordered by a, then by b: the authors' order.
 _ROWS = {
@@ -80,11 +81,14 @@ def soft_encode(ab, k=K, sigma=SIGMA):
     points = ab.reshape(-1, 2)
     index = np.empty((len(points), k), dtype=np.int32)
     weight = np.empty((len(points), k), dtype=np.float32)
-    for start in range(0, len(points), CHUNK):
-        part = slice(start, start + CHUNK)
+    _candidates(k)  # made once, before threads ask for it
+
+    def one(part):
         index[part], d2 = _nearest(points[part].astype(np.float64), k)
         z = np.exp((d2[:, :1] - d2) / (2 * sigma**2))  # against the nearest: cannot vanish
         weight[part] = z / z.sum(-1, keepdims=True)
+
+    run(one, split(len(points), CHUNK))
     return index.reshape(ab.shape[:-1] + (k,)), weight.reshape(ab.shape[:-1] + (k,))
 
 
@@ -164,14 +168,16 @@ def annealed_mean(logits, temperature=0.38):
     bins = BINS.astype(logits.dtype)
     rows = logits.reshape(-1, logits.shape[-1])
     ab = np.empty((len(rows), 2), dtype=logits.dtype)
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
+
+    def one(part):
         if logits.dtype.type(temperature) == 0:  # or too small for the dtype to tell from 0
-            ab[start : start + CHUNK] = bins[part.argmax(-1)]
-            continue
-        z = part - part.max(-1, keepdims=True)  # 0 at most: exp cannot overflow
+            ab[part] = bins[rows[part].argmax(-1)]
+            return
+        z = rows[part] - rows[part].max(-1, keepdims=True)  # 0 at most: exp cannot overflow
         with np.errstate(over="ignore"):  # -inf is the right answer for a tiny temperature
             z /= temperature
         np.exp(z, out=z)
-        ab[start : start + CHUNK] = (z @ bins) / z.sum(-1, keepdims=True)
+        ab[part] = (z @ bins) / z.sum(-1, keepdims=True)
+
+    run(one, split(len(rows), CHUNK))
     return ab.reshape(logits.shape[:-1] + (2,))

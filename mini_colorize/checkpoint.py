@@ -1,7 +1,7 @@
 """Networks and training states as files: .npz without pickle, so a file cannot run code.
 
-A checkpoint holds one JSON text under "meta" (format, version, kind, the network's width, and
-what the writer adds) and arrays under "group/name":
+A checkpoint holds one JSON text under "meta" (format, version, kind, the network's width and
+head, and what the writer adds) and arrays under "group/name":
 
     network/conv1_1.weight ...   weights and BatchNorm's averages, for inference
     optimizer/..., raw/...       only in a training state: see training.py
@@ -20,7 +20,7 @@ import numpy as np
 
 from .backend import to_host
 from .files import atomic_write
-from .network import MULTIPLE, Network
+from .network import HEADS, MULTIPLE, Network
 
 FORMAT, VERSION = "mini_colorize", 1
 SHIPPED = Path(__file__).parent / "weights" / "tiny.npz"
@@ -120,11 +120,14 @@ def _read_array(archive, entry, most):
 def _network_from(path, meta, state):
     """A Network with the given weights. Raises CheckpointError if they do not fit together."""
     width, size = meta.get("width"), meta.get("size", MULTIPLE)
+    head = meta.get("head", "bins")  # files from before there was another head do not name it
     if type(width) not in (int, float) or not 0 < width <= 4:
         raise CheckpointError(f"{path}: has no usable network width")
     if type(size) is not int or size % MULTIPLE or not 0 < size <= MAX_SIZE:
         raise CheckpointError(f"{path}: recommends an impossible size, {short(size)}")
-    network = Network(width)
+    if not isinstance(head, str) or head not in HEADS:
+        raise CheckpointError(f"{path}: has an unknown head, {short(head)}")
+    network = Network(width, head=head)
     try:
         network.load_state(state)
     except ValueError as error:
@@ -141,7 +144,8 @@ def save_network(path, network, dtype=np.float32, **meta):
         name: to_host(a).astype(dtype if a.ndim == 4 else np.float32)
         for name, a in network.state().items()
     }
-    save(path, {"kind": "weights", "width": network.width, **meta}, {"network": state})
+    meta = {"kind": "weights", "width": network.width, "head": network.head, **meta}
+    save(path, meta, {"network": state})
 
 
 def load_network(path=None):

@@ -14,7 +14,6 @@ from PIL import Image
 
 from . import checkpoint
 from .backend import array_module, select_device, set_precision, to_host
-from .bins import annealed_mean
 from .color import lab_to_rgb, normalize_lightness, rgb_to_lightness, to_byte
 from .images import canonical, read_image
 from .layers import BilinearUpsample
@@ -30,7 +29,7 @@ def predict_ab(network, lightness, temperature=TEMPERATURE):
     Returns (N, S/4, S'/4, 2), the lightness's dtype: a, b.
     """
     x = normalize_lightness(lightness)[..., None]
-    return annealed_mean(network.forward(x), temperature).astype(x.dtype, copy=False)
+    return network.colors(network.forward(x), temperature).astype(x.dtype, copy=False)
 
 
 def paint(lightness, ab):
@@ -77,7 +76,7 @@ class Colorizer:
         colorizer("photo.jpg").save("photo.color.png")
 
     network: a Network with weights. size: S. temperature: of the annealed mean (0 most vivid,
-    1 dullest). precision: "fp32", on a GPU also "tf32" or "mixed".
+    1 dullest); a regression network ignores it. precision: "fp32", on a GPU also "tf32", "mixed".
     Raises ValueError for numbers out of range, DeviceError for a precision that cannot be had.
     """
 
@@ -88,9 +87,9 @@ class Colorizer:
             raise ValueError(f"temperature {temperature:g}: must be 0 or more")
         self.network, self.size, self.temperature, self.xp = network, size, temperature, xp
         set_precision(precision, xp)
-        self._inference = network.folded().to(xp)
+        self.inference = network.folded().to(xp)
         if precision == "mixed":
-            self._inference.halved()
+            self.inference.halved()
 
     @classmethod
     def load(cls, weights=None, device="cpu", **options):
@@ -128,6 +127,10 @@ class Colorizer:
 
     def predict(self, lightness):
         """lightness: (H, W) float32, L, any size. Returns ab (S/4, S/4, 2) float32."""
+        batch = self.xp.asarray(self.shrunk(lightness)[None])
+        return predict_ab(self.inference, batch, self.temperature)[0]
+
+    def shrunk(self, lightness):
+        """What the network sees. lightness: (H, W) float32, L. Returns (S, S) float32."""
         small = Image.fromarray(lightness).resize((self.size, self.size), Image.Resampling.BICUBIC)
-        batch = self.xp.asarray(np.asarray(small)[None])
-        return predict_ab(self._inference, batch, self.temperature)[0]
+        return np.asarray(small)

@@ -13,9 +13,9 @@ import numpy as np
 
 from . import kernels
 from .backend import array_module, device_copy
+from .threads import run, split
 
-CHUNK = 2048  # pixels treated at a time: 2.5 MB of float32 logits stay in the processor's cache
-
+CHUNK = 512  # pixels a thread treats at a time: 0.6 MB of float32 logits stay in its cache
 
 _ONE = np.array(1, np.float32)
 
@@ -52,35 +52,44 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=None):
         weighted, unweighted = (n.sum(dtype=np.float64) / counted for n in nats)
         return Loss(weighted, unweighted, z.reshape(logits.shape))
     counted = np.maximum((weight[:, 0] > 0).sum(), 1)
-    weighted = unweighted = np.zeros(())
-    for start in range(0, len(z), CHUNK):
-        part = slice(start, start + CHUNK)
+    nats, weighted = np.empty((2, len(z)), z.dtype)
+
+    def one(part):
         rows, target, share = z[part], index[part].astype(np.int64), weight[part]
         v = class_weight[target[:, 0]]
         rows -= rows.max(-1, keepdims=True)
         picked = np.take_along_axis(rows, target, -1)
         np.exp(rows, out=rows)
-        total = rows.sum(-1, keepdims=True)
-        nats = (share * (np.log(total) - picked)).sum(-1)  # -sum_q Z_q log softmax_q
-        weighted = weighted + (v * nats).sum(dtype=np.float64)
-        unweighted = unweighted + nats.sum(dtype=np.float64)
+        total = (rows @ ones)[:, None]
+        nats[part] = (share * (np.log(total) - picked)).sum(-1)  # -sum_q Z_q log softmax_q
+        weighted[part] = v * nats[part]
         factor = (v * scale * (share[:, 0] > 0) / counted).astype(rows.dtype)[:, None]
         rows *= factor / total
         each = np.arange(len(rows))[:, None]
         rows[each, target] -= factor * share  # the K bins of a pixel differ: no index twice
-    return Loss(weighted / counted, unweighted / counted, z.reshape(logits.shape))
+
+    ones = np.ones(q, z.dtype)  # a product with it is a sum over bins, and BLAS's is fast
+    run(one, split(len(z), CHUNK))
+    sums = (n.sum(dtype=np.float64) / counted for n in (weighted, nats))
+    return Loss(*sums, z.reshape(logits.shape))
 
 
-def l2_loss(prediction, truth):
+def l2_loss(prediction, truth, counted=None, scale=None):
     """The regression baseline (equation 1 of the paper), averaged over pixels.
 
-        L = 1/P sum over pixels of 1/2 |ab - ab_hat|^2,   dL/d ab_hat = (ab_hat - ab) / P
+        L = 1/P' sum over counted pixels of 1/2 |ab - ab_hat|^2,   dL/d ab_hat = (ab_hat - ab) / P'
 
-    prediction, truth: (N, h, w, 2) float. Returns Loss; weighted and unweighted are the same.
+    prediction, truth: (N, h, w, 2) float, in any unit, the same for both.
+    counted: (N,) bool, False for a picture without colour; None counts all.
+    scale: () float32 array, factor of the gradient (see optim.LossScale), or None for 1.
+    Returns Loss: twice the same value, in that unit squared, and the gradient, prediction's dtype.
     """
     xp = array_module(prediction)
     pixels = prediction.size // 2
-    gradient = prediction - truth
+    gradient = prediction.astype(truth.dtype) - truth
+    if counted is not None:
+        gradient *= counted[:, None, None, None]
+        pixels = xp.maximum(counted.sum() * (pixels // len(prediction)), 1)
     value = 0.5 * xp.square(gradient).sum(dtype=np.float64) / pixels
-    gradient /= pixels
-    return Loss(value, value, gradient)
+    gradient *= (1 if scale is None else scale) / pixels
+    return Loss(value, value, gradient.astype(prediction.dtype, copy=False))

@@ -8,6 +8,9 @@ Notation
     S   side of the input, a multiple of 8       h = w = S/4   side of the logits
     x   (N, S, S, 1), (L - 50) / 100             logits   (N, h, w, Q)
 
+The last layer is the head. The paper's is "bins", with Q logits; its regression baseline (section
+3.1) has the same network under the head "ab", which says the colour itself, divided by AB_SCALE.
+
 Names of layers are those of the authors' Caffe network: conv1_1 ... conv8_3, conv8_313.
 """
 
@@ -16,12 +19,16 @@ import copy
 import numpy as np
 
 from .backend import array_module, as_numbers, to_host
-from .bins import Q
+from .bins import Q, annealed_mean
 from .layers import BatchNorm2d, Conv2d, ConvTranspose2d
 from .layers.winograd import Workspace
 from .packed import Packed
+from .threads import one_blas_thread
 
 WIDTHS = {"tiny": 0.25, "small": 0.5, "full": 1.0}
+HEADS = {"bins": ("conv8_313", Q), "ab": ("conv8_ab", 2)}  # head: its layer, what it says a pixel
+AB_SCALE = 20.0  # about the spread of a and b in photographs: the head "ab" says numbers around 1
+FILL_LIMIT = 3e4  # of a folded BatchNorm's padding: well within float16
 MULTIPLE = 8  # the sides of the input must divide by this, so that h = S / 4 exactly
 
 # block: channels at width 1, dilation, number of 3x3 convolutions, stride of the last one
@@ -44,12 +51,13 @@ class Network:
     """The colourisation network.
 
     width: multiplies the channels of all hidden layers; see WIDTHS. dtype: float32, or float64
-    for gradient checks. All weights start at zero: call `initialize` or `load_state`.
+    for gradient checks. head: "bins" or "ab"; with "ab", what is called logits below is
+    (N, h, w, 2), ab / AB_SCALE. All weights start at zero: call `initialize` or `load_state`.
     half: pictures between the layers are float16, on a GPU only; the weights stay as they are.
     """
 
-    def __init__(self, width=1.0, dtype=np.float32):
-        self.width, self.half = width, False
+    def __init__(self, width=1.0, dtype=np.float32, head="bins"):
+        self.width, self.head, self.half = width, head, False
         self.layers = {}
         last = 1
         for block, (channels, dilation, count, stride) in _BLOCKS.items():
@@ -65,13 +73,14 @@ class Network:
         self.layers["conv8_1"] = ConvTranspose2d(last, channels, relu=True, dtype=dtype)
         for i in (2, 3):
             self.layers[f"conv8_{i}"] = Conv2d(channels, channels, relu=True, dtype=dtype)
-        self.layers["conv8_313"] = Conv2d(channels, Q, kernel=1, dtype=dtype)
+        name, outputs = HEADS[head]
+        self.layers[name] = Conv2d(channels, outputs, kernel=1, dtype=dtype)
         self._share(Workspace())
 
     def _share(self, workspace):
         """Give all convolutions one workspace: they work one after another."""
         for layer in self.layers.values():
-            if isinstance(layer, Conv2d):
+            if isinstance(layer, (Conv2d, ConvTranspose2d)):
                 layer.workspace = workspace
 
     def forward(self, x, train=False):
@@ -85,9 +94,18 @@ class Network:
             raise ValueError(f"input {x.shape}: must be (N, H, W, 1), H and W multiples of 8")
         if self.half:
             x = x.astype(np.float16)
-        for layer in self.layers.values():
-            x = layer.forward(x, train)
+        with one_blas_thread():
+            for layer in self.layers.values():
+                x = layer.forward(x, train)
         return x
+
+    def colors(self, logits, temperature=0.38):
+        """The colours that an output of `forward` stands for.
+
+        logits: (N, h, w, Q), of which the annealed mean is taken; or, with the head "ab",
+        (N, h, w, 2), and the temperature has no say. Returns (N, h, w, 2), the logits' dtype: a, b.
+        """
+        return logits * AB_SCALE if self.head == "ab" else annealed_mean(logits, temperature)
 
     def backward(self, dlogits):
         """Fill every layer's `grads`. dlogits: (N, h, w, Q), dL/dlogits; may be overwritten.
@@ -95,9 +113,10 @@ class Network:
         The chain rule, from the last layer to the first. The gradient to the picture is not made.
         """
         *rest, first = reversed(self.layers.values())
-        for layer in rest:
-            dlogits = layer.backward(dlogits)
-        first.backward(dlogits, input_gradient=False)
+        with one_blas_thread():
+            for layer in rest:
+                dlogits = layer.backward(dlogits)
+            first.backward(dlogits, input_gradient=False)
 
     # Parameters and state -----------------------------------------------------------------------
 
@@ -194,9 +213,9 @@ class Network:
 
         BatchNorm is y = x a + c. A convolution of y is one of x with weights a W and bias
         b + sum over taps of c W, provided that the padding of x is what BatchNorm maps to zero:
-        -c / a. So `fill` becomes -c / a. That is ill-conditioned where a is near 0, and a
-        transposed convolution has no padding to fill (its border pixels see fewer taps): there
-        BatchNorm stays. The weights of the copy must not change any more (see Conv2d, frozen).
+        -c / a. So `fill` becomes -c / a. That is ill-conditioned where a is near 0 (or -c / a is
+        beyond float16), and a transposed convolution has no padding to fill (its border pixels
+        see fewer taps): there BatchNorm stays. The weights of the copy must not change any more (see Conv2d, frozen).
         """
         net = copy.deepcopy(self)
         names = list(net.layers)
@@ -205,7 +224,8 @@ class Network:
             if not (isinstance(layer, BatchNorm2d) and isinstance(conv, Conv2d)):
                 continue
             scale, shift = layer.scale_and_shift()
-            if float(abs(scale).min()) <= 1e-3 * float(abs(scale).max()):
+            ill = float(abs(scale).min()) <= 1e-3 * float(abs(scale).max())
+            if ill or float(abs(shift / scale).max()) > FILL_LIMIT:
                 continue
             weight = conv.params["weight"]
             conv.params["bias"] += (shift @ weight.sum(axis=(0, 1))).astype(weight.dtype)
@@ -213,7 +233,7 @@ class Network:
             conv.fill = -shift / scale
             del net.layers[name]
         for layer in net.layers.values():
-            if isinstance(layer, Conv2d):
+            if isinstance(layer, (Conv2d, ConvTranspose2d)):
                 layer.frozen = True
         return net
 
@@ -247,7 +267,7 @@ class Network:
 
     def _plan_name(self, layer, shape):
         """How a convolution is carried out for one picture of this shape."""
-        if not isinstance(layer, Conv2d):
-            return "gather" if isinstance(layer, ConvTranspose2d) else ""
+        if not isinstance(layer, (Conv2d, ConvTranspose2d)):
+            return ""
         m = layer.plan_for((1, *shape))
         return f"Winograd F({m}x{m}, 3x3)" if m else "gather"

@@ -12,6 +12,7 @@ import numpy as np
 from . import kernels
 from .backend import array_module, as_numbers, device_copy
 from .packed import Packed
+from .threads import run, scratch, split
 
 CHUNK = 2**15  # numbers treated at a time, so that they stay in the processor's cache
 _ONE, _NO = np.array(1, np.float32), np.array(0, np.int32)
@@ -28,11 +29,14 @@ def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_cor
         return kernels.adam(p, g, m, v, scale, overflow, *arguments)
     if overflow:
         return None
-    work, root = np.empty((2, min(CHUNK, len(p))), p.dtype)
-    for start in range(0, len(p), CHUNK):
-        part = slice(start, start + CHUNK)
-        _adam_chunk(p[part], g[part], m[part], v[part], scale, max(0, decayed - start),
-                    *arguments[1:], work[: len(p[part])], root[: len(p[part])])  # fmt: skip
+
+
+    def one(part):
+        work, root = scratch("adam", (2, part.stop - part.start), p.dtype)
+        _adam_chunk(p[part], g[part], m[part], v[part], scale, max(0, decayed - part.start),
+                    *arguments[1:], work, root)  # fmt: skip
+
+    run(one, split(len(p), CHUNK))
 
 
 def _adam_chunk(p, g, m, v, s, decayed, decay, betas, step_size, root_correction, eps, work, root):
@@ -153,9 +157,12 @@ def moving_average(average, now, share):
     """average <- average + share (now - average), in place. Both (n,) float."""
     if array_module(average) is not np:
         return kernels.moving_average(average, now, share)
-    for start in range(0, len(average), CHUNK):
-        part = slice(start, start + CHUNK)
+
+
+    def one(part):
         average[part] += share * (now[part] - average[part])
+
+    run(one, split(len(average), CHUNK))
 
 
 class MovingAverage:

@@ -11,6 +11,7 @@ from .color import rgb_to_lightness
 from .colorizer import paint, predict_ab
 from .files import atomic_write
 from .images import write_image
+from .network import AB_SCALE
 
 
 def write_json(path, value):
@@ -81,7 +82,11 @@ def loss_curve(path, entries):
         "loss_unweighted_nats": "unweighted",
         "val_loss_weighted": "validation, weighted",
         "val_loss_unweighted_nats": "validation, unweighted",
+        "loss_l2": "squared distance (what is minimised)",
+        "val_loss_l2": "validation, squared distance",
     }
+    nats = any("loss_weighted" in e for e in entries)
+    unit = "nats a pixel" if nats else f"1/2 |ab - truth|² / {AB_SCALE:g}²"
     axes = figure.subplots()
     for i, (key, label) in enumerate(curves.items()):
         points = [(e["step"], e[key]) for e in entries if key in e]
@@ -89,7 +94,7 @@ def loss_curve(path, entries):
             style = "o-" if key.startswith("val") else "-"
             axes.plot(*zip(*points), style, color=f"C{i % 2}", label=label, ms=4, lw=1,
                       alpha=1 if style == "o-" else 0.5)  # fmt: skip
-    axes.set(xlabel="step", ylabel="nats a pixel", title="Training loss")
+    axes.set(xlabel="step", ylabel=unit, title="Training loss")
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic_write(path) as file:

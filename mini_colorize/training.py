@@ -27,14 +27,15 @@ from .backend import PRECISIONS, array_module, as_numbers, device_memory, set_pr
 from .color import colorfulness, crops_to_lab, lab_to_rgb
 from .data import DataError, PhotoLoader, find_photos
 from .files import atomic_write
-from .losses import softmax_cross_entropy
-from .network import MULTIPLE, WIDTHS, Network
+from .losses import l2_loss, softmax_cross_entropy
+from .network import AB_SCALE, MULTIPLE, WIDTHS, Network
 from .optim import Adam, LossScale, MovingAverage, find_overflow, step_schedule
 
 PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
 VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 SAVE_SECONDS = 600  # a checkpoint at least this often, however slow the steps are
+LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
 GRAY = 5  # a photo whose every |a| and |b| is at most this has no colour to learn from
 
 
@@ -49,6 +50,7 @@ class Config:
     data: str
     val: str | None = None
     model: str = "tiny"
+    loss: str = "rebalanced"
     size: int = 176
     resize: int | None = None
     batch: int = 40
@@ -86,6 +88,8 @@ class Config:
             raise TrainingError(f"--precision must be one of {', '.join(PRECISIONS)}")
         if self.model not in WIDTHS:
             raise TrainingError(f"--model must be one of {', '.join(WIDTHS)}")
+        if self.loss not in LOSSES:
+            raise TrainingError(f"--loss must be one of {', '.join(LOSSES)}")
         if self.size % MULTIPLE:
             raise TrainingError(f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
         if self.resize is not None and self.resize < self.size:
@@ -112,9 +116,22 @@ def targets(rgb):
     """
     x, ab = crops_to_lab(rgb)
     index, weight = bins.soft_encode(ab)
-    colored = (abs(ab) > GRAY).any(axis=(1, 2, 3))
-    weight *= colored[:, None, None, None]
+    weight *= _colored(ab)[:, None, None, None]
     return x, index, weight
+
+
+def regression_targets(rgb):
+    """The same for the regression: what its network, of the head "ab", is asked for.
+
+    Returns x (N, S, S, 1) float32, ab / AB_SCALE (N, h, w, 2) float32, and whether a photo has
+    colour and so a say in the loss, (N,) bool.
+    """
+    x, ab = crops_to_lab(rgb)
+    return x, ab / AB_SCALE, _colored(ab)
+
+
+def _colored(ab):
+    return (abs(ab) > GRAY).any(axis=(1, 2, 3))
 
 
 def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
@@ -161,8 +178,10 @@ class Trainer:
         )
         self.val = self._centre_crops(VAL_PHOTOS, config.batch)
         self.shown = self._centre_crops(SHEET_PHOTOS, SHEET_PHOTOS)
-        self.network = Network(WIDTHS[config.model])
-        self.averaged = Network(WIDTHS[config.model]).to(xp)  # what is judged and shipped
+        head = "ab" if config.loss == "regression" else "bins"
+        self.targets = regression_targets if config.loss == "regression" else targets
+        self.network = Network(WIDTHS[config.model], head=head)
+        self.averaged = Network(WIDTHS[config.model], head=head).to(xp)  # is judged and shipped
         self.step, self.reported = 0, set()
         self.group = []  # (weighted, unweighted) of the steps since the last line of the log
         self.log = report.Log(self.folder / "log.jsonl")
@@ -191,9 +210,11 @@ class Trainer:
             try:
                 self.network.load_state(source.state())
             except ValueError as error:
-                raise TrainingError(f"{self.config.init}: {error}; see --model") from None
+                raise TrainingError(
+                    f"{self.config.init}: {error}; see --model and --loss"
+                ) from None
         else:
-            x, _, _ = targets(next(self.loader.batches(0, 1)))
+            x, *_ = self.targets(next(self.loader.batches(0, 1)))
             self.network.initialize(x, self.config.seed)
         self._prepare(prior)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -210,6 +231,8 @@ class Trainer:
         meta, groups = checkpoint.load(path, kind="training")
         try:
             self._restore(meta, groups)
+        except MemoryError:
+            raise
         # Whatever a damaged file makes of these lines, the answer is the same.
         except Exception as error:
             reason = checkpoint.short(error)
@@ -243,7 +266,9 @@ class Trainer:
     def _prepare(self, prior):
         """What a new and a resumed run have in common."""
         c, xp = self.config, self.xp
-        self.class_weight = xp.asarray(bins.class_weights(prior, c.lam))
+        weights = bins.class_weights(prior, c.lam)
+        rebalanced = c.loss == "rebalanced"
+        self.class_weight = xp.asarray(weights if rebalanced else np.ones_like(weights))
         packed = self.network.to(xp).pack()
         self.network.half = c.precision == "mixed"
         self.loss_scale = LossScale(xp) if self.network.half else None
@@ -259,7 +284,9 @@ class Trainer:
         """Write checkpoint.npz and weights.npz, unless the weights are no longer numbers."""
         # Colouring works at the scale of the training photos: the authors' 256 for crops of 176.
         size = max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
-        meta = {"kind": "training", "width": self.network.width, "size": size, "step": self.step}
+        net = self.network
+        meta = {"kind": "training", "width": net.width, "head": net.head, "size": size}
+        meta["step"] = self.step
         meta["group"] = [(float(w), float(u)) for w, u in self.group]
         raw, optimizer = self.network.state(), self.optimizer.state()
         groups = {"raw": raw, "network": self._judged(), "optimizer": optimizer}
@@ -291,11 +318,11 @@ class Trainer:
 
         On a GPU this only queues the work: nothing here waits for the device, unless `measure`.
         """
-        x, index, weight = targets(self.xp.asarray(rgb))
+        x, *truth = self.targets(self.xp.asarray(rgb))
         logits = self.network.forward(x, train=True)
         color = self._colorfulness(x, logits) if measure else None
         scale = self.loss_scale.scale if self.loss_scale else None
-        loss = softmax_cross_entropy(logits, index, weight, self.class_weight, scale)
+        loss = self._loss(logits, truth, scale)
         del logits
         self.network.backward(loss.gradient)
         overflow = find_overflow(self.grads.flat) if self.loss_scale else None
@@ -307,13 +334,19 @@ class Trainer:
         self.step += 1
         return (loss.weighted, loss.unweighted), color
 
+    def _loss(self, logits, truth, scale=None):
+        """Loss of what the network says. truth: as `targets` has it. logits: overwritten."""
+        if self.config.loss == "regression":
+            return l2_loss(logits, *truth, scale)
+        return softmax_cross_entropy(logits, *truth, self.class_weight, scale)
+
     def _rate(self, step):
         return step_schedule(step, self.config.lr, self.config.lr_every)
 
     def _colorfulness(self, x, logits):
         """Hasler and Süsstrunk's measure of the batch as predicted now, at h x w."""
         lightness = x[:, 2::4, 2::4] * 100 + 50
-        ab = bins.annealed_mean(logits).astype(x.dtype, copy=False)
+        ab = self.network.colors(logits).astype(x.dtype, copy=False)
         lab = self.xp.concatenate([lightness, ab], axis=-1)
         return colorfulness(lab_to_rgb(lab))
 
@@ -357,11 +390,11 @@ class Trainer:
         self.group = []
         if not np.isfinite(weighted + unweighted):
             raise self._diverged()
-        bar.set_postfix_str(f"loss {weighted:.3f} ({unweighted:.3f} nats), {rate:.1f} images/s")
+        nats = "" if self.config.loss == "regression" else f" ({unweighted:.3f} nats)"
+        bar.set_postfix_str(f"loss {weighted:.3f}{nats}, {rate:.1f} images/s")
         self.log.write(
             step=self.step,
-            loss_weighted=round(weighted, 6),
-            loss_unweighted_nats=round(unweighted, 6),
+            **self._named("loss", weighted, unweighted),
             lr=self._rate(self.step - 1),
             images_per_s=round(rate, 2),
             colorfulness=round(color, 3),
@@ -373,6 +406,15 @@ class Trainer:
                     self.reported.add(path)
                     self.log.write(step=self.step, skipped=str(path), reason=reason)
                     bar.write(f"skipped: {reason}")
+
+    def _named(self, prefix, weighted, unweighted):
+        """The two values of a loss for the log; of the regression, where they are one, one."""
+        if self.config.loss == "regression":
+            return {f"{prefix}_l2": round(float(weighted), 6)}
+        return {
+            f"{prefix}_weighted": round(float(weighted), 6),
+            f"{prefix}_unweighted_nats": round(float(unweighted), 6),
+        }
 
     def _memory(self):
         """What the device's memory has held so far, for the log; nothing on the CPU."""
@@ -396,15 +438,11 @@ class Trainer:
         batches = max(1, len(self.val) // self.val.batch)
         values = []
         for rgb in self.val.batches(0, batches):
-            x, index, weight = targets(self.xp.asarray(rgb))
-            logits = self.averaged.forward(x)
-            loss = softmax_cross_entropy(logits, index, weight, self.class_weight)
+            x, *truth = self.targets(self.xp.asarray(rgb))
+            loss = self._loss(self.averaged.forward(x), truth)
             values.append((float(loss.weighted), float(loss.unweighted)))
         weighted, unweighted = np.mean(values, axis=0)
-        return {
-            "val_loss_weighted": round(float(weighted), 6),
-            "val_loss_unweighted_nats": round(float(unweighted), 6),
-        }
+        return self._named("val_loss", weighted, unweighted)
 
 
 class _Signals:

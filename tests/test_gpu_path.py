@@ -46,6 +46,10 @@ def photos(tmp_path):
     return folder
 
 
+def emulated(gpu):
+    return gpu is standin._module()
+
+
 def random(shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
@@ -167,11 +171,12 @@ def test_training_steps(gpu, precision, narrow, photos, tmp_path):
     A difference in the last digit grows a hundredfold in every five steps of so small a network,
     as it would between two CPUs.
     """
-    steps, limit = (3, 1e-5) if gpu is standin._module() else (20, 5e-3)
-    limit = 3e-2 if precision == "mixed" else limit
+    steps = 3 if emulated(gpu) else 20
     here, _ = trained(tmp_path / "cpu", photos, np, steps)
     there, trainer = trained(tmp_path / "gpu", photos, gpu, steps, precision=precision)
-    np.testing.assert_allclose(there, here, rtol=limit)
+    first, all_steps = (1e-5, 2e-2) if precision == "fp32" else (2e-2, 4e-2)
+    np.testing.assert_allclose(there[:3], here[:3], rtol=first)
+    np.testing.assert_allclose(there, here, rtol=all_steps)
     assert np.ptp(here[:, 0]) > 0.1  # and they are not one number
     assert trainer.network.half == (precision == "mixed")
 
@@ -179,10 +184,14 @@ def test_training_steps(gpu, precision, narrow, photos, tmp_path):
 @pytest.mark.one_order
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_a_step_does_not_wait_for_the_gpu(gpu, precision, narrow, photos, tmp_path):
-    if gpu is not standin._module():
-        pytest.skip("counted by the emulator only")
     _, trainer = trained(tmp_path / "run", photos, gpu, steps=1, precision=precision)
     rgb = gpu.asarray(next(trainer.loader.batches(1, 2)))
+    if not emulated(gpu):
+        from cupyx import allow_synchronize
+
+        with allow_synchronize(False):  # raises where the host would wait
+            trainer.train_step(rgb)
+        return
     before = standin.synchronisations
     trainer.train_step(rgb)
     assert standin.synchronisations == before
@@ -221,7 +230,7 @@ def test_both_doors_and_a_resumed_run(gpu, precision, narrow, photos, tmp_path, 
     assert train.main([*common, "--steps", "2", "--lr-every", "9", "--out", str(broken)]) == 0
     assert train.main(["--resume", str(broken), "--steps", "4"]) == 0
     out = capsys.readouterr().out
-    assert f"precision: {precision}" in out and "peak device memory" in out and "(CuPy)" in out
+    assert f"precision: {precision}" in out and "device memory held" in out and "(CuPy)" in out
     states = [checkpoint.load(run / "checkpoint.npz", "training")[1] for run in (straight, broken)]
     for group, arrays in states[0].items():
         for name, array in arrays.items():
@@ -243,3 +252,45 @@ def test_prior(gpu, photos):
     prior = training.measure_prior(loader, xp=gpu)
     assert isinstance(prior, np.ndarray)
     np.testing.assert_allclose(prior, training.measure_prior(loader), rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.one_order
+def test_a_run_moves_between_devices_and_precisions(gpu, narrow, photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    common = ["--size", "16", "--batch", "3", "--log-every", "1", "--lr-every", "9"]
+    arguments = ["--data", str(photos), *common, "--steps", "1", "--out", str(run)]
+    assert train.main([*arguments, "--device", "cuda", "--precision", "mixed"]) == 0
+    resume = ["--resume", str(run), "--steps"]
+    assert train.main([*resume, "2", "--device", "cpu"]) == 2  # mixed is not for the CPU
+    assert "--precision fp32" in capsys.readouterr().err
+    assert train.main([*resume, "2", "--device", "cpu", "--precision", "fp32"]) == 0
+    assert train.main([*resume, "3", "--device", "cuda", "--precision", "mixed"]) == 0
+    assert train.main([*resume, "4", "--precision", "tf32"]) == 0
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in entries if "loss_weighted" in e] == [1, 2, 3, 4]
+
+
+class CUBLASError(RuntimeError):
+    """As CuPy's, which is no MemoryError even if memory is what is missing."""
+
+    __module__ = "cupy_backends.cuda.libs.cublas"
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("error, said", [
+    (MemoryError("Out of memory allocating 9,000 bytes"), "not enough memory"),
+    (CUBLASError("CUBLAS_STATUS_ALLOC_FAILED"), "the GPU failed: CUBLAS_STATUS_ALLOC_FAILED"),
+])  # fmt: skip
+def test_a_gpu_that_fails_is_one_line(gpu, error, said, narrow, photos, tmp_path, capsys, monkeypatch):
+    def failing(*_, **__):
+        raise error
+
+    for place in ("forward", "to"):
+        monkeypatch.setattr(Network, place, failing)
+        out = str(tmp_path / place)
+        assert train.main(["--data", str(photos), "--size", "16", "--steps", "1", "--out", out]) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert lines[-1].startswith("train.py: ") and said in lines[-1]
+        assert infer.main([str(photos / "0.png"), "--out", out + ".png"]) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith("infer.py: ") and said in lines[0]

@@ -1,4 +1,4 @@
-"""Chapter 3c: batch normalisation (Ioffe and Szegedy, 2015, algorithm 1).
+"""Chapter 3d: batch normalisation (Ioffe and Szegedy, 2015, algorithm 1).
 
 Notation
     x     (N, H, W, C)    input              mu, var   (C,)   mean, variance over N H W
@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import kernels
 from ..backend import array_module
-from .common import keep_gradient, pixel_sum
+from ..threads import scratch
+from .common import by_blocks, column_sum, keep_gradient
 
 
 def statistics(x):
@@ -21,18 +22,29 @@ def statistics(x):
     if array_module(x) is not np:
         return kernels.batchnorm_statistics(x)
     m = x.size // x.shape[3]
-    mu = pixel_sum(x) / m
-    centred = x - mu
-    return mu, np.einsum("nhwc,nhwc->nhc", centred, centred).sum(axis=(0, 1)) / m
+    (total,) = by_blocks(lambda x: (column_sum(x),), x)
+    mu = total / m
+
+    def block(x):
+        centred = np.subtract(x, mu, out=scratch("centred", x.shape, x.dtype))
+        return (column_sum(np.square(centred, out=centred)),)
+
+    (total,) = by_blocks(block, x)
+    return mu, total / m
 
 
 def normalize(x, mean, scale, shift):
     """y = (x - mean) scale + shift. x: (N, H, W, C), the others (C,). Returns a new array."""
     if array_module(x) is not np:
         return kernels.batchnorm_normalize(x, mean, scale, shift)
-    y = x - mean
-    y *= scale
-    y += shift
+    y = np.empty(x.shape, x.dtype)
+
+    def block(x, y):
+        np.subtract(x, mean, out=y)
+        y *= scale
+        y += shift
+
+    by_blocks(block, x, y)
     return y
 
 
@@ -40,18 +52,28 @@ def gradient_sums(dy, x, mean):
     """sum dy and sum dy (x - mean) over pixels. dy, x: (N, H, W, C). Returns two (C,)."""
     if array_module(dy) is not np:
         return kernels.batchnorm_sums(dy, x, mean)
-    return pixel_sum(dy), np.einsum("nhwc,nhwc->nhc", dy, x - mean).sum(axis=(0, 1))
+
+    def block(dy, x):
+        product = np.subtract(x, mean, out=scratch("centred", x.shape, x.dtype))
+        product *= dy
+        return column_sum(dy), column_sum(product)
+
+    return by_blocks(block, dy, x)
 
 
 def input_gradient(dy, x, mean, scale, offset, slope):
     """dx = scale (dy - offset - (x - mean) slope), written over dy. All but dy, x are (C,)."""
     if array_module(dy) is not np:
         return kernels.batchnorm_backward(dy, x, mean, scale, offset, slope)
-    part = x - mean
-    part *= slope
-    dy -= part
-    dy -= offset
-    dy *= scale
+
+    def block(dy, x):
+        part = np.subtract(x, mean, out=scratch("centred", x.shape, x.dtype))
+        part *= slope
+        part += offset
+        dy -= part
+        dy *= scale
+
+    by_blocks(block, dy, x)
     return dy
 
 

@@ -20,7 +20,7 @@ Notation
 
 Output pixel o of each axis reads the input pixels  o s - p + i d  for the taps i = 0 .. k-1.
 The columns are made block by block; neither they nor their product exceed WORK_BYTES, whatever
-the picture's size.
+the picture's size. On the CPU every thread takes a block at a time.
 """
 
 from math import gcd
@@ -30,11 +30,12 @@ import numpy as np
 
 from .. import kernels
 from ..backend import array_module, matmul, tf32
+from ..threads import THREADS, run, scratch
 from . import winograd
 from .common import fill_vector, keep_gradient, output_size
 from .relu import bias_relu, bias_relu_backward
 
-WORK_BYTES = 16 * 2**20  # cap of the gathered columns: they stay near the processor's cache
+WORK_BYTES = 2 * 2**20  # cap of a thread's gathered columns: they stay near its core's cache
 WORK_BYTES_GPU = 512 * 2**20  # a GPU wants large matrices
 AUTO, GATHER = None, 0  # plans of Conv2d; the others are Winograd's tiles, 2 and 4
 
@@ -77,8 +78,7 @@ def _patch(x, top, height, left, width, fill):
     c0, c1 = max(left, 0), min(left + width, w)
     if (r0, r1, c0, c1) == (top, top + height, left, left + width):
         return x[:, r0:r1, c0:c1]
-    xp = array_module(x)
-    patch = xp.empty((len(x), height, width, x.shape[3]), dtype=x.dtype)
+    patch = scratch("patch", (len(x), height, width, x.shape[3]), x.dtype)
     patch[...] = fill
     if r0 < r1 and c0 < c1:
         patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
@@ -90,7 +90,8 @@ def gather(x, rows, cols, block, fill=0):
 
     x: (N, H, W, C). rows, cols: Taps. block: slices of pictures, output rows, output columns.
     fill: value of the pixels outside x, a number or (C,).
-    Returns (pixels of the block, rows.count * cols.count * C), x's dtype.
+    Returns (pixels of the block, rows.count * cols.count * C), x's dtype; on the CPU it is valid
+    until the thread's next call.
     """
     n, r, c = block
     one_tap = all((t.start, t.count, t.stride) == (0, 1, 1) for t in (rows, cols))
@@ -109,7 +110,18 @@ def gather(x, rows, cols, block, fill=0):
         pixels + (rows.count, cols.count, x.shape[3]),
         (sn, sh * rows.stride, sw * cols.stride, sh * rows.step, sw * cols.step, sc),
     )
-    return windows.reshape(np.prod(pixels), -1)  # the copy
+    columns = scratch("columns", windows.shape, x.dtype)
+    np.copyto(columns, windows)
+    return columns.reshape(np.prod(pixels), -1)
+
+
+def _each(function, items, on):
+    """function(item) for every item: on the CPU on all threads. on: an array of the device."""
+    if array_module(on) is np:
+        run(function, items)
+    else:
+        for item in items:
+            function(item)
 
 
 def _multiply(columns, matrix, y, block, bias, relu):
@@ -118,7 +130,11 @@ def _multiply(columns, matrix, y, block, bias, relu):
     Straight into y where the block is contiguous there, else by way of a copy.
     """
     part = y[block]
-    product = part.reshape(-1, y.shape[3]) if part.flags.c_contiguous else None
+    if part.flags.c_contiguous:
+        product = part.reshape(-1, y.shape[3])
+    else:
+        shape = len(columns), y.shape[3]
+        product = scratch("product", shape, y.dtype) if array_module(y) is np else None
     product = matmul(columns, matrix, out=product)
     if bias is not None:
         bias_relu(product, bias, relu)
@@ -140,8 +156,11 @@ def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, 
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
     y = array_module(x).empty((n, ho, wo, c_out), dtype=x.dtype)
     matrix = weight.reshape(-1, c_out)
-    for block in _blocks(x, (n, ho, wo), kh * kw, c_out):
+
+    def one(block):
         _multiply(gather(x, rows, cols, block, fill), matrix, y, block, bias, relu)
+
+    _each(one, _blocks(x, (n, ho, wo), kh * kw, c_out), x)
     return y
 
 
@@ -177,6 +196,7 @@ def correlate_adjoint(
     """
     kh, kw, c_in, _ = weight.shape
     x = array_module(y).empty((len(y),) + tuple(size) + (c_in,), dtype=y.dtype)
+    work = []  # of all phases, for the threads to share
     for a in range(min(stride, size[0])):
         i, rows = _phase_taps(kh, stride, dilation, padding, a)
         for b in range(min(stride, size[1])):
@@ -187,7 +207,13 @@ def correlate_adjoint(
                 continue
             matrix = weight[i, j].swapaxes(2, 3).reshape(-1, c_in)
             for block in _blocks(y, phase.shape[:3], rows.count * cols.count, c_in):
-                _multiply(gather(y, rows, cols, block), matrix, phase, block, bias, relu)
+                work.append((rows, cols, block, matrix, phase))
+
+    def one(item):
+        rows, cols, block, matrix, phase = item
+        _multiply(gather(y, rows, cols, block), matrix, phase, block, bias, relu)
+
+    _each(one, work, y)
     return x
 
 
@@ -203,11 +229,19 @@ def weight_gradient(x, dy, kernel, out=None, *, stride=1, dilation=1, padding=0)
     if out is None:
         out = array_module(x).empty(shape, np.float64 if x.dtype == np.float64 else np.float32)
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    dw, more = out.reshape(-1, shape[3]), False
-    for block in _blocks(x, dy.shape[:3], kh * kw, 0):
-        columns = gather(x, rows, cols, block)
-        matmul(columns.T, dy[block].reshape(len(columns), -1), out=dw, accumulate=more)
-        more = True
+    blocks = list(_blocks(x, dy.shape[:3], kh * kw, 0))
+
+    def add(share):  # which blocks, and where to put their sum
+        for k, block in enumerate(share[0]):
+            columns = gather(x, rows, cols, block)
+            matmul(columns.T, dy[block].reshape(len(columns), -1), out=share[1], accumulate=k > 0)
+
+    # Each thread sums up blocks of its own, always the same ones, so that runs can be repeated.
+    count = min(len(blocks), THREADS) if array_module(x) is np else 1
+    sums = [out.reshape(-1, shape[3])] + [np.empty_like(out).reshape(-1, shape[3]) for _ in range(count - 1)]
+    _each(add, [(blocks[k::count], sums[k]) for k in range(count)], x)
+    for more in sums[1:]:
+        sums[0] += more
     return out
 
 

@@ -1,4 +1,4 @@
-"""Chapter 3d: the bias and the rectified linear unit, y = max(x + b, 0), which end a convolution.
+"""Chapter 3e: the bias and the rectified linear unit, y = max(x + b, 0), which end a convolution.
 
 They are one function, as each is a single pass over the same numbers. Both passes write over
 their input: a network of these needs half the memory.
@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import kernels
 from ..backend import array_module
-from .common import pixel_sum
+from ..threads import scratch
+from .common import by_blocks, column_sum
 
 
 def bias_relu(y, bias, relu=True):
@@ -33,6 +34,11 @@ def bias_relu_backward(dy, y, relu=True):
     """
     if array_module(dy) is not np:
         return kernels.bias_relu_backward(dy, y, relu)
-    if relu:
-        dy *= y > 0
-    return pixel_sum(dy)
+    if not relu:
+        return by_blocks(lambda dy: (column_sum(dy),), dy)[0]
+
+    def block(dy, y):
+        np.multiply(dy, np.greater(y, 0, out=scratch("on", y.shape, bool)), out=dy)
+        return (column_sum(dy),)
+
+    return by_blocks(block, dy, y)[0]

@@ -1,4 +1,4 @@
-"""Chapter 3c: Winograd's convolution, 3x3 at stride 1 with a quarter of the multiplications.
+"""Chapter 3b: Winograd's convolution, 3x3 at stride 1 with a quarter of the multiplications.
 
 One idea carries the file. Multiply two polynomials, a with m coefficients and g with 3: the product
 c has t = m + 2 coefficients, so its values at t points determine it. Evaluate a and g there
@@ -51,6 +51,7 @@ import numpy as np
 
 from .. import kernels
 from ..backend import array_module, device_copy, matmul
+from ..threads import PARTS, cut, run, scratch, split
 from .common import fill_vector, output_size
 
 WORK_BYTES = 32 * 2**20  # cap of V, and of M
@@ -113,22 +114,42 @@ def _cells(size, m, dilation):
 def _blocks(x, size, m, dilation, channels):
     """Cut the cells of len(x) output pictures into blocks of which V and M keep to WORK_BYTES.
 
-    x: says how many pictures, of which dtype, where. channels: the larger of C_in, C_out. The parts are pictures if these fit, else rows of cells,
-    else parts of a row, and nearly equal. Yields three slices (pictures, cell rows, cell columns).
+    x: says how many pictures, of which dtype, where. channels: the larger of C_in, C_out. The
+    parts are pictures if these fit, else rows of cells, else parts of a row, and nearly equal.
+    Yields three slices (pictures, cell rows, cell columns).
     """
     rows, cols = _cells(size, m, dilation)
     cap = WORK_BYTES if array_module(x) is np else WORK_BYTES_GPU
     cells = max(1, cap // ((m + 2) ** 2 * dilation**2 * channels * x.itemsize))
-
-    def parts(total, most):
-        count = -(-total // max(1, most))
-        cuts = [total * k // count for k in range(count + 1)]
-        return [slice(*pair) for pair in zip(cuts, cuts[1:])]
-
-    for pictures in parts(len(x), cells // (rows * cols)):
-        for i in parts(rows, cells // cols):
-            for j in parts(cols, cells):
+    for pictures in split(len(x), cells // (rows * cols)):
+        for i in split(rows, cells // cols):
+            for j in split(cols, cells):
                 yield pictures, i, j
+
+
+def _share(transform, block, dilation):
+    """transform(part of the block, its tiles as a slice of the block's) for parts that cover it.
+
+    The parts are rows of cells of one picture, or pictures if there are enough for all threads.
+    """
+    n, i, j = block
+    row = (j.stop - j.start) * dilation**2  # tiles in one row of cells
+    height, pictures = i.stop - i.start, n.stop - n.start
+    by_picture = cut(pictures, PARTS)
+    by_row = cut(height, 1 if pictures >= PARTS else -(-PARTS // pictures))
+
+    def call(part):
+        k, r = part
+        first = k.start * height + r.start
+        tiles = (k.stop - k.start) * (r.stop - r.start)
+        part = _shift(k, n.start), _shift(r, i.start), j
+        transform(part, slice(first * row, (first + tiles) * row))
+
+    run(call, [(k, r) for k in by_picture for r in by_row])
+
+
+def _shift(part, by):
+    return slice(part.start + by, part.stop + by)
 
 
 def _pixels(block, m, dilation):
@@ -138,9 +159,9 @@ def _pixels(block, m, dilation):
     return n, slice(i.start * side, i.stop * side), slice(j.start * side, j.stop * side)
 
 
-def _patch(x, top, height, left, width, fill, workspace):
+def _patch(x, top, height, left, width, fill):
     """A copy of x[:, top : top+height, left : left+width]; what lies outside x is `fill`."""
-    patch = workspace.take("patch", (len(x), height, width, x.shape[3]), x)
+    patch = scratch("patch", (len(x), height, width, x.shape[3]), x.dtype)
     r0, r1 = (min(max(r, 0), x.shape[1]) for r in (top, top + height))
     c0, c1 = (min(max(c, 0), x.shape[2]) for c in (left, left + width))
     if (r1 - r0, c1 - c0) != (height, width):
@@ -150,27 +171,26 @@ def _patch(x, top, height, left, width, fill, workspace):
     return patch
 
 
-def _transform(x, matrix, m, dilation, padding, fill, block, out, workspace):
+def _transform(x, matrix, m, dilation, padding, fill, block, out):
     """K X K^T for every window X of x, where windows begin m pixels (times d) after one another.
 
     K: `matrix` (t, window). Rows first, then columns, each as one batch of small matrix products
     on strided views, so that the overlapping windows are never copied out.
-    Returns (t*t, P, C), x's dtype.
+    out: (t*t, P, C), x's dtype, is filled.
     """
-    workspace = workspace or Workspace()
     matrix = matrix.astype(x.dtype)
     t, window = matrix.shape
     (n, i, j), d, c = block, dilation, x.shape[3]
     rows, cols, halo = i.stop - i.start, j.stop - j.start, window - m
     height, width = (m * rows + halo) * d, (m * cols + halo) * d
     top, left = i.start * m * d - padding, j.start * m * d - padding
-    patch = _patch(x[n], top, height, left, width, fill, workspace)
+    patch = _patch(x[n], top, height, left, width, fill)
     n = len(patch)
     view = np.lib.stride_tricks.as_strided
 
     sn, sh, _, sc = patch.strides
     windows = view(patch, (n, rows, d, window, width * c), (sn, m * d * sh, sh, d * sh, sc))
-    half = workspace.take("half", (n, rows, d, t, width * c), x)
+    half = scratch("half", (n, rows, d, t, width * c), x.dtype)
     np.matmul(matrix, windows, out=half)
 
     sn, si, sa, st, sc = half.strides
@@ -180,10 +200,22 @@ def _transform(x, matrix, m, dilation, padding, fill, block, out, workspace):
         (n, rows, d, t, cols, d, window, c),
         (sn, si, sa, st, m * d * sw, sw, d * sw, sc),
     )
-    if out is None:
-        out = np.empty((t * t, n * rows * d * cols * d, c), dtype=x.dtype)
     tiles = out.reshape(t, t, n, rows, d, cols, d, c).transpose(2, 3, 4, 0, 5, 6, 1, 7)
     np.matmul(matrix, windows, out=tiles)
+
+
+def _transformed(x, matrix, m, dilation, padding, fill, block, out):
+    """`_transform` of a whole block, shared among the threads. Returns `out`, or a new array."""
+    if out is None:
+        tiles = prod(s.stop - s.start for s in block) * dilation**2
+        out = np.empty(((m + 2) ** 2, tiles, x.shape[3]), dtype=x.dtype)
+    _share(
+        lambda part, tiles: _transform(
+            x, matrix, m, dilation, padding, fill, part, out[:, tiles]
+        ),
+        block,
+        dilation,
+    )
     return out
 
 
@@ -193,7 +225,7 @@ def _whole(n, size, m, dilation):
     return slice(0, n), slice(0, rows), slice(0, cols)
 
 
-def input_transform(x, m, dilation, padding, fill=0, block=None, out=None, workspace=None):
+def input_transform(x, m, dilation, padding, fill=0, block=None, out=None):
     """V = B^T X B for every tile X of t x t input pixels.
 
     x: (N, H, W, C). padding: pixels, less than 0 leaves out the edge. fill: value of what lies
@@ -205,12 +237,13 @@ def input_transform(x, m, dilation, padding, fill=0, block=None, out=None, works
         size = [output_size(side, 3, 1, dilation, padding) for side in x.shape[1:3]]
         block = _whole(len(x), size, m, dilation)
     if array_module(x) is not np:
-        return kernels.winograd_transform(x, m, True, dilation, padding, fill_vector(fill, x), block, out)
+        fill = fill_vector(fill, x)
+        return kernels.winograd_transform(x, m, True, dilation, padding, fill, block, out)
     bt, _, _ = matrices(m)
-    return _transform(x, bt, m, dilation, padding, fill, block, out, workspace)
+    return _transformed(x, bt, m, dilation, padding, fill, block, out)
 
 
-def gradient_transform(dy, m, dilation, block=None, out=None, workspace=None):
+def gradient_transform(dy, m, dilation, block=None, out=None):
     """A dY A^T for every tile dY of m x m output pixels, the adjoint of `output_transform`.
 
     dy: (N, Ho, Wo, C). What a tile overhangs counts as 0. block, out: as in `input_transform`.
@@ -221,12 +254,10 @@ def gradient_transform(dy, m, dilation, block=None, out=None, workspace=None):
     if array_module(dy) is not np:
         return kernels.winograd_transform(dy, m, False, dilation, 0, fill_vector(0, dy), block, out)
     _, _, at = matrices(m)
-    return _transform(dy, at.T, m, dilation, 0, 0, block, out, workspace)
+    return _transformed(dy, at.T, m, dilation, 0, 0, block, out)
 
 
-def output_transform(
-    M, m, y, dilation, bias=None, relu=False, block=None, workspace=None
-):
+def output_transform(M, m, y, dilation, bias=None, relu=False, block=None):
     """Y = A^T M A for every tile, plus bias, put in its place in y; what overhangs is dropped.
 
     M: (t*t, P, C). y: (N, Ho, Wo, C), the whole picture. bias: (C,) or None. relu: cut off below
@@ -236,14 +267,21 @@ def output_transform(
     if array_module(M) is not np:
         bias = fill_vector(0, y) if bias is None else bias
         return kernels.winograd_output(M, m, y, dilation, bias, relu, block)
-    workspace = workspace or Workspace()
+    _share(
+        lambda part, tiles: _output(M[:, tiles], m, y, dilation, bias, relu, part), block, dilation
+    )
+    return y
+
+
+def _output(M, m, y, dilation, bias, relu, block):
+    """`output_transform` by one thread, on NumPy arrays; M[point] need not follow one another."""
     _, _, at = matrices(m)
     at = at.astype(M.dtype)
     part = y[_pixels(block, m, dilation)]
     (n, ho, wo, c), d, t = part.shape, dilation, m + 2
     rows, cols = _cells((ho, wo), m, d)
 
-    half = workspace.take("half", (n, rows, d, t, cols * m * d, c), M)
+    half = scratch("half", (n, rows, d, t, cols * m * d, c), M.dtype)
     tiles = M.reshape(t, t, n, rows, d, cols, d, c).transpose(2, 3, 4, 0, 5, 6, 1, 7)
     pixels = half.reshape(n, rows, d, t, cols, m, d, c).swapaxes(5, 6)
     np.matmul(at, tiles, out=pixels)
@@ -255,12 +293,19 @@ def output_transform(
     inside, edge = part[:, : full * m * d], part[:, full * m * d :]
     np.matmul(at, lines[:, :full], out=inside.reshape(n, full, m, d, wo * c).swapaxes(2, 3))
     if full < rows:
-        last = workspace.take("overhang", (n, m * d, wo, c), M)
+        last = scratch("overhang", (n, m * d, wo, c), M.dtype)
         np.matmul(at, lines[:, full], out=last.reshape(n, m, d, wo * c).swapaxes(1, 2))
         edge[...] = last[:, : ho - full * m * d]
     if relu:
         np.maximum(part, 0, out=part)
-    return y
+
+
+def _products(a, b, out, accumulate=False):
+    """out[point] = a[point] @ b[point], or += if `accumulate`; points are shared among threads."""
+    if array_module(a) is not np:
+        matmul(a, b, out, accumulate)
+    else:
+        run(lambda p: matmul(a[p], b[p], out[p], accumulate), split(len(a), 3))
 
 
 @lru_cache(maxsize=None)
@@ -282,8 +327,17 @@ def filter_transform(weight, m, flip=False, out=None):
     if out is None:
         out = xp.empty(((m + 2) ** 2, *weight.shape[2:]), dtype=weight.dtype)
     matrix = device_copy(_filter_matrix(m, flip, weight.dtype), xp)
-    matmul(matrix, weight.reshape(9, -1), out=out.reshape(len(out), -1))
+    _columnwise(matrix, weight.reshape(9, -1), out.reshape(len(out), -1))
     return out
+
+
+def _columnwise(matrix, values, out):
+    """out = matrix @ values for a wide `values`, whose columns are shared among the threads."""
+    if array_module(values) is not np:
+        matmul(matrix, values, out)
+    else:
+        columns = split(values.shape[1], 2**14)
+        run(lambda c: matmul(matrix, values[:, c], out[:, c]), columns)
 
 
 def filter_transform_adjoint(dU, m, out=None):
@@ -295,7 +349,7 @@ def filter_transform_adjoint(dU, m, out=None):
     if out is None:
         out = xp.empty((3, 3, *dU.shape[1:]), dtype=dU.dtype)
     matrix = device_copy(_filter_matrix(m, False, dU.dtype), xp)
-    matmul(matrix.T, dU.reshape(len(dU), -1), out=out.reshape(9, -1))
+    _columnwise(matrix.T, dU.reshape(len(dU), -1), out.reshape(9, -1))
     return out
 
 
@@ -307,9 +361,9 @@ def _convolve(x, U, size, bias, relu, dilation, padding, fill, m, workspace):
         tiles = prod(s.stop - s.start for s in block) * dilation**2
         V = workspace.take("V", ((m + 2) ** 2, tiles, c_in), x)
         M = workspace.take("M", ((m + 2) ** 2, tiles, c_out), x)
-        input_transform(x, m, dilation, padding, fill, block, V, workspace)
-        matmul(V, U, out=M)
-        output_transform(M, m, y, dilation, bias, relu, block, workspace)
+        input_transform(x, m, dilation, padding, fill, block, V)
+        _products(V, U, M)
+        output_transform(M, m, y, dilation, bias, relu, block)
     return y
 
 
@@ -367,8 +421,8 @@ def weight_gradient(x, dy, out=None, *, dilation=1, padding=0, m=4, workspace=No
         tiles = prod(s.stop - s.start for s in block) * dilation**2
         V = workspace.take("V", (points, tiles, c_in), x)
         dM = workspace.take("M", (points, tiles, c_out), x)
-        input_transform(x, m, dilation, padding, 0, block, V, workspace)
-        gradient_transform(dy, m, dilation, block, dM, workspace)
-        matmul(V.swapaxes(1, 2), dM, out=dU, accumulate=more)
+        input_transform(x, m, dilation, padding, 0, block, V)
+        gradient_transform(dy, m, dilation, block, dM)
+        _products(V.swapaxes(1, 2), dM, dU, accumulate=more)
         more = True
     return filter_transform_adjoint(dU, m, out)

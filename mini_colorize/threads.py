@@ -1,0 +1,137 @@
+"""All cores for what NumPy does on one.
+
+NumPy lets go of Python's lock while it computes, so threads that take one block each of a large
+array work side by side. BLAS has threads of its own, but they meet after every matrix product, and
+the products here are small: two threads of ours, each with a BLAS that uses one, do half as many
+again a second. So BLAS is held at one thread while ours work, and set back afterwards. (Going back
+and forth between the two is slow: BLAS's threads watch for work for a while before they sleep.)
+
+How many threads: as many as BLAS would use, which is the number of cores, or what
+OPENBLAS_NUM_THREADS or OMP_NUM_THREADS says. With a BLAS that cannot be told, or with one thread,
+everything runs in the caller's thread.
+"""
+
+import ctypes
+import os
+import threading
+from collections import deque
+from contextlib import contextmanager
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+
+def _blas_functions():
+    """The functions of NumPy's OpenBLAS that (get, set) its number of threads, or None."""
+    try:
+        library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # and what it is linked to
+    except (AttributeError, OSError):
+        return None
+    for prefix in ("scipy_openblas", "openblas"):
+        for suffix in ("64_", ""):
+            names = [f"{prefix}_{verb}_num_threads{suffix}" for verb in ("get", "set")]
+            if all(hasattr(library, name) for name in names):
+                return tuple(getattr(library, name) for name in names)
+    return None
+
+
+_blas = _blas_functions()
+THREADS = max(1, _blas[0]()) if _blas else 1
+_local = threading.local()  # inside: whether this thread is at work in `run`; scratch: its arrays
+_lock, _depth, _before = threading.Lock(), 0, 1
+
+
+@contextmanager
+def one_blas_thread():
+    """Within it, in all threads, a matrix product is computed by the thread that asks for it."""
+    global _depth, _before
+    if THREADS == 1:
+        yield
+        return
+    with _lock:
+        if _depth == 0:
+            _before = _blas[0]()
+            _blas[1](1)
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                _blas[1](_before)
+
+
+@lru_cache(maxsize=1)
+def _pool(process):
+    """The helpers of this process: a forked child has none of its parent's threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(THREADS - 1, thread_name_prefix="numpy")
+
+
+def run(function, items):
+    """function(item) for every item, shared among the threads in no particular order.
+
+    What the calls write must not overlap. A call of `run` within a call is carried out by its own
+    thread. Raises what a call raised.
+    """
+    items = deque(items)
+    if THREADS == 1 or len(items) < 2 or getattr(_local, "inside", False):
+        for item in items:
+            function(item)
+        return
+
+    def work():
+        _local.inside = True
+        try:
+            while items:
+                try:
+                    item = items.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                function(item)
+        finally:
+            _local.inside = False
+
+    with one_blas_thread():
+        helpers = [_pool(os.getpid()).submit(work) for _ in range(min(THREADS, len(items)) - 1)]
+        try:
+            work()
+        finally:
+            items.clear()  # after an exception nobody need go on
+            for helper in helpers:
+                helper.exception()  # waits
+    for helper in helpers:
+        helper.result()
+
+
+def cut(total, count):
+    """Cut range(total) into so many nearly equal slices, or fewer, none empty."""
+    count = min(total, count)
+    ends = [total * k // count for k in range(count + 1)] if count else [0]
+    return [slice(*pair) for pair in zip(ends, ends[1:])]
+
+
+def split(total, most):
+    """Cut range(total) into nearly equal slices of at most `most` (of 1 if that is less)."""
+    return cut(total, -(-total // max(1, most)))
+
+
+# Parts to cut work into for `run`: a few a thread, so that the threads end together.
+PARTS = 1 if THREADS == 1 else 2 * THREADS
+
+
+def scratch(name, shape, dtype):
+    """An array of the calling thread's own, kept from call to call; its values are junk.
+
+    Memory that is fresh from the system costs more time at its first touch than most of what is
+    done here. It is valid until the thread asks for the same name again.
+    """
+    arrays = _local.__dict__.setdefault("scratch", {})
+    key = name, np.dtype(dtype)
+    if key not in arrays or arrays[key].size < prod(shape):
+        arrays.pop(key, None)  # before its successor comes
+        arrays[key] = np.empty(prod(shape), dtype)
+    return arrays[key][: prod(shape)].reshape(shape)
