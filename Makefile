@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-peers gpu-check clean
+.PHONY: help setup demo test test-peers test-browser gpu-check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        colourise the photographs of examples/ into out/"
 	@echo "make test        run the tests (no GPU, no torch)"
 	@echo "make test-peers  run the tests against torch and scikit-image"
+	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
 	@echo "make gpu-check   run the GPU tests and benchmarks (says so where there is no GPU)"
 	@echo "make setup       only build .venv, which the others do by themselves"
 	@echo "make clean       remove .venv, out/ and caches; runs/ stays"
@@ -23,12 +24,17 @@ demo: $(VENV)/.installed
 	@echo "The pictures are in out/"
 
 test: $(VENV)/.installed
-	$(PY) -m pytest -q -m "not peers"
+	$(PY) -m pytest -q -m "not peers" --ignore tests/test_turing_browser.py
 
 # The import comes first: without torch the peers tests must fail, not skip.
 test-peers: $(VENV)/.peers
 	$(PY) -c "import torch, skimage"
 	$(PY) -m pytest -q -m peers
+
+# Without selenium the browser tests must fail, not skip.
+test-browser: $(VENV)/.browser
+	$(PY) -c "import selenium"
+	$(PY) -m pytest -q tests/test_turing_browser.py
 
 # Runs in a Python that has CuPy already; torch there is compared with. make gpu-check GPU_PYTHON=...
 GPU_PYTHON ?= python3
@@ -39,7 +45,7 @@ clean:
 	rm -rf $(VENV) out build dist .pytest_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# .installed and .peers are stamps: written last, older than pyproject.toml = do it again.
+# .installed, .peers and .browser are stamps: written last, older than pyproject.toml = do it again.
 # .making stands in a venv while it is being built: one that still has it is thrown away.
 $(VENV)/.installed: pyproject.toml
 	@if [ -e $(VENV)/.making ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
@@ -58,4 +64,8 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.peers: $(VENV)/.installed
 	$(PY) -m pip install -q -e '.[peers]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.installed
+	$(PY) -m pip install -q -e '.[browser]'
 	@touch $@

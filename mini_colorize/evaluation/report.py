@@ -1,0 +1,146 @@
+"""An Evaluation as text, as JSON and as a picture of its curves."""
+
+import json
+import math
+
+import numpy as np
+
+from ..files import atomic_write
+from . import published
+from .measures import LAST, curves
+from .tally import B, interval
+
+# measure: heading, format, width of its column
+_COLUMNS = {
+    "auc_raw": ("AuC raw", ".1f", 18),
+    "auc_balanced": ("AuC balanced", ".1f", 18),
+    "psnr_db": ("PSNR, dB", ".2f", 21),
+    "colorfulness": ("colourfulness", ".1f", 18),
+    "loss_nats": ("loss, nats", ".3f", 20),
+    "seconds": ("s a photo", ".3f", 9),
+}
+
+
+def rows(result, min_count):
+    """The scores of each system. min_count: pixels that a class must have to count.
+
+    Returns a list of dicts: name, curve_raw and curve_balanced (151 shares each), and for each
+    measure value, low and high; what does not apply is None, the infinite PSNR of the truth too.
+    """
+    found = []
+    for system, tally in zip(result.systems, result.tallies):
+        row = {"name": system.name}
+        for name, values in tally.scores(min_count).items():
+            low, high = (name != "seconds" and interval(values)) or (None, None)
+            value = float(values[0]) if math.isfinite(values[0]) else None
+            row[name] = {"value": value, "low": low, "high": high}
+        raw, balanced = curves(tally.histogram, min_count)
+        row["curve_raw"], row["curve_balanced"] = raw.tolist(), balanced.tolist()
+        found.append(row)
+    return found
+
+
+def head(result, min_count):
+    """What was measured, in lines."""
+    pixels = result.class_pixels()
+    seen, used = int((pixels > 0).sum()), int((pixels >= max(1, min_count)).sum())
+    lines = [
+        f"{result.photos} photos of {result.folder}, {pixels.sum() / 1e6:.1f} million pixels at "
+        f"the photos' own size",
+        f"{seen} classes of colour in them; {used} have at least {min_count} pixels and count in "
+        f"the balanced AuC",
+        f"[ ] 95 % of {B} resamples of the photos (bootstrap, seed {result.seed})",
+    ]
+    if result.skipped:
+        lines.append(f"{len(result.skipped)} photos could not be read and are left out")
+    return lines
+
+
+def _cell(name, entry):
+    """One measure as text."""
+    _, form, width = _COLUMNS[name]
+    if entry["value"] is None:
+        return ("inf" if entry.get("same") else "-").ljust(width)
+    text = format(entry["value"], form)
+    if entry["low"] is not None and entry["low"] < entry["high"]:
+        text += f" [{entry['low']:{form}} {entry['high']:{form}}]"
+    return text.ljust(width)
+
+
+def text(result, min_count):
+    """The table, as a person reads it. Returns one str of several lines."""
+    found = rows(result, min_count)
+    wide = max(len(name) for name in [r["name"] for r in found] + [r[0] for r in published.ROWS])
+    titles = "".join(title.ljust(width) for title, _, width in _COLUMNS.values())
+    lines = [*head(result, min_count), "", " " * (wide + 2) + titles.rstrip()]
+    for row in found:
+        row["psnr_db"]["same"] = row["auc_raw"]["value"] == 100
+        cells = "".join(_cell(name, row[name]) for name in _COLUMNS)
+        lines.append(f"{row['name']:<{wide}}  {cells}".rstrip())
+    lines += ["", f"published: {published.SOURCE}; other photos than ours"]
+    for name, raw, balanced in published.ROWS:
+        gap = _COLUMNS["auc_raw"][2]
+        lines.append(f"{name:<{wide}}  {format(raw, '.1f'):<{gap}}{balanced:.1f}")
+    return "\n".join(lines) + "\n"
+
+
+def as_json(result, min_count):
+    """The same as a dict for a JSON file, with the curves and the pixels of each class."""
+    names = ("name", "auc_raw", "auc_balanced")
+    return {
+        "data": result.folder,
+        "photos": result.photos,
+        "skipped": result.skipped,
+        "class_pixels": result.class_pixels().tolist(),
+        "min_count": min_count,
+        "auc": "percent of the area under the share of pixels within an ab distance of 0, 1 ... "
+        "150, trapezoid rule, photos' own size",
+        "bootstrap": {"resamples": B, "seed": result.seed, "percentiles": [2.5, 97.5]},
+        "rows": rows(result, min_count),
+        "published": {
+            "source": published.SOURCE,
+            "rows": [dict(zip(names, row)) for row in published.ROWS],
+        },
+    }
+
+
+def write(result, min_count, folder):
+    """Write scores.txt, scores.json and curves.png into a folder, each whole or not at all.
+
+    folder: Path, made if missing. Returns whether the picture was drawn: it needs matplotlib.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / "scores.txt") as file:
+        file.write(text(result, min_count).encode(errors="backslashreplace"))
+    with atomic_write(folder / "scores.json") as file:
+        file.write(json.dumps(as_json(result, min_count), indent=1, allow_nan=False).encode())
+    return draw_curves(rows(result, min_count), folder / "curves.png")
+
+
+def draw_curves(found, path):
+    """Draw the cumulative curves. found: as from `rows`. Returns False without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    baselines = {"ground truth": ("black", "-"), "gray": ("0.55", "-"), "random": ("0.55", ":")}
+    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]  # Okabe and Ito
+    for axes, kind, title in zip(panels, ("raw", "balanced"), ("all pixels", "mean of classes")):
+        networks = 0
+        for row in found:
+            color, style = baselines.get(row["name"], (colors[networks % len(colors)], "-"))
+            networks += row["name"] not in baselines
+            score = row[f"auc_{kind}"]["value"]
+            label = row["name"] + ("" if score is None else f": {score:.1f}")
+            axes.plot(np.arange(LAST + 1), np.multiply(row[f"curve_{kind}"], 100), style,
+                      color=color, label=label, lw=1.8)  # fmt: skip
+        axes.set(xlabel="ab distance to the truth, at most", xlim=(0, LAST))
+        axes.set(title=f"AuC {kind}: {title}")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right", fontsize="small")
+    panels[0].set(ylabel="share of pixels, %", ylim=(0, 102))
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=110)
+    return True

@@ -1,0 +1,87 @@
+"""The loop: every photo once through every system. Only one batch of photos is in memory."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from ..color import colorfulness, lab_to_rgb, to_byte
+from ..data import DataError
+from ..images import ImageError
+from .measures import histogram, squared_error
+from .systems import Photo, photo_name
+from .tally import Tally, times_drawn
+
+
+@dataclass
+class Evaluation:
+    """What came out. tallies: one a system, in their order. skipped: path -> why."""
+
+    folder: str
+    systems: list
+    seed: int
+    photos: int = 0
+    tallies: list = field(default_factory=list)
+    skipped: dict = field(default_factory=dict)
+
+    def class_pixels(self):
+        """Pixels of each class in the truth, (Q,) int64."""
+        return self.tallies[0].histogram.sum(axis=1)
+
+
+def limited(paths, limit):
+    """At most `limit` of the paths, evenly spread. Returns a list. None is no limit."""
+    if limit is None or limit >= len(paths):
+        return list(paths)
+    return [paths[i * len(paths) // limit] for i in range(limit)]
+
+
+def evaluate(paths, folder, systems, *, seed=0, batch=1, progress=True):
+    """Measure systems on photos.
+
+    paths: list of Path below `folder`. systems: list with `name` and `answer`, see systems.
+    batch: photos a network sees at a time; changes nothing but the speed.
+    Photos that cannot be read are skipped. Raises DataError if fewer than two can be.
+    """
+    result = Evaluation(str(folder), systems, seed, tallies=[Tally() for _ in systems])
+    for system in systems:
+        getattr(system, "warm_up", lambda: None)()
+    held = []
+    with tqdm(paths, "evaluate", unit="photo", leave=False, disable=not progress) as bar:
+        for path in bar:
+            try:
+                held.append(Photo(path, photo_name(path, folder)))
+            except ImageError as error:
+                result.skipped[str(path)] = str(error)
+                bar.write(f"skipped: {error}")
+            if len(held) == batch:
+                _measure(held, result)
+                held = []
+        if held:
+            _measure(held, result)
+    if result.photos < 2:
+        raise DataError(f"{folder}: {result.photos} photos can be read; at least two are needed")
+    return result
+
+
+def _measure(photos, result):
+    """Take a batch of photos into the tallies."""
+    drawn = [times_drawn(photo.name, result.seed) for photo in photos]
+    for system, tally in zip(result.systems, result.tallies):
+        for photo, times, answer in zip(photos, drawn, system.answer(photos)):
+            start = time.perf_counter()
+            picture = painted(photo, answer.ab)
+            seconds = np.nan
+            if answer.seconds is not None:
+                seconds = answer.seconds + time.perf_counter() - start
+            counts = histogram(answer.ab, photo.lab[..., 1:], photo.label)
+            error = squared_error(picture, photo.rgb)
+            tally.add(times, counts, error, colorfulness(picture), answer.nats, seconds)
+    result.photos += len(photos)
+
+
+def painted(photo, ab):
+    """The photo's own lightness under these colours. ab: (H, W, 2). Returns (H, W, 3) uint8."""
+    lab = np.concatenate([photo.lab[..., :1], ab], axis=-1)
+    return to_byte(lab_to_rgb(lab))

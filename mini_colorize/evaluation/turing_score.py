@@ -1,0 +1,262 @@
+"""The answers of many people, pooled.
+
+The interval is a bootstrap over people and over pictures at once (Owen's pigeonhole bootstrap,
+2007): both would be others in another run of the experiment, and the trials of one person, or of
+one picture, are not independent. That makes it wider than a bootstrap over trials.
+
+Notation
+    P    people         N    pictures that somebody saw         B    resamples
+"""
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mini_colorize.images import write_image
+from mini_colorize.report import write_json
+
+from .turing_page import PageError, page_id, read_page
+from .turing_sheet import draw_sheet
+
+FORMAT, VERSION = "mini_colorize turing answers", 1
+MAX_BYTES, MAX_TRIALS = 2**20, 2000  # of one file; an honest one has about 10 kB
+RESAMPLES = 2000
+PAPER = "published: 32.3 % for the paper's full method, 40 people, ImageNet"
+
+
+class AnswersError(Exception):
+    """A file holds no usable answers. One line that starts with its path."""
+
+
+@dataclasses.dataclass
+class Answers:
+    """One person's. colorings, checks: picture -> whether it was taken for real."""
+
+    path: Path
+    page: str
+    person: str
+    colorings: dict
+    checks: dict
+    interrupted: int
+
+
+def read_answers(path):
+    """Read one file that the page saved. Raises AnswersError."""
+    try:
+        if not Path(path).is_file():
+            raise AnswersError(f"{path}: no such file")
+        with open(path, "rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise AnswersError(f"{path}: too large for a file of answers")
+        return _checked(path, json.loads(text))
+    except OSError as error:
+        raise AnswersError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, numbers of a million digits
+        raise AnswersError(f"{path}: not JSON") from None
+
+
+def _checked(path, data):
+    """The parsed JSON as Answers. Nothing of it is trusted."""
+
+    def need(condition, what):
+        if not condition:
+            raise AnswersError(f"{path}: {what}")
+
+    need(isinstance(data, dict) and data.get("format") == FORMAT, "not answers of the Turing test")
+    need(data.get("version") == VERSION, f"this program reads version {VERSION}")
+    for key, length in (("page", 16), ("participant", 8)):
+        value = data.get(key)
+        hexadecimal = isinstance(value, str) and set(value) <= set("0123456789abcdef")
+        need(hexadecimal and len(value) == length, f"has no usable {key}")
+    trials = data.get("trials")
+    need(isinstance(trials, list) and 0 < len(trials) <= MAX_TRIALS, "has no usable trials")
+    answers = Answers(Path(path), data["page"], data["participant"], {}, {}, 0)
+    seen = set()
+    for trial in trials:
+        need(_sound(trial) and trial["picture"] not in seen, "a trial makes no sense")
+        seen.add(trial["picture"])
+        if trial["interrupted"]:
+            answers.interrupted += trial["kind"] != "practice"
+        elif trial["kind"] != "practice":
+            group = answers.colorings if trial["kind"] == "colouring" else answers.checks
+            group[trial["picture"]] = trial["fake"] != trial["chosen"]
+    return answers
+
+
+def _sound(trial):
+    sides = ("left", "right")
+    return (
+        isinstance(trial, dict)
+        and type(trial.get("picture")) is int
+        and 1 <= trial["picture"] <= MAX_TRIALS
+        and trial.get("kind") in ("practice", "colouring", "check")
+        and trial.get("fake") in sides
+        and trial.get("chosen") in sides
+        and type(trial.get("interrupted")) is bool
+    )
+
+
+def select(answers, page=None):
+    """Those of one page, each person once. Returns (kept, lines about the others).
+
+    page: its id; None takes the one that most files are of.
+    """
+    if page is None and answers:
+        page = collections.Counter(a.page for a in answers).most_common(1)[0][0]
+    kept, problems = {}, []
+    for a in answers:
+        first = kept.get(a.person)
+        if a.page != page:
+            problems.append(f"{a.path}: answers to another page ({a.page}, not {page})")
+        elif first is not None:
+            problems.append(f"{a.path}: the same person as in {first.path}; counted once")
+        else:
+            kept[a.person] = a
+    return list(kept.values()), problems
+
+
+def bootstrap(fooled, seen, resamples=RESAMPLES, seed=0):
+    """The 95 % interval of sum(fooled) / sum(seen). fooled, seen: (P, N) of 0 and 1.
+
+    People and pictures are drawn with replacement, each as often as there are. Returns (low,
+    high), or None if nothing was seen.
+    """
+    if not seen.any():
+        return None
+    people, pictures = seen.shape
+    rng = np.random.default_rng(seed)
+    # How often each is drawn: (B, P) and (B, N).
+    a = rng.multinomial(people, np.full(people, 1 / people), resamples)
+    b = rng.multinomial(pictures, np.full(pictures, 1 / pictures), resamples)
+    total = ((a @ seen) * b).sum(1)
+    rates = ((a @ fooled) * b).sum(1)[total > 0] / total[total > 0]
+    return tuple(float(x) for x in np.percentile(rates, [2.5, 97.5]))
+
+
+def pool(answers):
+    """All that is reported, as JSON-able values. answers: list of Answers, one page."""
+    pictures = sorted(set().union(*(a.colorings for a in answers)))
+    column = {picture: i for i, picture in enumerate(pictures)}
+    seen = np.zeros((len(answers), len(pictures)), int)
+    fooled = np.zeros_like(seen)
+    for row, a in enumerate(answers):
+        for picture, taken in a.colorings.items():
+            seen[row, column[picture]] = 1
+            fooled[row, column[picture]] = taken
+    total = int(seen.sum())
+    each = [
+        {"picture": picture, "fooled": int(fooled[:, i].sum()), "seen": int(seen[:, i].sum())}
+        for picture, i in column.items()
+    ]
+    people = [
+        {
+            "participant": a.person,
+            "fooled": sum(a.colorings.values()),
+            "seen": len(a.colorings),
+            "checks_found": len(a.checks) - sum(a.checks.values()),
+            "checks": len(a.checks),
+            "interrupted": a.interrupted,
+        }
+        for a in answers
+    ]
+    return {
+        "page": answers[0].page,
+        "answers": total,
+        "fooled_rate": fooled.sum() / total if total else None,
+        "fooled_rate_95": bootstrap(fooled, seen),
+        "interval": f"bootstrap over people and pictures, {RESAMPLES} resamples",
+        "people": people,
+        # Most often taken for real first; of equal shares, the one that more people saw.
+        "pictures": sorted(each, key=lambda e: (-e["fooled"] / e["seen"], -e["seen"])),
+    }
+
+
+def table(result):
+    """The result as text."""
+    people, rate = result["people"], result["fooled_rate"]
+    crowd = "1 person" if len(people) == 1 else f"{len(people)} people"
+    lines = [f"page {result['page']}: {crowd}, {result['answers']} answers counted"]
+    if rate is not None:
+        low, high = result["fooled_rate_95"]
+        lines.append(f"fooled        {rate:6.1%}   95 % interval {low:.1%} ... {high:.1%} "
+                     f"({result['interval']})")  # fmt: skip
+    checks = sum(p["checks"] for p in people)
+    if checks:
+        found = sum(p["checks_found"] for p in people)
+        lines.append(f"checks found  {found / checks:6.1%}   {found} of {checks} (paper: 87 %)")
+    lines += [PAPER + "; 50 % is pure chance", "", "person     fooled     checks     interrupted"]
+    for p in people:
+        fooled, found = f"{p['fooled']} of {p['seen']}", f"{p['checks_found']} of {p['checks']}"
+        lines.append(f"{p['participant']:10} {fooled:10} {found:10} {p['interrupted']}")
+    lines += ["", "picture    fooled"]
+    lines += [f"{e['picture']:7}    {e['fooled']} of {e['seen']}" for e in result["pictures"]]
+    return "\n".join(lines)
+
+
+def find_page(page, files):
+    """The .html with this id beside the answers, a folder above or here, or None."""
+    places = [folder for file in files for folder in (file.parent, file.parent / "..")]
+    for folder in dict.fromkeys([Path("."), *places]):
+        for path in sorted(folder.glob("*.html")):
+            if path.is_file() and page_id(path) == page:
+                return path
+    return None
+
+
+def parse(argv, prog):
+    p = argparse.ArgumentParser(prog=prog, description="Pool the answers that people saved.")
+    p.add_argument("answers", nargs="+", type=Path, metavar="FILE|DIR",
+                   help="what the page saved, or a folder of it")  # fmt: skip
+    p.add_argument("--out", type=Path, default=Path("out/turing"), metavar="DIR",
+                   help="for score.json and sheet.png (default out/turing)")  # fmt: skip
+    p.add_argument("--page", type=Path, metavar="FILE", help="the page, for the pictures of the "
+                   "sheet (default: an .html near the answers that is it)")  # fmt: skip
+    return p.parse_args(argv)
+
+
+def main(argv, prog):
+    """Returns the exit code. A file that is no use is named and the rest are pooled."""
+    args = parse(argv, prog)
+    files = [f for a in args.answers for f in (sorted(a.glob("*.json")) if a.is_dir() else [a])]
+    answers, problems, page = [], [], None
+    for file in files:
+        try:
+            answers.append(read_answers(file))
+        except AnswersError as error:
+            problems.append(str(error))
+    try:
+        page = read_page(args.page) if args.page else None
+        answers, others = select(answers, page and page.id)
+        problems += others
+        if answers:
+            if page is None and (found := find_page(answers[0].page, files)):
+                page = read_page(found)
+            _write(args.out, pool(answers), page)
+        else:
+            problems.append("no answers to pool")
+    except PageError as error:
+        problems.append(str(error))
+    for problem in problems:
+        print(f"turing: {problem}", file=sys.stderr)
+    return 2 if problems else 0
+
+
+def _write(out, result, page):
+    """Write score.json and, if the page is there, sheet.png; then print the table."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "score.json", result)
+    lines = [table(result), "", str(out / "score.json")]
+    if page is None:
+        lines.append("no picture sheet: the page was not found; name it with --page")
+    else:
+        write_image(draw_sheet(result["pictures"], page), out / "sheet.png")
+        lines.append(str(out / "sheet.png"))
+    with contextlib.suppress(BrokenPipeError):  # nobody reads our output any more
+        print("\n".join(lines), flush=True)

@@ -1,0 +1,372 @@
+"""The measures by hand and by loops; sums and their intervals; systems; the loop over photos."""
+
+import gc
+import tarfile
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize import bins
+from mini_colorize.checkpoint import save_network
+from mini_colorize.color import colorfulness, rgb_to_lab
+from mini_colorize.colorizer import Colorizer
+from mini_colorize.data import DataError, find_photos
+from mini_colorize.evaluation import measures, run
+from mini_colorize.evaluation.measures import classes, curves, histogram
+from mini_colorize.evaluation.run import evaluate, limited
+from mini_colorize.evaluation.systems import Checkpoint, Gray, Photo, Random, Truth
+from mini_colorize.evaluation.tally import B, Tally, interval, times_drawn
+from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.network import Network
+from mini_colorize.training import targets
+
+SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "photos-256-val.tar"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of five colourful pictures and a grey one, of several sizes."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        small = Image.fromarray(rng.integers(0, 256, (3, 4, 3), dtype=np.uint8))
+        small.resize((40 + 8 * i, 48), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    Image.effect_noise((40, 40), 50).save(folder / "sub" / "gray.png")
+    return folder
+
+
+def network(head="bins", seed=0):
+    """A narrow network that says something."""
+    net = Network(1 / 32, head=head)
+    x = np.random.default_rng(seed).standard_normal((2, 32, 32, 1)).astype(np.float32)
+    net.initialize(x, seed)
+    return net
+
+
+@pytest.fixture
+def weights(tmp_path):
+    save_network(tmp_path / "bins.npz", network(), size=32)
+    return tmp_path / "bins.npz"
+
+
+@pytest.fixture
+def regression(tmp_path):
+    save_network(tmp_path / "ab.npz", network("ab"), size=32)
+    return tmp_path / "ab.npz"
+
+
+def tallied(*histograms, names="abcdefgh"):
+    tally = Tally()
+    for name, counts in zip(names, histograms):
+        tally.add(times_drawn(name, 0), counts, 1, 1.0)
+    return tally
+
+
+def scores(tally, min_count=1):
+    return {name: values[0] for name, values in tally.scores(min_count).items()}
+
+
+# The measures ------------------------------------------------------------------------------------
+
+
+def two_by_two():
+    """Truth: three grey pixels and one of (50, 0). Off by 0, 3 and 4.5, and by 200."""
+    truth = np.array([[[0, 0], [0, 0]], [[0, 0], [50, 0]]], np.float32)
+    off = np.array([[[0, 0], [3, 0]], [[0, -4.5], [-120, 160]]], np.float32)
+    return truth + off, truth
+
+
+def test_two_by_two_by_hand():
+    """Areas 150, 150 - 3 + 1/2, 150 - 5 + 1/2 and 0: in percent of 150 they are 100, 98 1/3, 97, 0.
+
+    Raw: their mean, 73.83. Balanced: the mean of 98.44 (grey) and 0 (red), 49.22.
+    """
+    ab, truth = two_by_two()
+    found = scores(tallied(histogram(ab, truth, classes(truth))))
+    assert found["auc_raw"] == pytest.approx((100 + 295 / 3 + 97 + 0) / 4, abs=1e-12)
+    assert found["auc_balanced"] == pytest.approx((100 + 295 / 3 + 97) / 3 / 2, abs=1e-12)
+
+
+def test_two_by_two_as_curves():
+    """The share within t: 1/4 from 0, 2/4 from 3, 3/4 from 5 on; of the greys 1/3, 2/3, 1."""
+    ab, truth = two_by_two()
+    raw, balanced = curves(histogram(ab, truth, classes(truth)), 1)
+    t = np.arange(151)
+    np.testing.assert_array_equal(raw, np.select([t < 3, t < 5], [0.25, 0.5], 0.75))
+    np.testing.assert_allclose(balanced, np.select([t < 3, t < 5], [1 / 6, 1 / 3], 0.5))
+
+
+def test_the_area_is_that_under_the_curves_by_loops():
+    """Every threshold, every class, one pixel at a time; then the trapezoid rule."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-60, 60, (7, 9, 2)).astype(np.float32).round(-1)
+    ab = (truth + rng.normal(0, 60, truth.shape)).astype(np.float32)
+    ab[0, 0], ab[0, 1] = truth[0, 0], truth[0, 1] + 150 / np.sqrt(2)
+    label, minimum = classes(truth), 2
+    shares, all_shares = {}, []
+    for t in range(151):
+        within = {}
+        for place in np.ndindex(label.shape):
+            q = int(np.linalg.norm(bins.BINS - truth[place], axis=1).argmin())
+            assert q == label[place]
+            d = float(np.linalg.norm(ab[place].astype(np.float64) - truth[place]))
+            within.setdefault(q, []).append(d <= t)
+        for q, hits in within.items():
+            shares.setdefault(q, []).append(np.mean(hits))
+        all_shares.append(np.mean(sum(within.values(), [])))
+        counted = [q for q, hits in within.items() if len(hits) >= minimum]
+    area = [np.trapezoid(shares[q]) / 1.5 for q in counted]
+    assert 1 < len(counted) < len(shares)
+    counts = histogram(ab, truth, label)
+    found = scores(tallied(counts), minimum)
+    assert found["auc_raw"] == pytest.approx(np.trapezoid(all_shares) / 1.5, abs=1e-9)
+    assert found["auc_balanced"] == pytest.approx(np.mean(area), abs=1e-9)
+    raw, balanced = curves(counts, minimum)
+    np.testing.assert_allclose(raw, all_shares, atol=1e-12)
+    np.testing.assert_allclose(balanced, np.mean([shares[q] for q in counted], axis=0), atol=1e-12)
+
+
+@pytest.mark.parametrize("d, area", [(0, 150), (1e-3, 149.5), (1, 149.5), (1.001, 148.5),
+                                     (149.5, 0.5), (150, 0.5), (150.01, 0), (300, 0)])  # fmt: skip
+def test_the_area_of_a_pixel(d, area):
+    truth = np.zeros((1, 1, 2), np.float32)
+    counts = histogram(np.array([[[0, d]]], np.float32), truth, classes(truth))
+    assert (counts @ measures.HALVES).sum() / 2 == area
+
+
+def test_classes_below_the_minimum_are_left_out():
+    ab, truth = two_by_two()
+    counts = histogram(ab, truth, classes(truth))
+    assert scores(tallied(counts), 2)["auc_balanced"] == pytest.approx((100 + 295 / 3 + 97) / 3)
+    assert np.isnan(scores(tallied(counts), 4)["auc_balanced"])
+    assert np.isnan(curves(counts, 4)[1]).all()
+
+
+# The sums and their intervals --------------------------------------------------------------------
+
+
+def test_times_drawn_are_poisson_and_belong_to_the_name():
+    drawn = np.stack([times_drawn(f"{i}.jpg", 0) for i in range(400)])
+    assert drawn.shape == (400, 1 + B) and (drawn[:, 0] == 1).all()
+    assert drawn[:, 1:].mean() == pytest.approx(1, abs=0.01)
+    assert drawn[:, 1:].var() == pytest.approx(1, abs=0.02)
+    assert abs(np.corrcoef(drawn[:50, 1:]) - np.eye(50)).max() < 0.2
+    np.testing.assert_array_equal(drawn[7], times_drawn("7.jpg", 0))
+    assert (drawn[7] != times_drawn("7.jpg", 1)).any()
+
+
+def one_pixel_kinds(near, far):
+    """A photo with so many grey pixels that are right and so many that are off by 200."""
+    counts = np.zeros((bins.Q, measures.STEPS), np.int64)
+    gray = int(classes(np.zeros(2, np.float32)))
+    counts[gray, 0], counts[gray, -1] = near, far
+    return counts
+
+
+def test_the_interval_is_that_of_an_ordinary_bootstrap():
+    """200 photos, drawn with replacement 4000 times: the same ends, to a tenth of the width."""
+    rng = np.random.default_rng(1)
+    near = rng.integers(0, 101, 200)
+    tally = Tally()
+    for i, n in enumerate(near):
+        tally.add(times_drawn(str(i), 0), one_pixel_kinds(n, 100 - n), 1, float(n))
+    again = near[rng.integers(0, 200, (4000, 200))].mean(axis=1)
+    low, high = np.percentile(again, (2.5, 97.5))
+    for name in ("auc_raw", "auc_balanced", "colorfulness"):
+        values = tally.scores(1)[name]
+        assert values[0] == pytest.approx(near.mean())
+        assert interval(values) == pytest.approx((low, high), abs=0.1 * (high - low))
+
+
+def test_a_class_that_a_resample_lacks_keeps_its_real_value():
+    """One photo alone has the class (50, 0): resamples without it are not shifted."""
+    red = np.zeros((bins.Q, measures.STEPS), np.int64)
+    red[classes(np.array([50, 0], np.float32)), 0] = 10
+    tally = tallied(one_pixel_kinds(0, 10), red, one_pixel_kinds(0, 10), one_pixel_kinds(0, 10))
+    values = tally.scores(1)["auc_balanced"]
+    assert values[0] == 50
+    kept = values[np.isfinite(values)]
+    assert (kept == 50).all()
+
+
+def test_the_interval_of_what_is_no_number():
+    assert interval(np.full(11, np.inf)) is None and interval(np.full(11, np.nan)) is None
+    assert interval(np.array([1, np.nan, 2, 2, np.nan])) == (2, 2)
+
+
+# The systems -------------------------------------------------------------------------------------
+
+
+def test_truth_is_100(photos):
+    result = evaluate(find_photos(photos), photos, [Truth()], progress=False)
+    found = scores(result.tallies[0])
+    assert found["auc_raw"] == 100 and found["auc_balanced"] == 100
+    assert found["psnr_db"] == np.inf  # Lab and back gives the very same bytes
+    expected = [colorfulness(Photo(p, p.name).rgb) for p in find_photos(photos)]
+    assert found["colorfulness"] == pytest.approx(np.mean(expected))
+    assert np.isnan(found["loss_nats"]) and np.isnan(found["seconds"])
+
+
+def test_gray_by_hand(photos):
+    """The distance of grey to a colour is its chroma; its PSNR that of the grey picture."""
+    result = evaluate(find_photos(photos), photos, [Gray()], progress=False)
+    found = scores(result.tallies[0])
+    pictures = [Photo(p, p.name) for p in find_photos(photos)]
+    k = np.concatenate([np.ceil(np.hypot(*p.lab[..., 1:].reshape(-1, 2).T)) for p in pictures])
+    area = np.where(k == 0, 150, np.clip(150.5 - k, 0, None))
+    assert found["auc_raw"] == pytest.approx(area.mean() / 1.5, abs=0.01)
+    painted = [run.painted(p, np.zeros((*p.size, 2), np.float32)) for p in pictures]
+    error = [np.square(g.astype(float) - p.rgb).ravel() for g, p in zip(painted, pictures)]
+    mse = np.concatenate(error).mean()
+    assert found["psnr_db"] == pytest.approx(10 * np.log10(255**2 / mse))
+    assert found["colorfulness"] < 0.5
+
+
+def test_random_lends_in_a_circle(photos):
+    paths = find_photos(photos)
+    system = Random(paths[::-1], seed=3)
+    assert system.circle == Random(paths, seed=3).circle  # whatever the order
+    assert sorted(system.circle) == paths
+    photo = Photo(system.circle[-1], "x")
+    for lender in system.circle[:2]:
+        image = Image.open(lender).convert("RGB")
+        image = image.resize(photo.size[::-1], Image.Resampling.BICUBIC)
+        expected = rgb_to_lab(np.asarray(image))[..., 1:]
+        np.testing.assert_allclose(system.answer([photo])[0].ab, expected, atol=1e-5)
+        lender.write_bytes(b"broken")  # the next one steps in
+
+
+def test_a_checkpoint_colors_as_infer_does(photos, weights, regression):
+    for path in (weights, regression):
+        system = Checkpoint(path, 0.5)
+        for photo in [Photo(p, p.name) for p in find_photos(photos)]:
+            expected = np.asarray(Colorizer.load(path, temperature=0.5)(photo.path).convert("RGB"))
+            picture = run.painted(photo, system.answer([photo])[0].ab)
+            assert abs(picture.astype(int) - expected).max() <= 1
+            assert (picture != expected).mean() < 0.01
+
+
+def test_the_loss_is_that_of_training(photos, weights):
+    """On the photo at 32 x 32; a photo without colour has none."""
+    system = Checkpoint(weights)
+    pictures = [Photo(p, p.name) for p in find_photos(photos)]
+    answers = system.answer(pictures)
+    assert answers[-1].nats is None and pictures[-1].name == "gray.png"
+    for photo, answer in zip(pictures[:-1], answers):
+        small = np.asarray(Image.fromarray(photo.rgb).resize((32, 32), Image.Resampling.BICUBIC))
+        x, index, weight = targets(small[None])
+        ones = np.ones(bins.Q, np.float32)
+        loss = softmax_cross_entropy(system.colorizer.network.forward(x), index, weight, ones)
+        assert answer.nats == pytest.approx(float(loss.unweighted), rel=0.01)
+
+
+def test_a_regression_has_no_loss_in_nats_and_no_temperature(photos, regression):
+    photo = Photo(find_photos(photos)[0], "x")
+    one, two = (Checkpoint(regression, t).answer([photo])[0] for t in (0.38, 0.1))
+    assert one.nats is None and (one.ab == two.ab).all()
+    assert "regression" in Checkpoint(regression).name
+
+
+@pytest.mark.one_order
+def test_a_checkpoint_on_a_gpu(gpu, photos, weights, regression):
+    pictures = [Photo(p, p.name) for p in find_photos(photos)[:2]]
+    for path in (weights, regression):
+        there = Checkpoint(path, device="cuda")
+        there.warm_up()
+        for one, two in zip(Checkpoint(path).answer(pictures), there.answer(pictures)):
+            assert isinstance(two.ab, np.ndarray) and two.seconds > 0
+            np.testing.assert_allclose(two.ab, one.ab, atol=1e-2)
+            assert one.nats == two.nats or two.nats == pytest.approx(one.nats, rel=1e-4)
+
+
+# The loop ----------------------------------------------------------------------------------------
+
+
+def evaluated(paths, folder, weights, **options):
+    systems = [Truth(), Gray(), Random(paths, 0), Checkpoint(weights)]
+    return evaluate(paths, folder, systems, progress=False, **options)
+
+
+def assert_same(one, two, tolerance):
+    for a, b in zip(one.tallies, two.tallies):
+        assert abs(a.histogram - b.histogram).sum() <= tolerance * a.histogram.sum()
+        ours, theirs = a.scores(10), b.scores(10)
+        for name in ours.keys() - {"seconds"}:
+            close = dict(rtol=max(tolerance, 1e-12), equal_nan=True)
+            np.testing.assert_allclose(ours[name], theirs[name], **close, err_msg=name)
+
+
+def test_the_order_of_photos_changes_nothing(photos, weights):
+    """Not one count, nor the intervals."""
+    paths = find_photos(photos)
+    one = evaluated(paths, photos, weights)
+    for order in (paths[::-1], paths[3:] + paths[:3]):
+        assert_same(one, evaluated(order, photos, weights), 0)
+
+
+@pytest.mark.parametrize("batch", [2, 4, 100])
+def test_the_batch_changes_nothing(photos, weights, batch):
+    """But the rounding of matrix products."""
+    paths = find_photos(photos)
+    one = evaluated(paths, photos, weights)
+    assert_same(one, evaluated(paths, photos, weights, batch=batch), 2e-4)
+
+
+def test_the_folder_may_move(photos, weights, tmp_path):
+    one = evaluated(find_photos(photos), photos, weights)
+    moved = photos.rename(tmp_path / "elsewhere")
+    assert_same(one, evaluated(find_photos(moved), moved, weights), 0)
+
+
+def test_no_photo_is_kept(photos, monkeypatch):
+    """However many photos: no more are in memory than a batch holds."""
+    alive, most = weakref.WeakSet(), []
+
+    class Counted(Photo):
+        def __init__(self, *args):
+            super().__init__(*args)
+            gc.collect()
+            alive.add(self)
+            most.append(len(alive))
+
+    monkeypatch.setattr(run, "Photo", Counted)
+    paths = find_photos(photos)
+    evaluate(paths, photos, [Truth(), Gray(), Random(paths)], batch=2, progress=False)
+    assert len(most) == 6 and max(most) <= 3  # the last one is let go when the next has come
+    sums = Tally()
+    assert sums.sums.nbytes + sums.histogram.nbytes < 6e6
+
+
+def test_broken_photos_are_skipped(photos):
+    (photos / "1.png").write_bytes(b"no picture")
+    paths = find_photos(photos)
+    result = evaluate(paths, photos, [Truth(), Random(paths)], progress=False)
+    assert result.photos == 5 and list(result.skipped) == [str(photos / "1.png")]
+    for path in paths[:-1]:
+        path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="at least two"):
+        evaluate(paths, photos, [Truth()], progress=False)
+    with pytest.raises(DataError, match="at least two"):
+        Random(paths[:1])
+
+
+def test_a_limit_takes_evenly():
+    assert limited(list(range(10)), 3) == [0, 3, 6]
+    assert limited([1, 2], 5) == limited([1, 2], None) == [1, 2]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the validation photos are not here")
+def test_gray_on_real_photos_lies_near_the_published(tmp_path):
+    """89.1 in the paper, of other photos."""
+    with tarfile.open(SHARED) as archive:
+        names = sorted(n for n in archive.getnames() if n.endswith(".jpg"))[::3]
+        for name in names:
+            (tmp_path / Path(name).name).write_bytes(archive.extractfile(name).read())
+    result = evaluate(find_photos(tmp_path), tmp_path, [Truth(), Gray()], progress=False)
+    truth, gray = (scores(tally, 100) for tally in result.tallies)
+    assert truth["auc_raw"] == truth["auc_balanced"] == 100
+    assert abs(gray["auc_raw"] - 89.1) < 1.5 and 55 < gray["auc_balanced"] < 70

@@ -1,0 +1,134 @@
+"""python -m mini_colorize.evaluation: table, JSON, curves; errors of one line; whole files."""
+
+# ruff: noqa: F811, F401 (fixtures of the other file)
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize.evaluation import __main__ as command
+from mini_colorize.evaluation import published, report
+from test_evaluation import network, photos, regression, weights
+
+ROOT = Path(__file__).parent.parent
+
+
+def main(*arguments):
+    return command.main(["--device", "cpu", *map(str, arguments)])
+
+
+def test_the_table_the_json_and_the_curves(photos, weights, regression, tmp_path, capsys):
+    out = tmp_path / "new" / "out"
+    code = main("--data", photos, "--weights", weights, regression, "--temperature", 0.38, 0,
+                "--min-count", 20, "--out", out)  # fmt: skip
+    table = capsys.readouterr().out
+    assert code == 0, table
+    assert (out / "scores.txt").read_text() in table
+    names = ["ground truth", "gray", "random", f"{weights}, T 0.38, S 32", f"{weights}, T 0, S 32",
+             f"{regression}, regression, S 32"]  # fmt: skip
+    told = json.loads((out / "scores.json").read_text(), parse_constant=pytest.fail)
+    assert [row["name"] for row in told["rows"]] == names
+    for name in names:
+        assert any(line.startswith(name) for line in table.splitlines())
+    truth, gray, random, sharp = told["rows"][:4]
+    assert truth["auc_raw"] == {"value": 100.0, "low": 100.0, "high": 100.0}
+    assert truth["psnr_db"]["value"] is None and " inf " in table
+    assert gray["loss_nats"]["value"] is None
+    assert sharp["auc_raw"]["low"] < sharp["auc_raw"]["value"] < sharp["auc_raw"]["high"]
+    assert sharp["seconds"]["value"] > 0 and sharp["loss_nats"]["value"] > 1
+    assert len(gray["curve_raw"]) == 151 and gray["curve_raw"][150] == 1
+    area = (sum(gray["curve_raw"]) - (gray["curve_raw"][0] + gray["curve_raw"][150]) / 2) / 1.5
+    assert gray["auc_raw"]["value"] == pytest.approx(area)
+    assert told["photos"] == 6 and sum(told["class_pixels"]) == 48 * 280 + 1600
+    assert told["min_count"] == 20 and "20 pixels" in table
+    assert Image.open(out / "curves.png").width > 1000
+
+
+def test_the_published_rows_are_marked(photos, tmp_path, capsys):
+    assert main("--data", photos, "--limit", 2, "--out", tmp_path / "o") == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("published"))
+    assert published.SOURCE in lines[start] and "other photos" in lines[start]
+    for line, (name, raw, balanced) in zip(lines[start + 1 :], published.ROWS):
+        assert line.startswith(name) and line.split()[-2:] == [f"{raw}", f"{balanced}"]
+    assert len(published.ROWS) == 5
+    told = json.loads((tmp_path / "o" / "scores.json").read_text())
+    assert told["published"]["source"] == published.SOURCE
+    assert {"name": "gray", "auc_raw": 89.1, "auc_balanced": 58.0} in told["published"]["rows"]
+
+
+def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main("--data", photos, "--weights", weights, "--out", tmp_path / "o") == 0
+    assert "no curves.png: it needs matplotlib" in capsys.readouterr().out
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["scores.json", "scores.txt"]
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["--data", "no-such"], "no-such: no such folder"),
+    (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
+    (["--data", ".", "--temperature", "-1"], "temperature -1"),
+    (["--data", ".", "--size", "12"], "size 12"),
+    (["--data", ".", "--limit", "1"], "at least two"),
+    (["--data", ".", "--limit", "0"], "invalid number above 0"),
+    ([], "--data"),
+])  # fmt: skip
+def test_errors_are_one_line(arguments, told, photos, tmp_path):
+    line = [sys.executable, "-m", "mini_colorize.evaluation", "--out", tmp_path / "o", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    done = subprocess.run(line, cwd=photos, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr and not (tmp_path / "o").exists()
+
+
+def test_an_out_that_cannot_be_written(photos, weights, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert main("--data", photos, "--weights", weights, "--out", tmp_path / "file") == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err.splitlines()[-1]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_ctrl_c_leaves_nothing_half_written(photos, weights, tmp_path, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mini_colorize.evaluation.run.histogram", stop)
+    assert main("--data", photos, "--weights", weights, "--out", tmp_path / "o") == 130
+    assert "stopped" in capsys.readouterr().err and not (tmp_path / "o").exists()
+
+
+def test_ctrl_c_while_writing_keeps_the_old_file(photos, weights, tmp_path, monkeypatch):
+    out = tmp_path / "o"
+    assert main("--data", photos, "--weights", weights, "--out", out) == 0
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report.json, "dumps", stop)
+    assert main("--data", photos, "--weights", weights, "--out", out) == 130
+    after = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert after.keys() == before.keys() and after["scores.json"] == before["scores.json"]
+
+
+def test_skipped_photos_are_named(photos, weights, tmp_path, capsys):
+    (photos / "2.png").write_bytes(b"no picture")
+    assert main("--data", photos, "--weights", weights, "--out", tmp_path / "o") == 0
+    assert "1 photos could not be read" in capsys.readouterr().out
+    told = json.loads((tmp_path / "o" / "scores.json").read_text())
+    assert told["photos"] == 5 and list(told["skipped"]) == [str(photos / "2.png")]
+
+
+def test_a_vivid_and_a_pale_network_differ_where_they_should(photos, weights, tmp_path):
+    """T = 0 is more colourful than T = 1, and both are the same network: the same loss."""
+    assert main("--data", photos, "--weights", weights, "--temperature", 0, 1,
+                "--out", tmp_path / "o") == 0  # fmt: skip
+    vivid, pale = json.loads((tmp_path / "o" / "scores.json").read_text())["rows"][3:]
+    assert vivid["colorfulness"]["value"] > 2 * pale["colorfulness"]["value"]
+    assert vivid["loss_nats"]["value"] == pytest.approx(pale["loss_nats"]["value"])
+    assert np.isfinite(vivid["psnr_db"]["value"])

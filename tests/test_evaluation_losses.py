@@ -1,0 +1,278 @@
+"""train.py --loss: the paper's three systems on one network, and files that remember which."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import naive
+from emulator import standin
+from mini_colorize import checkpoint, network, training
+from mini_colorize.backend import to_host, uploaded
+from mini_colorize.bins import Q, annealed_mean, class_weights
+from mini_colorize.checkpoint import CheckpointError
+from mini_colorize.color import rgb_to_lab
+from mini_colorize.colorizer import Colorizer
+from mini_colorize.losses import l2_loss
+from mini_colorize.network import AB_SCALE, Network
+from mini_colorize.training import LOSSES, Config, Trainer, TrainingError, regression_targets
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+        small.resize((40, 32), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """`--model tiny` has 4 to 32 channels."""
+    monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 16)
+
+
+def trainer(photos, out, loss, xp=np, **options):
+    settings = {"size": 24, "resize": 24, "batch": 3, "steps": 8, "workers": 0, **options}
+    made = Trainer(Config(data=str(photos), loss=loss, **settings), out, xp)
+    made.start()
+    return made
+
+
+def run(made, xp=np):
+    batches = uploaded(made.loader.batches(made.step, made.config.steps), xp)
+    return [float(made.train_step(rgb)[0][0]) for rgb in batches]
+
+
+# The loss and the head ---------------------------------------------------------------------------
+
+
+def test_l2_leaves_photos_without_color_out():
+    """As if they were not there: not in the value, the average or the gradient."""
+    rng = np.random.default_rng(0)
+    prediction, truth = rng.standard_normal((2, 4, 3, 5, 2))
+    counted = np.array([True, False, True, False])
+    loss = l2_loss(prediction, truth, counted)
+    alone = l2_loss(prediction[counted], truth[counted])
+    assert float(loss.weighted) == pytest.approx(float(alone.weighted), rel=1e-14)
+    np.testing.assert_allclose(loss.gradient[counted], alone.gradient, rtol=1e-14)
+    assert (loss.gradient[~counted] == 0).all()
+    nothing = l2_loss(prediction, truth, np.zeros(4, bool))
+    assert float(nothing.weighted) == 0 and (nothing.gradient == 0).all()
+
+
+def test_l2_gradient_with_what_counts_and_a_scale():
+    rng = np.random.default_rng(0)
+    prediction, truth = rng.standard_normal((2, 3, 2, 5, 2))
+    counted, scale = np.array([True, True, False]), np.array(8, np.float32)
+    gradient = l2_loss(prediction, truth, counted, scale).gradient
+
+    def loss():
+        return 8 * float(l2_loss(prediction, truth, counted).weighted)
+
+    assert naive.relative_error(gradient, naive.numeric_gradient(loss, prediction)) < 1e-6
+
+
+def test_what_a_regression_is_asked_for():
+    """ab of pixel 2 of every 4, over AB_SCALE; a grey photo does not count."""
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (2, 16, 24, 3), dtype=np.uint8)
+    rgb[1] = rgb[1, ..., :1]
+    x, truth, counted = regression_targets(rgb)
+    assert x.shape == (2, 16, 24, 1) and truth.dtype == np.float32
+    np.testing.assert_allclose(truth * AB_SCALE, rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:], atol=1e-4)
+    assert counted.tolist() == [True, False]
+
+
+def test_the_head_is_all_that_differs():
+    bins, ab = Network(1 / 16), Network(1 / 16, head="ab")
+    assert list(bins.layers)[:-1] == list(ab.layers)[:-1]
+    x = np.random.default_rng(0).standard_normal((2, 16, 24, 1)).astype(np.float32)
+    for net in (bins, ab):
+        net.initialize(x, 5)
+    for name, array in bins.state().items():
+        if not name.startswith("conv8_313"):
+            np.testing.assert_array_equal(array, ab.state()[name])  # the same seed, the same start
+    logits, said = bins.forward(x), ab.forward(x)
+    assert said.shape == (2, 4, 6, 2)
+    np.testing.assert_array_equal(ab.colors(said, 0.1), said * AB_SCALE)
+    np.testing.assert_array_equal(bins.colors(logits, 0.1), annealed_mean(logits, 0.1))
+    with pytest.raises(KeyError):
+        Network(1 / 16, head="other")
+
+
+# Training ----------------------------------------------------------------------------------------
+
+
+def test_the_three_differ_in_the_class_weights_and_the_head(photos, narrow, tmp_path):
+    made = {loss: trainer(photos, tmp_path / loss, loss) for loss in LOSSES}
+    prior = np.load(tmp_path / "rebalanced" / "prior.npy")
+    np.testing.assert_array_equal(made["rebalanced"].class_weight, class_weights(prior, 0.5))
+    np.testing.assert_array_equal(made["classification"].class_weight, np.ones(Q))
+    assert [made[loss].network.head for loss in LOSSES] == ["bins", "bins", "ab"]
+    crops = [next(m.loader.batches(0, 1)) for m in made.values()]
+    assert (crops[0] == crops[1]).all() and (crops[0] == crops[2]).all()
+
+
+def test_classification_is_rebalancing_with_lambda_1(photos, narrow, tmp_path):
+    one = run(trainer(photos, tmp_path / "one", "classification"))
+    two = run(trainer(photos, tmp_path / "two", "rebalanced", lam=1.0))
+    assert one == pytest.approx(two, rel=1e-3) and np.ptp(one) > 0.05
+
+
+def test_a_regression_learns_two_photos_by_heart(photos, tmp_path, monkeypatch):
+    """To a sixth of the mean ab distance that grey has. (They come flipped and not: four views.)"""
+    for path in sorted(photos.iterdir())[2:]:
+        path.unlink()
+    monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 8)
+    made = trainer(photos, tmp_path / "run", "regression", batch=2, lr=3e-3, weight_decay=0.0,
+                   steps=400, lr_every=150, size=32, resize=32)  # fmt: skip
+    losses = run(made)
+    assert losses[-1] < 0.1 * losses[0]
+    rgb = next(made.val.batches(0, 1))
+    x, truth, _ = regression_targets(rgb)
+    said = made.network.colors(made.network.forward(x, train=True))
+    off, gray = (np.linalg.norm(s - truth * AB_SCALE, axis=-1).mean() for s in (said, 0))
+    assert off < gray / 6, (off, gray)
+
+
+def command(*arguments):
+    line = [sys.executable, str(ROOT / "train.py"), "--device", "cpu", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("loss", ["classification", "regression"])
+def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
+    common = ["--data", photos, "--loss", loss, "--size", 16, "--batch", 2, "--workers", 1,
+              "--log-every", 2, "--lr-every", 9, "--val", photos]  # fmt: skip
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert command(*common, "--steps", 6, "--out", whole).returncode == 0
+    assert command(*common, "--steps", 3, "--out", broken).returncode == 0
+    done = command("--resume", broken, "--steps", 6)
+    assert done.returncode == 0, done.stderr
+    one, two = (checkpoint.load(run / "checkpoint.npz")[1] for run in (whole, broken))
+    for group, arrays in one.items():
+        for name, array in arrays.items():
+            assert array.tobytes() == two[group][name].tobytes(), (group, name)
+    assert json.loads((broken / "config.json").read_text())["loss"] == loss
+    entries = [json.loads(line) for line in (broken / "log.jsonl").read_text().splitlines()]
+    names = {name for entry in entries for name in entry if "loss" in name}
+    expected = {"loss_l2"} if loss == "regression" else {"loss_weighted", "loss_unweighted_nats"}
+    assert names == expected | {f"val_{name}" for name in expected}
+    assert Image.open(broken / "loss.png").size == (800, 450)
+    assert list((broken / "samples").iterdir())
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["--loss", "other", "--data", "x"], "invalid choice: 'other'"),
+    (["--loss", "regression", "--data", "x", "--lam", "0.3"], "--lam has a say"),
+    (["--resume", "x", "--loss", "regression"], "--loss cannot change"),
+])  # fmt: skip
+def test_errors_are_one_line(arguments, told):
+    done = command(*arguments)
+    assert done.returncode == 2 and told in done.stderr.splitlines()[-1]
+
+
+def test_an_unknown_loss_in_a_run_and_weights_of_another_head(photos, narrow, tmp_path):
+    with pytest.raises(TrainingError, match="--loss must be one of"):
+        Config(data="x", loss="other").check()
+    trainer(photos, tmp_path / "bins", "rebalanced").save()
+    with pytest.raises(TrainingError, match="see --model and --loss"):
+        trainer(photos, tmp_path / "ab", "regression", init=str(tmp_path / "bins"))
+
+
+def test_a_run_from_before_there_was_a_choice_is_rebalanced(photos, narrow, tmp_path):
+    made = trainer(photos, tmp_path / "run", "rebalanced")
+    path = tmp_path / "run" / "config.json"
+    old = json.loads(path.read_text())
+    assert old.pop("loss") == "rebalanced"
+    path.write_text(json.dumps(old))
+    assert training.load_config(tmp_path / "run") == made.config
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def test_weights_remember_the_head_and_color(photos, narrow, tmp_path):
+    made = trainer(photos, tmp_path / "run", "regression")
+    run(made)
+    made.save()
+    net, meta = checkpoint.load_network(tmp_path / "run")
+    assert net.head == "ab" and meta["head"] == "ab"
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.npz")[0]["head"] == "ab"
+    assert checkpoint.main([str(tmp_path / "run"), str(tmp_path / "half.npz")]) == 0
+    half = Colorizer.load(tmp_path / "half.npz", temperature=0.1)
+    one = Colorizer.load(tmp_path / "run")
+    pictures = [np.asarray(c(photos / "0.png"), float) for c in (one, half)]
+    assert abs(pictures[0] - pictures[1]).max() <= 2  # float16; and no temperature
+    assert np.ptp(pictures[0], axis=-1).max() > 3
+
+
+def test_files_without_a_head_are_of_bins(tmp_path):
+    net = Network(1 / 32)
+    groups = {"network": net.state()}
+    checkpoint.save(tmp_path / "old.npz", {"kind": "weights", "width": net.width}, groups)
+    assert checkpoint.load_network(tmp_path / "old.npz")[0].head == "bins"
+
+
+@pytest.mark.parametrize("head", ["other", 7, None, ["ab"], "ab"])
+def test_a_head_that_does_not_fit(tmp_path, head):
+    net = Network(1 / 32)
+    meta = {"kind": "weights", "width": net.width, "head": head}
+    checkpoint.save(tmp_path / "bad.npz", meta, {"network": net.state()})
+    with pytest.raises(CheckpointError, match="head|does not match") as caught:
+        checkpoint.load_network(tmp_path / "bad.npz")
+    assert "\n" not in str(caught.value)
+
+
+# On a GPU ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("precision, limit", [("fp32", 5e-4), ("mixed", 2e-2)])
+def test_a_regression_on_a_gpu(gpu, precision, limit, narrow, photos, tmp_path):
+    """A step's loss and gradient are those of the CPU, and it does not wait for the device.
+
+    In float16 the gradient is compared at the head only: in so small a network ReLU and BatchNorm
+    make of its rounding what they like, and with the other losses no less.
+    """
+    here = trainer(photos, tmp_path / "cpu", "regression")
+    there = trainer(photos, tmp_path / "gpu", "regression", gpu, precision=precision)
+    scale = 1
+    if there.loss_scale:
+        scale = 256
+        there.loss_scale.scale[...] = scale  # where no gradient of so few pixels overflows
+    rgb = next(here.loader.batches(0, 1))
+    (one, _), _ = here.train_step(rgb)
+    rgb = gpu.asarray(rgb)
+    before = getattr(standin, "synchronisations", 0)
+    (two, _), _ = there.train_step(rgb)
+    if gpu is standin._module():
+        assert standin.synchronisations == before
+    assert float(two) == pytest.approx(float(one), rel=1e-3 if there.loss_scale else 1e-6)
+    for name, expected in here.grads.items():
+        if precision == "fp32" or name.startswith("conv8_ab"):
+            found = to_host(there.grads[name]) / scale
+            assert np.linalg.norm(found - expected) < limit * np.linalg.norm(expected), name
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_a_regression_colors_on_a_gpu(gpu, precision, narrow, photos, tmp_path):
+    made = trainer(photos, tmp_path / "run", "regression", gpu, steps=3, precision=precision)
+    run(made, gpu)
+    made.save()
+    colorizer = Colorizer.load(tmp_path / "run", device="cuda", precision=precision)
+    reference = np.asarray(Colorizer.load(tmp_path / "run")(photos / "0.png"), float)
+    off = abs(np.asarray(colorizer(photos / "0.png"), float) - reference).mean()
+    assert off < (0.05 if precision == "fp32" else 1), off
+    assert np.ptp(reference, axis=-1).max() > 3

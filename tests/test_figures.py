@@ -1,0 +1,99 @@
+"""The figures are drawn, from any photos and weights, and their facts are facts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("matplotlib", reason="figures need matplotlib")
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import figures  # noqa: E402
+
+from mini_colorize import bins  # noqa: E402
+from mini_colorize.checkpoint import save_network  # noqa: E402
+from mini_colorize.color import rgb_to_lab  # noqa: E402
+from mini_colorize.network import Network  # noqa: E402
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        patches = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        Image.fromarray(patches).resize((96, 72)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path):
+    network = Network(1 / 32)
+    network.initialize(np.random.default_rng(0).standard_normal((1, 32, 32, 1)).astype("float32"))
+    save_network(tmp_path / "w.npz", network, size=32)
+    return tmp_path / "w.npz"
+
+
+def test_every_figure_is_drawn(photos, weights, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["--data", photos, "--photo", photos / "0.png", "--weights", weights, "--out", out]
+    assert figures.main([*figures.FIGURES, *map(str, arguments)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == sorted(f"{n}.png" for n in figures.FIGURES)
+    for path in out.iterdir():
+        image = Image.open(path)
+        assert image.width > 700 and np.asarray(image.convert("RGB")).std() > 10
+        assert (ROOT / "docs" / "figures" / path.name).exists()
+
+
+def test_the_same_each_time(photos, weights, tmp_path):
+    for name in ("one", "two"):
+        arguments = ["pixel", "--photo", photos / "0.png", "--weights", weights, "--at", 90, 3]
+        assert figures.main([*map(str, arguments), "--out", str(tmp_path / name)]) == 0
+    one, two = ((tmp_path / name / "pixel.png").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_261_of_the_313_are_reached():
+    reached = figures.occupied()
+    assert reached.sum() == 261 and len(reached) == 313
+
+
+def test_the_colors_of_bins_are_nearly_theirs():
+    """Of a bin in the middle of the gamut exactly, of one outside as near as sRGB comes."""
+    ab = rgb_to_lab(figures.bin_colors())[:, 1:]
+    off = np.linalg.norm(ab - bins.BINS, axis=1)
+    assert off[np.linalg.norm(bins.BINS, axis=1) < 40].max() < 0.5 and off.max() < 25
+
+
+def test_the_outline_holds_all_colors():
+    rgb = np.random.default_rng(0).integers(0, 256, (20000, 3), dtype=np.uint8)
+    lab = rgb_to_lab(rgb)
+    cells = figures.gamut_cells()
+    a, b = np.floor(2 * (lab[:, 1:] + figures.LIM)).astype(int).T
+    assert cells[a, b].mean() > 0.99  # at its very edge the faces are sampled, not filled
+    assert not cells[0].any() and not cells[:, 0].any()
+
+
+def test_raw_and_smoothed_prior(photos):
+    raw, smooth, count = figures.measure_priors(photos)
+    assert count == 3 and raw.sum() == pytest.approx(1) and smooth.sum() == pytest.approx(1)
+    assert (smooth > 0).sum() > (raw > 0).sum() and (smooth[raw > 0] > 0).all()
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["nothing"], "no figure nothing"),
+    (["prior"], "prior needs --data"),
+    (["prior", "--data", "no-such"], "no-such: no such folder"),
+    (["pixel", "--weights", "no.npz"], "no.npz: no such file"),
+    (["pixel", "--at", "9999", "0"], "--at 9999 0"),
+])  # fmt: skip
+def test_errors_are_one_line(arguments, told, tmp_path):
+    command = [sys.executable, str(ROOT / "tools" / "figures.py"), *arguments, "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,360 @@
+"""The Turing test without a browser: what is in the page, and how answers are pooled."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize.evaluation import turing, turing_page
+from mini_colorize.evaluation.turing_page import CHECK, COLORING, PRACTICE
+from mini_colorize.evaluation.turing_score import RESAMPLES, bootstrap
+from turing_photos import colorful, make_photos, small_weights
+
+RNG = np.random.default_rng(0)
+SMALL = ["--trials", "6", "--practice", "2", "--checks", "1", "--side", "64", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return small_weights(tmp_path_factory.mktemp("weights") / "small.npz")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("photos"), 12)
+
+
+@pytest.fixture
+def go(capsys):
+    """Run main in this process. Returns (exit code, stdout, the last line of stderr)."""
+
+    def run(*args):
+        capsys.readouterr()
+        try:
+            code = turing.main([str(a) for a in args])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        lines = [line for line in re.split(r"[\r\n]+", err) if line.strip() and "pair" not in line]
+        return code, out, lines
+
+    return run
+
+
+@pytest.fixture
+def page(go, photos, weights, tmp_path):
+    path = tmp_path / "turing.html"
+    code, _, err = go("--data", photos, "--weights", weights, "--out", path, *SMALL)
+    assert (code, err) == (0, [])
+    return path
+
+
+# ---- The page ------------------------------------------------------------------------------
+
+
+def test_pairs_are_photo_and_coloring(page, photos, weights):
+    made = turing_page.read_page(page)
+    assert sorted(made.kinds) == [PRACTICE] * 2 + [COLORING] * 5 + [CHECK]
+    colorizer = turing.Colorizer.load(weights)
+    crops = [turing.load_crop(p, 64, 64) for p in turing.find_photos(photos)]
+    used = set()
+    for i, kind in enumerate(made.kinds):
+        real, fake = (np.asarray(image, float) for image in made.pair(i))
+        distances = [np.abs(crop - real).mean() for crop in crops]
+        used.add(best := int(np.argmin(distances)))
+        assert distances[best] < 3  # JPEG at 92
+        wanted = np.asarray(colorizer(crops[best]), float)
+        assert (np.abs(wanted - fake).mean() < 3) == (kind == COLORING or kind == PRACTICE)
+    assert len(used) == 8  # no photo twice
+
+
+def test_check_has_the_lightness_of_one_and_the_colors_of_the_other():
+    one, other = colorful(RNG, (64, 64)), colorful(RNG, (64, 64))
+    lab = [turing.rgb_to_lab(rgb) for rgb in (turing.borrow(one, other), one, other)]
+    away = [np.abs(lab[0] - other).mean((0, 1)) for other in lab[1:]]
+    assert away[0][0] < 4 < away[1][0]  # L: of the first, but for what lies out of gamut
+    assert max(away[1][1:]) < 12 < min(away[0][1:])  # ab: of the second
+
+
+def test_both_halves_are_one_jpeg_without_metadata(page):
+    made = turing_page.read_page(page)
+    for jpeg in made.jpegs:
+        image = Image.open(io.BytesIO(jpeg))
+        assert image.size == (128, 64)
+        assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+        assert not image.getexif()
+        assert {c[1:3] for c in image.layer} == {(1, 1)}  # colour is not subsampled
+
+
+def test_halves_do_not_bleed_into_each_other():
+    black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    jpeg = turing_page.join(black, white)
+    left, right = turing_page.Page("0" * 16, 64, [COLORING], [jpeg]).pair(0)
+    assert np.asarray(left).max() <= 2 and np.asarray(right).min() >= 253
+
+
+def test_page_tells_nothing(page):
+    text = page.read_text()
+    assert "secret-name" not in text and str(page.parent) not in text
+    block = re.search(r'<script id="data" type="text/plain">(.*?)</script>', text)[1]
+    raw = base64.b64decode(block)
+    for sign in (b"\xff\xd8\xff", b"JFIF", b"kinds", b"lengths"):
+        assert sign not in raw
+    outside = text.replace(block, "")
+    assert "@CSS@" not in outside and "@SIZE@" not in outside
+    # Nothing is fetched: no address in it, and the browser is told so.
+    assert "default-src 'none'" in outside
+    assert not re.search(r"https?://|url\(|@import|<img|<iframe", outside)
+
+
+def test_same_seed_same_page(go, photos, weights, tmp_path):
+    files = []
+    for seed in (1, 1, 2):
+        files.append(tmp_path / f"{len(files)}.html")
+        go("--data", photos, "--weights", weights, "--out", files[-1], "--seed", seed, *SMALL)
+    a, b, c = (file.read_bytes() for file in files)
+    assert a == b != c
+
+
+def test_mask_is_what_the_browser_computes():
+    """mulberry32 with seed 0: the first three numbers, by its published C code."""
+    masked = turing_page._masked(bytes(10), "0" * 16)
+    first = [int.from_bytes(masked[i : i + 4], "little") for i in (0, 4)]
+    assert first == [mulberry(0x6D2B79F5), mulberry(2 * 0x6D2B79F5)]
+    assert turing_page._masked(masked, "0" * 16) == bytes(10)
+
+
+def mulberry(a):
+    a &= 0xFFFFFFFF
+    t = (a ^ a >> 15) * (a | 1) & 0xFFFFFFFF
+    t ^= t + ((t ^ t >> 7) * (t | 61) & 0xFFFFFFFF) & 0xFFFFFFFF
+    return t ^ t >> 14
+
+
+# ---- Which photos --------------------------------------------------------------------------
+
+
+def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    make_photos(folder, 8, seed=5)
+    grey = colorful(RNG).mean(2, keepdims=True)
+    Image.fromarray(np.repeat(grey, 3, 2).astype(np.uint8)).save(folder / "grey.png")
+    Image.fromarray((grey * [1, 0.85, 0.65]).astype(np.uint8)).save(folder / "sepia.jpg")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "twice.png").write_bytes((folder / "secret-name-01.png").read_bytes())
+    args = ["--data", folder, "--weights", weights, "--out", tmp_path / "a.html", *SMALL]
+    assert go(*args)[0] == 0
+    code, _, err = go(*args, "--trials", "7")
+    assert code == 2 and len(err) == 1
+    assert "only 8 usable photos, 9 are needed" in err[0]
+    assert "2 without colour, 1 that cannot be read, 1 there twice" in err[0]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--trials", "0"],
+        ["--practice", "-1"],
+        ["--checks", "6", "--trials", "6"],
+        ["--side", "100"],
+        ["--seed", "-1"],
+        ["--temperature", "-1"],
+        ["--temperature", "nan"],
+        ["--size", "33"],
+        ["--weights", "missing.npz"],
+        ["--data", "missing"],
+        ["--out", "."],
+    ],
+)
+def test_bad_arguments(go, photos, weights, tmp_path, args):
+    out = tmp_path / "page.html"
+    code, _, err = go("--data", photos, "--weights", weights, "--out", out, *SMALL, *args)
+    assert code == 2 and err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_build_leaves_nothing(go, photos, weights, tmp_path, monkeypatch):
+    out = tmp_path / "page.html"
+    out.write_text("old")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(turing, "join", stop)
+    code, _, _ = go("--data", photos, "--weights", weights, "--out", out, *SMALL)
+    assert code == 130
+    assert [f.name for f in tmp_path.iterdir()] == ["page.html"] and out.read_text() == "old"
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other"])
+def test_damaged_page(go, page, tmp_path, damage):
+    data = page.read_bytes()
+    middle = data.index(b'type="text/plain">') + 1000
+    page.write_bytes({
+        "cut": data[:middle],
+        "changed": data[:middle] + b"AAAA" + data[middle + 4 :],
+        "empty": b"",
+        "other": b"<html></html>",
+    }[damage])  # fmt: skip
+    with pytest.raises(turing_page.PageError, match="turing.html: not a page"):
+        turing_page.read_page(page)
+
+
+# ---- The answers ---------------------------------------------------------------------------
+
+
+def answers(page, person=1, trials=()):
+    """What the page saves. trials: (picture, kind, whether it was taken for real)."""
+    return {
+        "format": "mini_colorize turing answers",
+        "version": 1,
+        "page": page,
+        "participant": f"{person:08x}",
+        "trials": [
+            {"picture": picture, "kind": kind, "fake": "left",
+             "chosen": "right" if taken else "left", "interrupted": False}
+            for picture, kind, taken in trials
+        ],
+    }  # fmt: skip
+
+
+def save(folder, *all_answers):
+    folder.mkdir(exist_ok=True)
+    for i, value in enumerate(all_answers):
+        text = value if isinstance(value, (bytes, str)) else json.dumps(value)
+        path = folder / f"{i}.json"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return sorted(folder.glob("*.json"))
+
+
+def test_score(go, page, tmp_path):
+    made = turing_page.read_page(page).id
+    files = save(
+        tmp_path / "answers",
+        answers(made, 1, [(1, "practice", True), (3, "colouring", True), (4, "colouring", False),
+                          (8, "check", False)]),
+        answers(made, 2, [(3, "colouring", True), (5, "colouring", True), (8, "check", True)]),
+    )  # fmt: skip
+    code, out, err = go("score", *files, "--out", tmp_path / "out")
+    assert (code, err) == (0, [])
+    score = json.loads((tmp_path / "out" / "score.json").read_text())
+    assert score["answers"] == 4 and score["fooled_rate"] == 0.75
+    assert score["pictures"] == [
+        {"picture": 3, "fooled": 2, "seen": 2},
+        {"picture": 5, "fooled": 1, "seen": 1},
+        {"picture": 4, "fooled": 0, "seen": 1},
+    ]
+    assert [p["checks_found"] for p in score["people"]] == [1, 0]
+    assert "fooled         75.0%" in out and "1 of 2" in out
+    sheet = Image.open(tmp_path / "out" / "sheet.png")  # the page lay beside the answers
+    assert sheet.width > 700 and sheet.height > 400
+
+
+def test_interrupted_trials_do_not_count(go, page, tmp_path):
+    made = turing_page.read_page(page).id
+    value = answers(made, 1, [(3, "colouring", True), (4, "colouring", False)])
+    value["trials"][0]["interrupted"] = True
+    go("score", *save(tmp_path / "a", value), "--out", tmp_path / "out")
+    score = json.loads((tmp_path / "out" / "score.json").read_text())
+    assert score["answers"] == 1 and score["fooled_rate"] == 0
+    assert score["people"][0]["interrupted"] == 1
+
+
+def test_bootstrap_interval():
+    seen = np.ones((40, 36), int)
+    fooled = (RNG.random(seen.shape) < 0.3).astype(int)
+    low, high = bootstrap(fooled, seen)
+    assert low < fooled.mean() < high
+    # Independent trials: known to be about sqrt(3) times as wide as the binomial interval.
+    binomial = 2 * 1.96 * np.sqrt(0.3 * 0.7 / seen.size)
+    assert 1.4 * binomial < high - low < 2 * binomial
+    # People who differ: as wide as a bootstrap over people alone, not over trials.
+    people = np.repeat((np.arange(40) < 12).astype(int)[:, None], 36, 1)
+    low, high = bootstrap(people, seen)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.3 * 0.7 / 40), rel=0.15)
+    assert bootstrap(fooled[:0, :0], seen[:0, :0]) is None
+    assert bootstrap(fooled, seen) == bootstrap(fooled, seen)
+    assert RESAMPLES >= 1000
+
+
+DEEP = "[" * 100_000
+HOSTILE = {
+    "not JSON": b"\x00\xff\xfe{",
+    "text": "hello",
+    "empty": "",
+    "a list": [],
+    "deep": DEEP,
+    "a huge number": '{"version": ' + "9" * 10_000 + "}",
+    "huge": b" " * (2**20 + 1),
+    "of another program": {"format": "x"},
+    "of another version": {"version": 2},
+    "a page that is no id": {"page": "../../etc/passwd"},
+    "a page of another kind": {"page": 7},
+    "a name in control codes": {"participant": "\x1b[2J\x1b[2J"},
+    "no trials": {"trials": []},
+    "too many trials": {"trials": [0] * 3000},
+    "trials of another kind": {"trials": "abc"},
+    "a trial that is no object": {"trials": [None]},
+    "picture 0": {"picture": 0},
+    "picture true": {"picture": True},
+    "picture 1e9": {"picture": 10**9},
+    "picture 1.5": {"picture": 1.5},
+    "a kind that is a list": {"kind": ["check"]},
+    "a side that is an object": {"fake": {}},
+    "no side": {"chosen": None},
+    "interrupted yes": {"interrupted": "yes"},
+    "the same picture twice": "twice",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_answers(go, page, tmp_path, name):
+    """Named in one line; the good file beside it still counts."""
+    made = turing_page.read_page(page).id
+    good = answers(made, 1, [(3, "colouring", True)])
+    bad = HOSTILE[name]
+    if isinstance(bad, dict):
+        value = answers(made, 2, [(4, "colouring", True)])
+        (value if set(bad) & set(value) else value["trials"][0]).update(bad)
+        bad = value
+    elif bad == "twice":
+        bad = answers(made, 2, [(4, "colouring", True), (4, "colouring", False)])
+    files = save(tmp_path / "answers", good, bad)
+    code, out, err = go("score", *files, "--out", tmp_path / "out")
+    assert code == 2
+    assert len(err) == 1 and err[0].startswith(f"turing: {files[1]}: ") and len(err[0]) < 300
+    assert err[0].isprintable() and "1 person, 1 answers" in out
+    assert json.loads((tmp_path / "out" / "score.json").read_text())["answers"] == 1
+
+
+def test_other_pages_and_doubles(go, page, tmp_path):
+    made = turing_page.read_page(page).id
+    one = answers(made, 1, [(3, "colouring", True)])
+    files = save(tmp_path / "a", one, one, answers("f" * 16, 2, [(3, "colouring", True)]))
+    code, out, err = go("score", tmp_path / "a", "--page", page, "--out", tmp_path / "out")
+    assert code == 2 and "1 person, 1 answers" in out
+    assert any("2.json: answers to another page" in line for line in err)
+    assert any("1.json: the same person as in" in line for line in err)
+    code, out, _ = go("score", files[2], "--out", tmp_path / "out2")
+    assert code == 0 and "no picture sheet" in out  # no page is near that has this id
+
+
+@pytest.mark.parametrize("args", [["missing.json"], ["."], []])
+def test_nothing_to_score(go, tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = go("score", *args)
+    assert code == 2 and err and not (tmp_path / "out").exists()
+
+
+def test_only_checks_and_a_foreign_picture_number(go, page, tmp_path):
+    made = turing_page.read_page(page).id
+    files = save(tmp_path / "a", answers(made, 1, [(8, "check", False)]))
+    assert go("score", *files, "--out", tmp_path / "out")[0] == 0
+    files = save(tmp_path / "b", answers(made, 1, [(999, "colouring", False)]))
+    assert go("score", *files, "--out", tmp_path / "out")[0] == 0
