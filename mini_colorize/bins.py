@@ -26,7 +26,7 @@ from .threads import run, split
 STEP = 10
 K = 5
 SIGMA = 5.0
-CHUNK = 1024  # pixels a thread treats at a time, so that its work stays in the processor's cache
+CHUNK = 2048  # pixels a thread treats at a time: the work stays in its cache
 
 # For each a, the lowest and the highest b. Ordered by a, then by b: the authors' order.
 _ROWS = {
@@ -41,7 +41,7 @@ BINS = np.array(
 )
 Q = len(BINS)  # 313
 
-_BINS_AND_NONE = np.vstack([BINS, [[np.inf, np.inf]]]).astype(np.float64)  # bin Q: never near
+_A, _B = np.vstack([BINS, [[np.inf, np.inf]]]).astype(np.float64).T.copy()  # bin Q: never near
 
 # The lookup of soft_encode: square cells over all ab that an 8-bit sRGB colour can have.
 _CELL, _REACH = 5, 130
@@ -99,7 +99,8 @@ def _nearest(points, k):
         candidates = _candidates(k)[cell[:, 0], cell[:, 1]]
     else:  # no sRGB colour comes here
         candidates = np.broadcast_to(np.arange(Q, dtype=np.int32), (len(points), Q))
-    d2 = ((points[:, None, :] - _BINS_AND_NONE[candidates]) ** 2).sum(-1)
+    d2 = np.square(points[:, :1] - _A[candidates])
+    d2 += np.square(points[:, 1:] - _B[candidates])
     order = np.argsort(d2, axis=-1, kind="stable")[:, :k]  # stable: ties to the lower bin
     return np.take_along_axis(candidates, order, -1), np.take_along_axis(d2, order, -1)
 

@@ -15,7 +15,7 @@ from . import kernels
 from .backend import array_module, device_copy
 from .threads import run, split
 
-CHUNK = 512  # pixels a thread treats at a time: 0.6 MB of float32 logits stay in its cache
+CHUNK = 1024  # pixels a thread treats at a time: 1.3 MB of float32 logits stay near its core
 
 _ONE = np.array(1, np.float32)
 

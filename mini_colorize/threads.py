@@ -3,12 +3,10 @@
 NumPy lets go of Python's lock while it computes, so threads that take one block each of a large
 array work side by side. BLAS has threads of its own, but they meet after every matrix product, and
 the products here are small: two threads of ours, each with a BLAS that uses one, do half as many
-again a second. So BLAS is held at one thread while ours work, and set back afterwards. (Going back
-and forth between the two is slow: BLAS's threads watch for work for a while before they sleep.)
+again a second. So BLAS is held at one thread while ours work, and set back afterwards.
 
-How many threads: as many as BLAS would use, which is the number of cores, or what
-OPENBLAS_NUM_THREADS or OMP_NUM_THREADS says. With a BLAS that cannot be told, or with one thread,
-everything runs in the caller's thread.
+This is for OpenBLAS, which NumPy comes with from PyPI. With a BLAS that cannot be told, everything
+runs in the caller's thread.
 """
 
 import ctypes
@@ -22,37 +20,39 @@ from math import prod
 import numpy as np
 
 
-def _blas_functions():
-    """The functions of NumPy's OpenBLAS that (get, set) its number of threads, or None."""
+def _openblas(verb):
+    """OpenBLAS's function openblas_<verb>, under the name it has in this NumPy, or None."""
     try:
         library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # and what it is linked to
     except (AttributeError, OSError):
         return None
-    for prefix in ("scipy_openblas", "openblas"):
-        for suffix in ("64_", ""):
-            names = [f"{prefix}_{verb}_num_threads{suffix}" for verb in ("get", "set")]
-            if all(hasattr(library, name) for name in names):
-                return tuple(getattr(library, name) for name in names)
-    return None
+    names = [f"{p}openblas_{verb}{s}" for p in ("scipy_", "") for s in ("64_", "")]
+    return next((getattr(library, name) for name in names if hasattr(library, name)), None)
 
 
-_blas = _blas_functions()
-THREADS = max(1, _blas[0]()) if _blas else 1
+_get, _set = _openblas("get_num_threads"), _openblas("set_num_threads")
+# As many as BLAS would use: the number of cores, or what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS
+# says.
+THREADS = max(1, _get()) if _get and _set else 1
 _local = threading.local()  # inside: whether this thread is at work in `run`; scratch: its arrays
 _lock, _depth, _before = threading.Lock(), 0, 1
 
 
 @contextmanager
 def one_blas_thread():
-    """Within it, in all threads, a matrix product is computed by the thread that asks for it."""
+    """Within it, in all threads, a matrix product is computed by the thread that asks for it.
+
+    To be entered once for much work: going in and out is cheap, but BLAS's threads watch for more
+    work for a while before they sleep, and hinder others.
+    """
     global _depth, _before
     if THREADS == 1:
         yield
         return
     with _lock:
         if _depth == 0:
-            _before = _blas[0]()
-            _blas[1](1)
+            _before = _get()
+            _set(1)
         _depth += 1
     try:
         yield
@@ -60,7 +60,7 @@ def one_blas_thread():
         with _lock:
             _depth -= 1
             if _depth == 0:
-                _blas[1](_before)
+                _set(_before)
 
 
 @lru_cache(maxsize=1)
@@ -92,6 +92,9 @@ def run(function, items):
                 except IndexError:  # another thread took the last one
                     return
                 function(item)
+        except BaseException:
+            items.clear()  # nobody need go on
+            raise
         finally:
             _local.inside = False
 
@@ -100,7 +103,6 @@ def run(function, items):
         try:
             work()
         finally:
-            items.clear()  # after an exception nobody need go on
             for helper in helpers:
                 helper.exception()  # waits
     for helper in helpers:
@@ -117,10 +119,6 @@ def cut(total, count):
 def split(total, most):
     """Cut range(total) into nearly equal slices of at most `most` (of 1 if that is less)."""
     return cut(total, -(-total // max(1, most)))
-
-
-# Parts to cut work into for `run`: a few a thread, so that the threads end together.
-PARTS = 1 if THREADS == 1 else 2 * THREADS
 
 
 def scratch(name, shape, dtype):

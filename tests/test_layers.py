@@ -11,7 +11,7 @@ import pytest
 import naive
 from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d
 from mini_colorize.layers import conv as conv_module
-from mini_colorize.layers.conv import correlate, correlate_adjoint, output_size
+from mini_colorize.layers.conv import GATHER, correlate, correlate_adjoint, output_size
 from mini_colorize.layers.relu import bias_relu, bias_relu_backward
 
 # kernel, stride, dilation, padding (None: what keeps the size)
@@ -282,6 +282,53 @@ def test_a_large_convolution_stays_under_the_real_cap(column_bytes):
     both_passes(layer, random((2, 200, 200, 16), dtype=np.float32))  # 46 MB of columns at once
     assert len(column_bytes) > 3
     assert max(column_bytes) <= conv_module.WORK_BYTES == 2 * 2**20
+
+
+# Plans of the transposed convolution --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plan", [2, 4])
+@pytest.mark.parametrize("shape", [(2, 5, 3, 3), (3, 2, 4, 2), (1, 9, 11, 2), (2, 1, 1, 4)], ids=str)
+def test_the_wide_convolution_equals_the_gather(shape, plan):
+    layer = filled(ConvTranspose2d(shape[3], 6, relu=True, dtype=np.float64))
+    x, results = random(shape), {}
+    for layer.plan in (GATHER, plan):
+        y = layer.forward(x, train=True)
+        assert (y == 0).any() and (y > 0).any()
+        dx = layer.backward(random(y.shape, seed=2))
+        results[layer.plan] = {"y": y, "dx": dx, **{n: g.copy() for n, g in layer.grads.items()}}
+    for name, value in results[GATHER].items():
+        assert naive.relative_error(results[plan][name], value) < 1e-13, name
+
+
+@pytest.mark.parametrize("plan", [2, 4])
+def test_wide_gradients(plan):
+    layer = transposed(3, 4, 2, 1, 1)
+    layer.plan = plan
+    check_gradients(layer, random((2, 5, 3, 3)))
+
+
+def test_plan_of_the_transposed_convolution():
+    layer = ConvTranspose2d(32, 16)
+    assert layer.plan_for((1, 16, 16, 32)) == GATHER == layer.plan_for((1, 38, 38, 32))
+    assert layer.plan_for((1, 40, 40, 32)) == layer.plan_for((8, 16, 16, 32)) == 4
+    assert layer.plan_for((1, 32, 32, 32), filters=True) == 4  # nothing to transform
+    assert layer.plan_for((1, 16, 16, 32), filters=True) == GATHER
+    for other in ({"kernel": 3}, {"stride": 1}, {"padding": 0}, {"dilation": 2}):
+        assert ConvTranspose2d(32, 16, **other).plan_for((8, 40, 40, 32)) == GATHER
+
+
+def test_frozen_wide_filters_are_kept_from_the_second_picture_on():
+    layer, x = filled(ConvTranspose2d(16, 8, relu=True)), random((1, 32, 32, 16), dtype=np.float32)
+    truth = layer.forward(x)
+    layer.frozen = True
+    for picture in (1, 2, 3):
+        y = layer.forward(x)
+        assert naive.relative_error(y, truth) < 1e-5
+        assert (layer.filters is None) == (picture == 1)
+    kept = layer.filters
+    layer.forward(x)
+    assert layer.filters is kept and kept.shape == (36, 16, 32)
 
 
 # BatchNorm ----------------------------------------------------------------------------------------

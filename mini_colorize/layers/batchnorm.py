@@ -12,6 +12,7 @@ The four functions below are all that touches whole pictures; what lies between 
 import numpy as np
 
 from .. import kernels
+from ..arena import empty
 from ..backend import array_module
 from ..threads import scratch
 from .common import by_blocks, column_sum, keep_gradient
@@ -37,7 +38,7 @@ def normalize(x, mean, scale, shift):
     """y = (x - mean) scale + shift. x: (N, H, W, C), the others (C,). Returns a new array."""
     if array_module(x) is not np:
         return kernels.batchnorm_normalize(x, mean, scale, shift)
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x)
 
     def block(x, y):
         np.subtract(x, mean, out=y)

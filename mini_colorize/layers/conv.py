@@ -23,12 +23,13 @@ The columns are made block by block; neither they nor their product exceed WORK_
 the picture's size. On the CPU every thread takes a block at a time.
 """
 
-from math import gcd
+from math import gcd, prod
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import kernels
+from ..arena import empty
 from ..backend import array_module, matmul, tf32
 from ..threads import THREADS, run, scratch
 from . import winograd
@@ -91,7 +92,7 @@ def gather(x, rows, cols, block, fill=0):
     x: (N, H, W, C). rows, cols: Taps. block: slices of pictures, output rows, output columns.
     fill: value of the pixels outside x, a number or (C,).
     Returns (pixels of the block, rows.count * cols.count * C), x's dtype; on the CPU it is valid
-    until the thread's next call.
+    until the thread's next call, and a transposed view if C is 1.
     """
     n, r, c = block
     one_tap = all((t.start, t.count, t.stride) == (0, 1, 1) for t in (rows, cols))
@@ -110,9 +111,13 @@ def gather(x, rows, cols, block, fill=0):
         pixels + (rows.count, cols.count, x.shape[3]),
         (sn, sh * rows.stride, sw * cols.stride, sh * rows.step, sw * cols.step, sc),
     )
+    if x.shape[3] == 1:  # copied tap by tap, since a pixel is too little to copy at a time
+        columns = scratch("columns", windows.shape[3:] + pixels, x.dtype)
+        np.copyto(columns, windows.transpose(3, 4, 5, 0, 1, 2))
+        return columns.reshape(-1, prod(pixels)).T
     columns = scratch("columns", windows.shape, x.dtype)
     np.copyto(columns, windows)
-    return columns.reshape(np.prod(pixels), -1)
+    return columns.reshape(prod(pixels), -1)
 
 
 def _each(function, items, on):
@@ -154,7 +159,7 @@ def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, 
     ho = output_size(h, kh, stride, dilation, padding)
     wo = output_size(w, kw, stride, dilation, padding)
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    y = array_module(x).empty((n, ho, wo, c_out), dtype=x.dtype)
+    y = empty((n, ho, wo, c_out), x)
     matrix = weight.reshape(-1, c_out)
 
     def one(block):
@@ -195,7 +200,7 @@ def correlate_adjoint(
     Returns (N, H, W, C_in), y's dtype.
     """
     kh, kw, c_in, _ = weight.shape
-    x = array_module(y).empty((len(y),) + tuple(size) + (c_in,), dtype=y.dtype)
+    x = empty((len(y), *size, c_in), y)
     work = []  # of all phases, for the threads to share
     for a in range(min(stride, size[0])):
         i, rows = _phase_taps(kh, stride, dilation, padding, a)
@@ -231,17 +236,20 @@ def weight_gradient(x, dy, kernel, out=None, *, stride=1, dilation=1, padding=0)
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
     blocks = list(_blocks(x, dy.shape[:3], kh * kw, 0))
 
-    def add(share):  # which blocks, and where to put their sum
-        for k, block in enumerate(share[0]):
-            columns = gather(x, rows, cols, block)
-            matmul(columns.T, dy[block].reshape(len(columns), -1), out=share[1], accumulate=k > 0)
-
     # Each thread sums up blocks of its own, always the same ones, so that runs can be repeated.
     count = min(len(blocks), THREADS) if array_module(x) is np else 1
-    sums = [out.reshape(-1, shape[3])] + [np.empty_like(out).reshape(-1, shape[3]) for _ in range(count - 1)]
-    _each(add, [(blocks[k::count], sums[k]) for k in range(count)], x)
+    sums = [out, *(array_module(x).empty_like(out) for _ in range(count - 1))]
+
+    def add(k):
+        total, more = sums[k].reshape(-1, shape[3]), False
+        for block in blocks[k::count]:
+            columns = gather(x, rows, cols, block)
+            matmul(columns.T, dy[block].reshape(len(columns), -1), out=total, accumulate=more)
+            more = True
+
+    _each(add, range(count), x)
     for more in sums[1:]:
-        sums[0] += more
+        out += more
     return out
 
 

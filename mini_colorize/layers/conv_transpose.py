@@ -13,17 +13,16 @@ Notation: as in chapter 3a; the output is (H-1) s - 2p + d (k-1) + 1 pixels high
 """
 
 from itertools import product
-
 from math import prod
 
 import numpy as np
 
+from ..arena import empty
 from ..backend import array_module
 from . import winograd
 from .common import keep_gradient
 from .conv import AUTO, GATHER, choose_plan, correlate, correlate_adjoint, weight_gradient
 from .relu import bias_relu_backward
-
 
 WIDE_PIXELS = 1536  # see ConvTranspose2d.plan_for
 
@@ -34,7 +33,8 @@ _TAPS = [(k, phase, 3 + phase - 2 * k) for k, phase in ((0, 0), (1, 0), (1, 1), 
 def widen(weight):
     """The wide convolution of a 4x4 filter. (4, 4, C_in, C_out) -> (3, 3, C_in, 4 C_out)."""
     c_in, c_out = weight.shape[2:]
-    wide = np.zeros((3, 3, c_in, 4 * c_out), weight.dtype)
+    wide = empty((3, 3, c_in, 4 * c_out), weight)
+    wide[...] = 0
     parts = wide.reshape(3, 3, c_in, 2, 2, c_out)
     for (k, a, i), (l, b, j) in product(_TAPS, _TAPS):
         parts[k, l, :, a, b] = weight[i, j]
@@ -53,13 +53,18 @@ def widen_adjoint(wide):
 def phases_to_pixels(x):
     """(N, H, W, 4 C) -> (N, 2 H, 2 W, C): a pixel's numbers (2, 2, C) become 2 x 2 pixels."""
     n, h, w, c = x.shape
-    return x.reshape(n, h, w, 2, 2, c // 4).swapaxes(2, 3).reshape(n, 2 * h, 2 * w, c // 4)
+    y = empty((n, 2 * h, 2 * w, c // 4), x)
+    y.reshape(n, h, 2, w, 2, c // 4)[...] = x.reshape(n, h, w, 2, 2, c // 4).swapaxes(2, 3)
+    return y
 
 
 def pixels_to_phases(x):
     """(N, 2 H, 2 W, C) -> (N, H, W, 4 C), the way back."""
     n, h, w, c = x.shape
-    return x.reshape(n, h // 2, 2, w // 2, 2, c).swapaxes(2, 3).reshape(n, h // 2, w // 2, 4 * c)
+    y = empty((n, h // 2, w // 2, 4 * c), x)
+    pairs = x.reshape(n, h // 2, 2, w // 2, 2, c)
+    y.reshape(n, h // 2, w // 2, 2, 2, c)[...] = pairs.swapaxes(2, 3)
+    return y
 
 
 class ConvTranspose2d:
@@ -85,8 +90,7 @@ class ConvTranspose2d:
     def plan_for(self, shape, dtype=np.float32, filters=False):
         """The plan for pictures of shape (N, H, W, C_in). filters: they are transformed already.
 
-        The wide filters are large, and transforming them takes as long as WIDE_PIXELS input pixels
-        save.
+        The wide filters are large: transforming them takes what WIDE_PIXELS input pixels save.
         """
         if self.plan is not AUTO:
             return self.plan
@@ -109,11 +113,9 @@ class ConvTranspose2d:
             mirror, size = self._mirror(x.dtype), self.output_shape(x.shape[1:])[:2]
             y = correlate_adjoint(x, mirror, size, bias, relu=self.relu, **self.geometry)
         else:
-            filters, options = self._filters(plan), self._options(plan)
-            y = winograd.correlate(
-                x, None, np.tile(bias, 4), relu=self.relu, filters=filters, **options
-            )
-            y = phases_to_pixels(y)
+            wide, filters = self._filters(plan)
+            options = {"relu": self.relu, "filters": filters, **self._options(plan)}
+            y = phases_to_pixels(winograd.correlate(x, wide, np.tile(bias, 4), **options))
         self.kept = (x, y if self.relu else None) if train else None
         return y
 
@@ -124,18 +126,15 @@ class ConvTranspose2d:
         return self.plan_for(x.shape, x.dtype, filters=self.calls > 1)
 
     def _options(self, plan):
-        if self.workspace is None:
-            self.workspace = winograd.Workspace()
         return {"m": plan, "padding": 1, "workspace": self.workspace}
 
     def _filters(self, m):
-        """The wide filters, transformed: kept if they will not change and a second picture came."""
-        if self.filters is not None and len(self.filters) == (m + 2) ** 2:
-            return self.filters
-        filters = winograd.filter_transform(widen(self.params["weight"]), m)
-        if self.calls > 1:
-            self.filters = filters
-        return filters
+        """(wide filter, None), or (None, it transformed) if it pays to keep that: see Conv2d."""
+        if self.calls < 2:
+            return widen(self.params["weight"]), None
+        if self.filters is None or len(self.filters) != (m + 2) ** 2:
+            self.filters = winograd.filter_transform(widen(self.params["weight"]), m)
+        return None, self.filters
 
     def backward(self, dy, input_gradient=True):
         """The mirror convolution M maps y to x:  dx = M(dy),  dW = that of M with dy as its input.
@@ -157,10 +156,11 @@ class ConvTranspose2d:
     def _backward_wide(self, x, dy, input_gradient, plan):
         """The same by way of the wide convolution, whose gradients are those of chapter 3b."""
         dy, options = pixels_to_phases(dy), self._options(plan)
-        wide = winograd.weight_gradient(x, dy, **options)
-        keep_gradient(self.grads, "weight", widen_adjoint(wide))
+        dwide = winograd.weight_gradient(x, dy, **options)
+        keep_gradient(self.grads, "weight", widen_adjoint(dwide))
         if input_gradient:
-            return winograd.correlate_adjoint(dy, widen(self.params["weight"]), x.shape[1:3], **options)
+            wide = widen(self.params["weight"])
+            return winograd.correlate_adjoint(dy, wide, x.shape[1:3], **options)
 
     def output_shape(self, shape):
         """(H, W, C_in) -> (Ho, Wo, C_out)."""

@@ -50,12 +50,14 @@ from math import prod
 import numpy as np
 
 from .. import kernels
+from ..arena import empty
 from ..backend import array_module, device_copy, matmul
-from ..threads import PARTS, cut, run, scratch, split
+from ..threads import THREADS, cut, run, scratch, split
 from .common import fill_vector, output_size
 
 WORK_BYTES = 32 * 2**20  # cap of V, and of M
 WORK_BYTES_GPU = 512 * 2**20
+SMALL_BLOCK = 512  # tiles; so few are one part a thread, more are two, so that threads end together
 POINTS = {2: (0, 1, -1), 4: (0, 1, -1, 2, -2)}  # and infinity
 
 
@@ -135,8 +137,9 @@ def _share(transform, block, dilation):
     n, i, j = block
     row = (j.stop - j.start) * dilation**2  # tiles in one row of cells
     height, pictures = i.stop - i.start, n.stop - n.start
-    by_picture = cut(pictures, PARTS)
-    by_row = cut(height, 1 if pictures >= PARTS else -(-PARTS // pictures))
+    parts = THREADS * (1 if pictures * height * row < SMALL_BLOCK else 2)
+    by_picture = cut(pictures, parts)
+    by_row = cut(height, 1 if pictures >= parts else -(-parts // pictures))
 
     def call(part):
         k, r = part
@@ -356,7 +359,7 @@ def filter_transform_adjoint(dU, m, out=None):
 def _convolve(x, U, size, bias, relu, dilation, padding, fill, m, workspace):
     """Transform, t*t matrix products, transform back, by blocks. Returns (N, *size, C_out)."""
     _, c_in, c_out = U.shape
-    y = array_module(x).empty((len(x), *size, c_out), dtype=x.dtype)
+    y = empty((len(x), *size, c_out), x)
     for block in _blocks(x, size, m, dilation, max(c_in, c_out)):
         tiles = prod(s.stop - s.start for s in block) * dilation**2
         V = workspace.take("V", ((m + 2) ** 2, tiles, c_in), x)
@@ -374,7 +377,8 @@ def correlate(
     """conv.correlate for 3x3 filters at stride 1.
 
     x: (N, H, W, C_in). weight: (3, 3, C_in, C_out). bias: (C_out,) or None. fill: value of the
-    padding, a number or (C_in,). relu: cut off below 0. filters: filter_transform(weight, m), if it is at hand.
+    padding, a number or (C_in,). relu: cut off below 0.
+    filters: filter_transform(weight, m), if it is at hand; then `weight` is not used.
     Returns (N, Ho, Wo, C_out), x's dtype.
     """
     workspace = workspace or Workspace()
@@ -415,7 +419,7 @@ def weight_gradient(x, dy, out=None, *, dilation=1, padding=0, m=4, workspace=No
     workspace = workspace or Workspace()
     c_in, c_out, points = x.shape[3], dy.shape[3], (m + 2) ** 2
     if out is None:
-        out = array_module(x).empty((3, 3, c_in, c_out), dtype=x.dtype)
+        out = empty((3, 3, c_in, c_out), x)
     dU, more = workspace.take("U", (points, c_in, c_out), x), False
     for block in _blocks(x, dy.shape[1:3], m, dilation, max(c_in, c_out)):
         tiles = prod(s.stop - s.start for s in block) * dilation**2
