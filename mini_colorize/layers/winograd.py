@@ -55,6 +55,7 @@ from ..arena import empty
 from ..backend import array_module, device_copy, matmul
 from ..threads import THREADS, cut, run, scratch, split
 from .common import fill_vector, output_size
+from .relu import cut_off
 
 WORK_BYTES = 32 * 2**20  # cap of V, and of M
 WORK_BYTES_GPU = 512 * 2**20
@@ -301,7 +302,7 @@ def _output(M, m, y, dilation, bias, relu, block):
         np.matmul(at, lines[:, full], out=last.reshape(n, m, d, wo * c).swapaxes(1, 2))
         edge[...] = last[:, : ho - full * m * d]
     if relu:
-        np.maximum(part, 0, out=part)
+        cut_off(part)
 
 
 def _products(a, b, out, accumulate=False):
