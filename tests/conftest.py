@@ -3,6 +3,8 @@
 `python -m pytest --gpu` (make gpu-check) takes the real one, and fails where there is none.
 """
 
+from pathlib import Path
+
 import pytest
 
 from emulator import standin, why_unavailable
@@ -38,3 +40,21 @@ def gpu(request, monkeypatch):
     monkeypatch.setattr(standin.settings, "order", ORDERS[request.param])
     yield standin.install()
     standin.uninstall()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """The kernels that were tested, by name, and with how many tests."""
+    where = "on the GPU" if config.getoption("gpu") else "emulated"
+    kernels = sorted(p.stem for p in (Path(__file__).parents[1] / "kernels").glob("*.cu"))
+    files = {"tests/test_kernels.py": where, "tests/test_kernels_sanitized.py": "with sanitizers",
+             "tests/test_compile.py": "compiled"}  # fmt: skip
+    passed = [report.nodeid for report in terminalreporter.stats.get("passed", [])]
+    for file, how in files.items():
+        counts = dict.fromkeys(kernels, 0)
+        for name in (n.partition("::")[2] for n in passed if n.startswith(f"{file}::")):
+            found = [k for k in kernels if k in name]
+            if found:
+                counts[max(found, key=len)] += 1
+        if any(counts.values()):
+            listed = ", ".join(f"{kernel} {n}" for kernel, n in counts.items())
+            terminalreporter.write_line(f"CUDA kernels {how} (tests passed): {listed}")
