@@ -100,7 +100,11 @@ def verdict(result):
     for name in ("colorfulness", "auc_balanced", "auc_raw"):
         for worse, better in zip(ORDER, ORDER[1:]):
             difference = scores[better][name] - scores[worse][name]
-            low, high = interval(difference)
+            ends = interval(difference)
+            if ends is None:
+                lines.append(f"{name:<13} {better} - {worse}: cannot be measured on these photos")
+                continue
+            low, high = ends
             seen = "more" if low > 0 else "less" if high < 0 else "undecided"
             lines.append(f"{name:<13} {better} - {worse}: {difference[0]:+.2f} "
                          f"[{low:+.2f} {high:+.2f}], {seen}")  # fmt: skip

@@ -293,8 +293,8 @@ def profile_photo(rounds):
             c = load(folder / "small.npz", size=256)
             image = clock.time("read photo", read_image)(folder / "photo.jpg")
             lightness = clock.time("lightness", colorizer._lightness)(np.asarray(image))
-            inner = c._inference.forward
-            c._inference.forward = clock.time("network, first picture", inner)
+            inner = c.inference.forward
+            c.inference.forward = clock.time("network, first picture", inner)
             ab = clock.time("predict, with network", c.predict)(lightness)
             clock.runs["predict, with network"][-1] -= clock.runs["network, first picture"][-1]
             painted = clock.time("paint", colorizer.paint)(lightness, ab)

@@ -49,6 +49,16 @@ def test_the_table_the_json_and_the_curves(photos, weights, regression, tmp_path
     assert Image.open(out / "curves.png").width > 1000
 
 
+def test_where_no_class_has_enough_pixels_the_rest_is_told(photos, weights, tmp_path):
+    out = tmp_path / "o"
+    assert main("--data", photos, "--weights", weights, "--min-count", 10**9, "--out", out) == 0
+    told = json.loads((out / "scores.json").read_text(), parse_constant=pytest.fail)
+    for row in told["rows"]:
+        assert row["auc_balanced"]["value"] is None and row["curve_balanced"] is None
+        assert row["auc_raw"]["value"] > 0
+    assert Image.open(out / "curves.png").width > 1000
+
+
 def test_the_published_rows_are_marked(photos, tmp_path, capsys):
     assert main("--data", photos, "--limit", 2, "--out", tmp_path / "o") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -24,8 +24,8 @@ _COLUMNS = {
 def rows(result, min_count):
     """The scores of each system. min_count: pixels that a class must have to count.
 
-    Returns a list of dicts: name, curve_raw and curve_balanced (151 shares each), and for each
-    measure value, low and high; what does not apply is None, the infinite PSNR of the truth too.
+    Returns a list of dicts: name, curve_raw and curve_balanced (151 shares each, None if no class
+    counts), and for each measure value, low and high; what does not apply is None, the infinite PSNR of the truth too.
     """
     found = []
     for system, tally in zip(result.systems, result.tallies):
@@ -35,7 +35,8 @@ def rows(result, min_count):
             value = float(values[0]) if math.isfinite(values[0]) else None
             row[name] = {"value": value, "low": low, "high": high}
         raw, balanced = curves(tally.histogram, min_count)
-        row["curve_raw"], row["curve_balanced"] = raw.tolist(), balanced.tolist()
+        row["curve_raw"] = raw.tolist()
+        row["curve_balanced"] = balanced.tolist() if np.isfinite(balanced).all() else None
         found.append(row)
     return found
 
@@ -134,12 +135,15 @@ def draw_curves(found, path):
             networks += row["name"] not in baselines
             score = row[f"auc_{kind}"]["value"]
             label = row["name"] + ("" if score is None else f": {score:.1f}")
+            if row[f"curve_{kind}"] is None:
+                continue
             axes.plot(np.arange(LAST + 1), np.multiply(row[f"curve_{kind}"], 100), style,
                       color=color, label=label, lw=1.8)  # fmt: skip
         axes.set(xlabel="ab distance to the truth, at most", xlim=(0, LAST))
         axes.set(title=f"AuC {kind}: {title}")
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower right", fontsize="small")
+        if axes.lines:
+            axes.legend(loc="lower right", fontsize="small")
     panels[0].set(ylabel="share of pixels, %", ylim=(0, 102))
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=110)

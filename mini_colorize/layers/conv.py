@@ -57,8 +57,9 @@ def _blocks(x, shape, taps, c_out):
     row. Yields three slices.
     """
     n, h, w = shape
-    cap = WORK_BYTES if array_module(x) is np else WORK_BYTES_GPU
+    cap, threads = (WORK_BYTES, THREADS) if array_module(x) is np else (WORK_BYTES_GPU, 1)
     pixels = max(1, cap // (max(taps * x.shape[3], c_out) * x.dtype.itemsize))
+    pixels = min(pixels, -(-n * h * w // threads))  # one for every thread
     dw = min(w, pixels)
     dh = min(h, max(1, pixels // w))
     dn = min(n, max(1, pixels // (h * w)))
