@@ -46,16 +46,15 @@ def parse(argv):
     p.add_argument(
         "--temperature",
         type=float,
-        default=0.38,
         metavar="T",
-        help="0 vivid .. 1 pale (default 0.38, the paper's)",
+        help="0 vivid .. 1 pale (default: what the weights recommend, else 0.38, the paper's)",
     )
     p.add_argument(
         "--size",
         type=int,
         metavar="S",
         help="side at which the network looks at the photo, a multiple of 8 (default: "
-        "what the weights were trained for; 256 in the paper)",
+        "what the weights recommend, else 256, the paper's)",
     )
     p.add_argument(
         "--compare", action="store_true", help="also write grey, coloured and original side by side"
@@ -176,10 +175,8 @@ def run(args):
 
     try:
         jobs, problems = plan(args.photos, args.out, args.compare)
-        options = {"temperature": args.temperature, "precision": args.precision}
-        if args.size is not None:
-            options["size"] = args.size
-        colorizer = Colorizer.load(args.weights, args.device, **options)
+        options = {"size": args.size, "temperature": args.temperature}
+        colorizer = Colorizer.load(args.weights, args.device, precision=args.precision, **options)
     except (UsageError, CheckpointError, DeviceError, ValueError) as error:
         return _complain(error)
     except MemoryError:

@@ -10,8 +10,11 @@ Arrays are read only after their header was checked, so a file that claims to ho
 refused before memory is asked for.
 """
 
+import argparse
+import hashlib
 import io
 import json
+import math
 import sys
 import zipfile
 from pathlib import Path
@@ -24,6 +27,7 @@ from .network import HEADS, MULTIPLE, Network
 
 FORMAT, VERSION = "mini_colorize", 1
 SHIPPED = Path(__file__).parent / "weights" / "tiny.npz"
+SHIPPED_SHA256 = "335af161518c45da2ea1114bd6b4370b8220cec59b34bdc41b0825e4d7c7f7e7"
 MAX_BYTES = 256 * 2**20  # of one array; the largest real one has 9.4 MB
 MAX_META_BYTES = 2**20
 MAX_SIZE = 4096  # pixels; the largest side that a file may recommend for colouring
@@ -117,16 +121,24 @@ def _read_array(archive, entry, most):
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
+def _check_recommended(path, meta):
+    """The side and the temperature to colour with, if meta has any. Raises CheckpointError."""
+    size, temperature = meta.get("size", MULTIPLE), meta.get("temperature", 0.0)
+    if type(size) is not int or size % MULTIPLE or not 0 < size <= MAX_SIZE:
+        raise CheckpointError(f"{path}: recommends an impossible size, {short(size)}")
+    if type(temperature) not in (int, float) or not 0 <= temperature < math.inf:
+        raise CheckpointError(f"{path}: recommends an impossible temperature, {short(temperature)}")
+
+
 def _network_from(path, meta, state):
     """A Network with the given weights. Raises CheckpointError if they do not fit together."""
-    width, size = meta.get("width"), meta.get("size", MULTIPLE)
+    width = meta.get("width")
     head = meta.get("head", "bins")  # files from before there was another head do not name it
     if type(width) not in (int, float) or not 0 < width <= 4:
         raise CheckpointError(f"{path}: has no usable network width")
-    if type(size) is not int or size % MULTIPLE or not 0 < size <= MAX_SIZE:
-        raise CheckpointError(f"{path}: recommends an impossible size, {short(size)}")
     if not isinstance(head, str) or head not in HEADS:
         raise CheckpointError(f"{path}: has an unknown head, {short(head)}")
+    _check_recommended(path, meta)
     network = Network(width, head=head)
     try:
         network.load_state(state)
@@ -151,24 +163,49 @@ def save_network(path, network, dtype=np.float32, **meta):
 def load_network(path=None):
     """A Network from a file of weights, a training state or a run's folder.
 
-    path: None takes the shipped weights. Returns (network, meta). Raises CheckpointError.
+    path: None takes the shipped weights. Returns (network, meta); meta may recommend the "size"
+    and the "temperature" to colour with. Raises CheckpointError.
     """
-    path = SHIPPED if path is None else Path(path)
+    if path is None:
+        path = SHIPPED
+        _check_hash(path)
+    path = Path(path)
     if path.is_dir():
         path = path / "weights.npz"
     meta, groups = load(path)
     return _network_from(path, meta, groups.get("network", {})), meta
 
 
-def main(arguments):
-    """python -m mini_colorize.checkpoint RUN FILE: a run's weights at half the size, to share."""
-    if len(arguments) != 2:
-        print(main.__doc__, file=sys.stderr)
-        return 2
+def _check_hash(path):
+    """Raises CheckpointError unless the shipped file is, to the bit, the one of its model card."""
     try:
-        network, meta = load_network(arguments[0])
-        keep = {key: meta[key] for key in ("size", "step") if key in meta}
-        save_network(arguments[1], network, np.float16, **keep)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    if digest != SHIPPED_SHA256:
+        raise CheckpointError(f"{path}: not the file that was shipped; fetch or install it again")
+
+
+def main(argv=None):
+    p = argparse.ArgumentParser(
+        prog="python -m mini_colorize.checkpoint",
+        description="A run's weights at half the size (float16), to share.",
+    )
+    p.add_argument("run", metavar="RUN", help="folder of a training run, or a file of weights")
+    p.add_argument("file", metavar="FILE", help="the file to write")
+    p.add_argument("--size", type=int, metavar="S",
+                   help="side to colour at that the file recommends (the run's own)")  # fmt: skip
+    p.add_argument("--temperature", type=float, metavar="T",
+                   help="temperature that the file recommends (the run's own, or none)")  # fmt: skip
+    args = p.parse_args(argv)
+    try:
+        network, meta = load_network(args.run)
+        keep = {key: meta[key] for key in ("size", "step", "temperature") if key in meta}
+        for key in ("size", "temperature"):
+            if getattr(args, key) is not None:
+                keep[key] = getattr(args, key)
+        _check_recommended(args.file, keep)
+        save_network(args.file, network, np.float16, **keep)
     except (CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -176,4 +213,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

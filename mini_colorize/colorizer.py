@@ -1,8 +1,8 @@
 """Chapter 9: a photograph in, a coloured photograph out.
 
 The network sees the photo's lightness at S x S and answers with ab at S/4 x S/4. Eyes are sharp
-for lightness and blurred for colour, so the small ab is enlarged and laid under the photo's own,
-untouched lightness, at the photo's own resolution.
+for lightness and blurred for colour, so the small ab is enlarged along the photo's edges (chapter 9b)
+and laid under the photo's own, untouched lightness, at the photo's own resolution.
 
 Notation
     H, W    the photo's size         S       side the network works at, a multiple of 8
@@ -15,8 +15,8 @@ from PIL import Image
 from . import checkpoint
 from .backend import array_module, select_device, set_precision, to_host
 from .color import lab_to_rgb, normalize_lightness, rgb_to_lightness, to_byte
+from .guided import enlarge, fit_lines
 from .images import canonical, read_image
-from .layers import BilinearUpsample
 from .network import MULTIPLE
 
 STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory for any photo
@@ -35,23 +35,16 @@ def predict_ab(network, lightness, temperature=TEMPERATURE):
 def paint(lightness, ab):
     """Enlarge ab to the lightness's size and make a picture of both.
 
-    lightness: (H, W) float, L. ab: (h, w, 2) float, on any device.
+    lightness: (H, W) float32, L, NumPy. ab: (h, w, 2) float32, on any device.
     Returns (H, W, 3) uint8 sRGB, NumPy.
     """
-    height, width = lightness.shape
-    picture = np.empty((height, width, 3), np.uint8)
-    for rows in _strips(height, width):
-        picture[rows] = to_host(_paint_rows(lightness[rows], ab, (height, width), rows))
+    xp, lines = array_module(ab), fit_lines(lightness, ab)
+    picture = np.empty((*lightness.shape, 3), np.uint8)
+    for rows in _strips(*lightness.shape):
+        light = xp.asarray(lightness[rows])[..., None]
+        lab = xp.concatenate([light, enlarge(lines, lightness, rows)], axis=-1)
+        picture[rows] = to_host(to_byte(lab_to_rgb(lab)))
     return picture
-
-
-def _paint_rows(lightness, ab, size, rows):
-    """The pixels of some rows. lightness: (rows, W). Returns (rows, W, 3) uint8."""
-    xp = array_module(ab)
-    large = BilinearUpsample(size).forward(ab[None], rows=rows)[0]
-    light = xp.asarray(lightness, dtype=large.dtype)[..., None]
-    lab = xp.concatenate([light, large], axis=-1)
-    return to_byte(lab_to_rgb(lab))
 
 
 def _strips(height, width):
@@ -95,12 +88,14 @@ class Colorizer:
     def load(cls, weights=None, device="cpu", **options):
         """From a file of weights or a run's folder; None takes the weights that ship with this.
 
-        device: "auto", "cpu" or "cuda". options: size (by default the one the weights were
-        trained for), temperature, precision. The attribute `device` says in one line what was
-        chosen and why. Raises CheckpointError, DeviceError, ValueError.
+        device: "auto", "cpu" or "cuda". options: size and temperature (by default what the
+        weights recommend, else the paper's), precision. The attribute `device` says in one line
+        what was chosen and why. Raises CheckpointError, DeviceError, ValueError.
         """
         network, meta = checkpoint.load_network(weights)
+        options = {key: value for key, value in options.items() if value is not None}
         options.setdefault("size", meta.get("size", SIZE))
+        options.setdefault("temperature", meta.get("temperature", TEMPERATURE))
         xp, line = select_device(device)
         colorizer = cls(network, xp=xp, **options)
         colorizer.device = line

@@ -1,5 +1,6 @@
 """Checkpoints come back as they were; whatever else lies at the path gives one clear line."""
 
+import hashlib
 import io
 import json
 import lzma
@@ -507,3 +508,34 @@ def test_a_name_twice(network, path):
 def test_the_shipped_path_is_in_the_package():
     assert checkpoint.SHIPPED.parent.name == "weights"
     assert checkpoint.SHIPPED.parent.parent == Path(checkpoint.__file__).parent
+
+
+def test_a_shipped_file_that_was_changed_is_refused(network, path, monkeypatch):
+    """One bit, in the middle of the weights, where nothing else would notice."""
+    save_network(path, network)
+    data = bytearray(path.read_bytes())
+    monkeypatch.setattr(checkpoint, "SHIPPED", path)
+    monkeypatch.setattr(checkpoint, "SHIPPED_SHA256", hashlib.sha256(data).hexdigest())
+    assert load_network()[0].width == WIDTH
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert "not the file that was shipped" in refused(path, lambda _: load_network())
+    path.unlink()
+    assert refused(path, lambda _: load_network()) == "No such file or directory"
+
+
+def test_sharing_a_run_keeps_and_changes_what_is_recommended(network, path, tmp_path, capsys):
+    save_network(path, network, size=32, step=7)
+    shared = tmp_path / "shared.npz"
+    assert checkpoint.main([str(path), str(shared)]) == 0
+    net, meta = load_network(shared)
+    assert (meta["size"], meta["step"], "temperature" in meta) == (32, 7, False)
+    expected = network.params()["conv4_1.weight"].astype(np.float16)
+    np.testing.assert_array_equal(net.params()["conv4_1.weight"], expected)
+    options = ["--size", "64", "--temperature", "0.5"]
+    assert checkpoint.main([str(path), str(shared), *options]) == 0
+    assert {**load_network(shared)[1], "size": 64, "temperature": 0.5} == load_network(shared)[1]
+    for bad in (["--size", "63"], ["--temperature", "-1"], ["--temperature", "nan"]):
+        shared.unlink(missing_ok=True)
+        assert checkpoint.main([str(path), str(shared), *bad]) == 2
+        assert "impossible" in capsys.readouterr().err and not shared.exists()

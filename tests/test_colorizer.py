@@ -189,7 +189,7 @@ def test_temperatures_that_are_none(weights, temperature):
         Colorizer.load(weights, temperature=temperature)
 
 
-@pytest.mark.parametrize("size", [0, 4, -8, 100, 33, 32.0, "32", None])
+@pytest.mark.parametrize("size", [0, 4, -8, 100, 33, 32.0, "32"])
 def test_sizes_that_are_none(weights, size):
     with pytest.raises(ValueError, match=f"^size {size}: must be a multiple of 8$"):
         Colorizer.load(weights, size=size)
@@ -201,10 +201,28 @@ def test_size(weights):
     assert Colorizer.load(weights, size=64).predict(lightness).shape == (16, 16, 2)
 
 
-def test_a_file_without_a_size_is_looked_at_as_in_the_paper(weights, tmp_path):
+def test_a_file_that_recommends_nothing_is_used_as_in_the_paper(weights, tmp_path):
     network, _ = checkpoint.load_network(weights)
     checkpoint.save_network(tmp_path / "w.npz", network)
-    assert Colorizer.load(tmp_path / "w.npz").size == 256
+    colorizer = Colorizer.load(tmp_path / "w.npz")
+    assert (colorizer.size, colorizer.temperature) == (256, 0.38)
+
+
+def test_what_a_file_recommends_is_used_unless_something_else_is_asked_for(weights, tmp_path):
+    network, _ = checkpoint.load_network(weights)
+    checkpoint.save_network(tmp_path / "w.npz", network, size=64, temperature=0.6)
+    colorizer = Colorizer.load(tmp_path / "w.npz", size=None, temperature=None)
+    assert (colorizer.size, colorizer.temperature) == (64, 0.6)
+    colorizer = Colorizer.load(tmp_path / "w.npz", size=32, temperature=0)
+    assert (colorizer.size, colorizer.temperature) == (32, 0)
+
+
+@pytest.mark.parametrize("temperature", ["warm", -1, None, [0.4], 1e999, True])
+def test_a_temperature_in_the_file_that_is_nonsense(weights, tmp_path, temperature):
+    network, _ = checkpoint.load_network(weights)
+    checkpoint.save_network(tmp_path / "w.npz", network, temperature=temperature)
+    with pytest.raises(CheckpointError, match="impossible temperature"):
+        Colorizer.load(tmp_path / "w.npz")
 
 
 @pytest.mark.parametrize("size", ["big", 100, 0, None, [32], 2**40])

@@ -28,8 +28,8 @@ def parse(argv):
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder of photos")
     p.add_argument("--weights", nargs="+", default=[None], metavar="FILE|RUN",
                    help="weights files or runs' folders (those shipped)")  # fmt: skip
-    p.add_argument("--temperature", nargs="+", type=float, default=[0.38], metavar="T",
-                   help="of the annealed mean; several give a row each (0.38)")  # fmt: skip
+    p.add_argument("--temperature", nargs="+", type=float, default=[None], metavar="T",
+                   help="of the annealed mean; several give a row each (each weights' own)")  # fmt: skip
     p.add_argument("--size", type=int, metavar="S",
                    help="side at which the networks look (each weights' own)")  # fmt: skip
     p.add_argument("--limit", type=_positive, metavar="N", help="photos, evenly spread (all)")

@@ -17,8 +17,8 @@ from ..bins import Q
 from ..color import normalize_lightness, rgb_to_lab
 from ..colorizer import Colorizer
 from ..data import DataError
+from ..guided import enlarge, fit_lines
 from ..images import ImageError, flatten, read_image
-from ..layers import BilinearUpsample
 from ..losses import softmax_cross_entropy
 from ..training import targets
 from .measures import classes
@@ -106,18 +106,17 @@ class Random:
 class Checkpoint:
     """A network, coloured with exactly as infer.py does.
 
-    weights: file or run's folder, None for the shipped ones. size: S, None for the weights' own.
-    temperature: of the annealed mean. device: "auto", "cpu" or "cuda".
+    weights: file or run's folder, None for the shipped ones. temperature: of the annealed mean;
+    size: S; None for those that the weights recommend. device: "auto", "cpu" or "cuda".
     Raises CheckpointError, DeviceError, ValueError.
     """
 
-    def __init__(self, weights=None, temperature=0.38, size=None, device="cpu"):
-        options = {} if size is None else {"size": size}
-        self.colorizer = Colorizer.load(weights, device, temperature=temperature, **options)
+    def __init__(self, weights=None, temperature=None, size=None, device="cpu"):
+        self.colorizer = Colorizer.load(weights, device, temperature=temperature, size=size)
         self.weights = "shipped weights" if weights is None else str(weights)
         self.regression = self.colorizer.network.head == "ab"
         self.ones = self.colorizer.xp.ones(Q, dtype=np.float32)
-        how = "regression" if self.regression else f"T {temperature:g}"
+        how = "regression" if self.regression else f"T {self.colorizer.temperature:g}"
         self.name = f"{self.weights}, {how}, S {self.colorizer.size}"
 
     def warm_up(self):
@@ -130,10 +129,8 @@ class Checkpoint:
         small = np.stack([colorizer.shrunk(photo.lab[..., 0]) for photo in photos])
         logits = colorizer.inference.forward(normalize_lightness(xp.asarray(small))[..., None])
         color = colorizer.network.colors(logits, colorizer.temperature).astype(np.float32)
-        large = [
-            to_host(BilinearUpsample(photo.size).forward(color[i : i + 1])[0])
-            for i, photo in enumerate(photos)
-        ]
+        lightness = [np.ascontiguousarray(photo.lab[..., 0]) for photo in photos]
+        large = [to_host(enlarge(fit_lines(l, ab), l)) for l, ab in zip(lightness, color)]
         seconds = (time.perf_counter() - start) / len(photos)
         nats = [None if self.regression else self._nats(*pair) for pair in zip(photos, logits)]
         return [Answer(ab, n, seconds) for ab, n in zip(large, nats)]

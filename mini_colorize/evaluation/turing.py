@@ -53,8 +53,8 @@ def parse(argv):
     p.add_argument("--seed", type=int, default=0, metavar="S", help="draws the photos (default 0)")
     p.add_argument("--side", type=int, default=256, metavar="PIXELS", help="of the pictures, a "
                    "multiple of 8 (default 256, the paper's)")  # fmt: skip
-    p.add_argument("--temperature", type=float, default=0.38, metavar="T",
-                   help="0 vivid .. 1 pale (default 0.38, the paper's)")  # fmt: skip
+    p.add_argument("--temperature", type=float, metavar="T",
+                   help="0 vivid .. 1 pale (default: what the weights recommend)")  # fmt: skip
     p.add_argument("--size", type=int, metavar="S", help="side at which the network looks at the "
                    "photo (default: what the weights were trained for)")  # fmt: skip
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),

@@ -29,7 +29,7 @@ def interpolation_matrix(n, m, rows=slice(None)):
     return a
 
 
-def _apply(a_h, x, a_w):
+def apply_matrices(a_h, x, a_w):
     """a_h x a_w^T for every picture and channel. x: (N, H, W, C)."""
     xp = array_module(x)
     a_h, a_w = xp.asarray(a_h, dtype=x.dtype), xp.asarray(a_w, dtype=x.dtype)
@@ -58,10 +58,10 @@ class BilinearUpsample:
             return kernels.upsample(x, self.size, rows)
         h, w = x.shape[1:3]
         a_h = interpolation_matrix(h, self.size[0], rows)
-        return _apply(a_h, x, interpolation_matrix(w, self.size[1]))
+        return apply_matrices(a_h, x, interpolation_matrix(w, self.size[1]))
 
     def backward(self, dy):
         """dx = A_h^T dy A_w. dy: (N, H, W, C) -> (N, h, w, C)."""
         (h, w), self.source = self.source, None
         a_h, a_w = interpolation_matrix(h, self.size[0]), interpolation_matrix(w, self.size[1])
-        return _apply(a_h.T, dy, a_w.T)
+        return apply_matrices(a_h.T, dy, a_w.T)

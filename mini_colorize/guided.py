@@ -1,0 +1,64 @@
+"""Chapter 9b: enlarging ab along the edges of the photograph.
+
+Bilinear enlargement knows nothing of the photo, so the colour of one thing runs over its edge into
+the next. Yet the photo is there at full resolution: within a small window, colour mostly changes
+where lightness does. So in every window of the small picture, ab is fitted as a line in lightness,
+
+    ab ~ s L + o,     s = cov(L, ab) / (var(L) + EPSILON),     o = mean(ab) - s mean(L)
+
+s and o are averaged over the windows that a pixel lies in and enlarged bilinearly, since they
+change slowly, and the line is taken of the full-resolution L: colour gets the edges of L. Where L
+is flat, s goes to 0 and ab to its mean. (He, Sun and Tang, "Guided image filtering", 2013; fitting
+at low resolution: He and Sun, "Fast guided filter", 2015. The paper enlarges bilinearly.)
+
+Notation
+    H, W   the photo's size    h, w   that of ab    L   lightness, 0..100    s, o   slope, offset
+"""
+
+import numpy as np
+from PIL import Image
+
+from .backend import array_module, to_host
+from .layers.upsample import BilinearUpsample, apply_matrices
+
+RADIUS = 1 / 16  # of a window, in sides of the small picture; rounds to 0, no window, below 9
+EPSILON = 20.0  # L^2: contrasts well below its root are taken for flat
+
+
+def box_matrix(n, radius):
+    """(n, n) float64: row i is the mean over the pixels within `radius` of i in the picture."""
+    i = np.arange(n)
+    near = abs(i[:, None] - i) <= radius
+    return near / near.sum(axis=1, keepdims=True)
+
+
+def fit_lines(lightness, ab):
+    """Slope and offset of every window, averaged over the windows of each pixel.
+
+    lightness: (H, W) float32, L, NumPy. ab: (h, w, 2) float32, on any device.
+    Returns (h, w, 4) float32 on the same device: s of a and of b, o of a and of b.
+    """
+    xp, ab = array_module(ab), to_host(ab).astype(np.float64)
+    h, w = ab.shape[:2]
+    boxes = [box_matrix(n, round(n * RADIUS)) for n in (h, w)]
+
+    def mean(x):
+        return apply_matrices(boxes[0], x[None], boxes[1])[0]
+
+    light = np.asarray(Image.fromarray(lightness).resize((w, h), Image.Resampling.BOX))
+    light = light.astype(np.float64)[..., None]
+    mean_light, mean_ab = mean(light), mean(ab)
+    covariance = mean(light * ab) - mean_light * mean_ab
+    slope = covariance / (mean(light * light) - mean_light**2 + EPSILON)
+    lines = mean(np.concatenate([slope, mean_ab - slope * mean_light], axis=-1))
+    return xp.asarray(lines, dtype=np.float32)
+
+
+def enlarge(lines, lightness, rows=slice(None)):
+    """ab at the photo's size, or some rows of it. Returns (rows, W, 2) float32 on lines' device.
+
+    lines: from `fit_lines`. lightness: (H, W) float32, L, NumPy.
+    """
+    large = BilinearUpsample(lightness.shape).forward(lines[None], rows=rows)[0]
+    light = array_module(lines).asarray(lightness[rows])[..., None]
+    return large[..., :2] * light + large[..., 2:]

@@ -1,0 +1,92 @@
+"""Enlarging ab along edges, against loops over pixels and windows."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize.guided import EPSILON, box_matrix, enlarge, fit_lines
+from mini_colorize.layers import BilinearUpsample
+
+
+def photo(height, width, seed=0):
+    """L of a smooth picture, (H, W) float32 in 20..80."""
+    patches = np.random.default_rng(seed).uniform(20, 80, (5, 6)).astype(np.float32)
+    return np.asarray(Image.fromarray(patches).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def smooth_ab(h, w, seed=0):
+    return np.stack([photo(h, w, seed + i) - 50 for i in (1, 2)], axis=-1)
+
+
+def naive_lines(light, ab, radius):
+    """Slope and offset by least squares with the ridge EPSILON, window by window, in loops."""
+    h, w = light.shape
+    own = np.zeros((h, w, 4))
+
+    def window(y, x):
+        return (
+            slice(max(0, y - radius[0]), y + radius[0] + 1),
+            slice(max(0, x - radius[1]), x + radius[1] + 1),
+        )
+
+    for y in range(h):
+        for x in range(w):
+            part = window(y, x)
+            centre = light[part].mean()
+            d = light[part] - centre
+            for c in (0, 1):
+                # the s that minimises sum of (ab - s d - mean ab)^2 + n EPSILON s^2
+                values = ab[part][..., c]
+                s = (d * (values - values.mean())).sum() / ((d * d).sum() + d.size * EPSILON)
+                own[y, x, c], own[y, x, 2 + c] = s, values.mean() - s * centre
+    return np.array([[own[window(y, x)].mean(axis=(0, 1)) for x in range(w)] for y in range(h)])
+
+
+@pytest.mark.parametrize("size, radius", [((16, 24), (1, 2)), ((40, 33), (2, 2))])
+def test_lines_are_the_naive_ones(size, radius):
+    lightness, ab = photo(4 * size[0], 4 * size[1]), smooth_ab(*size)
+    light = lightness.reshape(size[0], 4, size[1], 4).mean(axis=(1, 3), dtype=np.float64)
+    expected = naive_lines(light, ab.astype(np.float64), radius)
+    lines = fit_lines(lightness, ab)
+    assert lines.dtype == np.float32 and abs(expected[..., :2]).max() > 0.3
+    np.testing.assert_allclose(lines, expected, atol=2e-4, rtol=1e-5)
+
+
+def test_box_matrix():
+    expected = [[1 / 2, 1 / 2, 0, 0], [1 / 3, 1 / 3, 1 / 3, 0], [0, 1 / 3, 1 / 3, 1 / 3],
+                [0, 0, 1 / 2, 1 / 2]]  # fmt: skip
+    np.testing.assert_allclose(box_matrix(4, 1), expected)
+    np.testing.assert_array_equal(box_matrix(5, 0), np.eye(5))
+
+
+def test_colour_that_is_a_line_in_lightness_gets_its_edges():
+    """A hard edge in L, ab = L - 50: bilinear blurs it over 8 pixels, the fit keeps it."""
+    lightness = np.full((128, 128), 20, np.float32)
+    lightness[:, 66:] = 80
+    ab = np.repeat(lightness.reshape(32, 4, 32, 4).mean(axis=(1, 3))[..., None] - 50, 2, axis=-1)
+    large = enlarge(fit_lines(lightness, ab), lightness)
+    truth = np.repeat(lightness[..., None] - 50, 2, axis=-1)
+    blurred = BilinearUpsample((128, 128)).forward(ab[None])[0]
+    assert abs(large - truth)[:, 60:72].max() < 5 < 25 < abs(blurred - truth)[:, 60:72].max()
+
+
+def test_flat_lightness_gives_smooth_ab():
+    lightness, ab = np.full((64, 96), 50, np.float32), smooth_ab(16, 24)
+    lines = fit_lines(lightness, ab)
+    assert abs(lines[..., :2]).max() < 1e-4
+    large = enlarge(lines, lightness)
+    assert large.shape == (64, 96, 2) and large.dtype == np.float32
+    assert abs(large - BilinearUpsample((64, 96)).forward(ab[None])[0]).mean() < 4
+
+
+def test_a_small_ab_has_no_windows():
+    lightness, ab = photo(50, 37), smooth_ab(8, 8)
+    bilinear = BilinearUpsample((50, 37)).forward(ab[None])[0]
+    np.testing.assert_allclose(enlarge(fit_lines(lightness, ab), lightness), bilinear, atol=1e-4)
+
+
+def test_rows_are_part_of_the_whole():
+    lightness, ab = photo(61, 83), smooth_ab(16, 16)
+    lines = fit_lines(lightness, ab)
+    rows = enlarge(lines, lightness, slice(17, 42))
+    np.testing.assert_allclose(rows, enlarge(lines, lightness)[17:42], atol=1e-4)
