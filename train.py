@@ -119,7 +119,7 @@ def parse(argv):
 
 def prepare(parser, args):
     """The Config and the folder that the arguments ask for, and whether the run is an old one."""
-    from mini_colorize.training import Config, load_config
+    from mini_colorize.config import Config, load_config
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Config)}
     given = {name: value for name, value in given.items() if value is not None}
@@ -162,9 +162,10 @@ def main(argv=None):
     parser, args = parse(argv)
     from mini_colorize.backend import DeviceError, device_memory, gpu_failure, select_device
     from mini_colorize.checkpoint import CheckpointError
+    from mini_colorize.config import TrainingError
     from mini_colorize.data import DataError
     from mini_colorize.images import ImageError
-    from mini_colorize.training import Trainer, TrainingError
+    from mini_colorize.training import Trainer
 
     try:
         config, folder, old = prepare(parser, args)

@@ -16,8 +16,9 @@ from PIL import Image
 from mini_colorize import bins
 from mini_colorize.backend import set_precision, to_host
 from mini_colorize.checkpoint import save_network
+from mini_colorize.config import Config
 from mini_colorize.network import WIDTHS, Network
-from mini_colorize.training import Config, Trainer, targets
+from mini_colorize.training import Trainer, targets
 
 from .gpu_common import colors, crops, mib, noise, percent, table
 from .gpu_timing import peak_memory

@@ -2,7 +2,7 @@
 
 A run lives in one folder:
 
-    config.json       what the run was asked to do          prior.npy   its colour prior, (313,)
+    config.json       what the run was asked to do          prior.npy   its colour prior, (313,), if rebalanced
     log.jsonl         one JSON object a line                loss.png    the curves
     samples/*.png     grey | prediction | truth             weights.npz for inference
     checkpoint.npz    the full state: goes on exactly where it stopped
@@ -13,8 +13,6 @@ Notation
 """
 
 import dataclasses
-import json
-import math
 import signal
 import time
 from pathlib import Path
@@ -23,8 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from . import bins, checkpoint, report
-from .backend import PRECISIONS, array_module, as_numbers, device_memory, set_precision, to_host, uploaded
+from .backend import array_module, as_numbers, device_memory, set_precision, to_host, uploaded
 from .color import colorfulness, crops_to_lab, lab_to_rgb
+from .config import Config, TrainingError
 from .data import DataError, PhotoLoader, find_photos
 from .files import atomic_write
 from .losses import l2_loss, softmax_cross_entropy
@@ -35,75 +34,7 @@ PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not
 VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 SAVE_SECONDS = 600  # a checkpoint at least this often, however slow the steps are
-LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
 GRAY = 5  # a photo whose every |a| and |b| is at most this has no colour to learn from
-
-
-class TrainingError(Exception):
-    """The run cannot start or go on. One line, for a person."""
-
-
-@dataclasses.dataclass
-class Config:
-    """What a run was asked to do; config.json holds exactly this. See train.py --help."""
-
-    data: str
-    val: str | None = None
-    model: str = "tiny"
-    loss: str = "rebalanced"
-    size: int = 176
-    resize: int | None = None
-    batch: int = 40
-    steps: int = 10_000
-    lr: float = 1e-3
-    lr_every: int | None = None
-    weight_decay: float = 1e-3
-    lam: float = 0.5
-    ema: float = 0.999
-    init: str | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    seed: int = 0
-    workers: int | None = None
-    log_every: int = 10
-    sample_every: int = 200
-    save_every: int = 100
-
-    def check(self):
-        """Raises TrainingError in one line for the first value that makes no sense."""
-        for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), field.type
-            accepted = int | float if kind is float else kind
-            if isinstance(value, bool) or not isinstance(value, accepted):
-                raise TrainingError(
-                    f"{_flag(field.name)} must be {getattr(kind, '__name__', kind)}"
-                )
-            if isinstance(value, float) and not math.isfinite(value):
-                raise TrainingError(f"{_flag(field.name)} must be finite")
-        positive = ("size", "batch", "steps", "lr", "log_every", "sample_every", "save_every")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise TrainingError(f"{_flag(name)} must be more than 0")
-        if self.precision not in PRECISIONS:
-            raise TrainingError(f"--precision must be one of {', '.join(PRECISIONS)}")
-        if self.model not in WIDTHS:
-            raise TrainingError(f"--model must be one of {', '.join(WIDTHS)}")
-        if self.loss not in LOSSES:
-            raise TrainingError(f"--loss must be one of {', '.join(LOSSES)}")
-        if self.size % MULTIPLE:
-            raise TrainingError(f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
-        if self.resize is not None and self.resize < self.size:
-            raise TrainingError("--resize must not be less than --size")
-        if self.lr_every is not None and self.lr_every < 1:
-            raise TrainingError("--lr-every must be at least 1")
-        if not (0 < self.lam <= 1 and 0 <= self.ema < 1 and self.weight_decay >= 0):
-            raise TrainingError("--lam is above 0 and at most 1, --ema 0 to below 1, decay not < 0")
-        if self.seed < 0 or (self.workers is not None and self.workers < 0):
-            raise TrainingError("--seed and --workers must not be negative")
-
-
-def _flag(name):
-    return "--" + name.replace("_", "-")
 
 
 def targets(rgb):
@@ -204,7 +135,9 @@ class Trainer:
 
     def start(self):
         """A new run: prior, first weights, optimiser, folder. The folder is made last."""
-        prior = measure_prior(self.loader, xp=self.xp)
+        prior = None
+        if self.config.loss == "rebalanced":
+            prior = measure_prior(self.loader, xp=self.xp)
         if self.config.init:
             source, _ = checkpoint.load_network(self.config.init)
             try:
@@ -218,8 +151,9 @@ class Trainer:
             self.network.initialize(x, self.config.seed)
         self._prepare(prior)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.folder / "prior.npy") as file:
-            np.save(file, prior)
+        if prior is not None:
+            with atomic_write(self.folder / "prior.npy") as file:
+                np.save(file, prior)
         self.log.truncate(0)
         self._write_config()
 
@@ -250,7 +184,9 @@ class Trainer:
         step = meta["step"]
         if type(step) is not int or step < 0:
             raise ValueError(f"{step!r} is no number of steps")
-        prior = np.load(self.folder / "prior.npy", allow_pickle=False)
+        prior = None
+        if self.config.loss == "rebalanced":
+            prior = np.load(self.folder / "prior.npy", allow_pickle=False)
         self.network.load_state(groups["raw"])
         self._prepare(prior)
         self.optimizer.load_state(groups["optimizer"])
@@ -266,9 +202,8 @@ class Trainer:
     def _prepare(self, prior):
         """What a new and a resumed run have in common."""
         c, xp = self.config, self.xp
-        weights = bins.class_weights(prior, c.lam)
-        rebalanced = c.loss == "rebalanced"
-        self.class_weight = xp.asarray(weights if rebalanced else np.ones_like(weights))
+        weights = np.ones(bins.Q, np.float32) if prior is None else bins.class_weights(prior, c.lam)
+        self.class_weight = xp.asarray(weights)
         packed = self.network.to(xp).pack()
         self.network.half = c.precision == "mixed"
         self.loss_scale = LossScale(xp) if self.network.half else None
@@ -463,20 +398,3 @@ class _Signals:
 
     def __exit__(self, *_):
         self._restore()
-
-
-def load_config(folder):
-    """The Config of a run's folder. Raises TrainingError in one line."""
-    path = Path(folder) / "config.json"
-    try:
-        config = Config(**json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise TrainingError(f"{folder}: not a run's folder (no config.json)") from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = checkpoint.short(error)
-        raise TrainingError(f"{path}: cannot be used ({reason})") from None
-    try:
-        config.check()
-    except TrainingError as error:
-        raise TrainingError(f"{path}: {error}") from None
-    return config

@@ -11,15 +11,16 @@ from PIL import Image
 
 import naive
 from emulator import standin
-from mini_colorize import checkpoint, network, training
+from mini_colorize import checkpoint, config, network, training
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.bins import Q, annealed_mean, class_weights
 from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
+from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.losses import l2_loss
 from mini_colorize.network import AB_SCALE, Network
-from mini_colorize.training import LOSSES, Config, Trainer, TrainingError, regression_targets
+from mini_colorize.training import Trainer, regression_targets
 
 ROOT = Path(__file__).parent.parent
 
@@ -196,7 +197,7 @@ def test_a_run_from_before_there_was_a_choice_is_rebalanced(photos, narrow, tmp_
     old = json.loads(path.read_text())
     assert old.pop("loss") == "rebalanced"
     path.write_text(json.dumps(old))
-    assert training.load_config(tmp_path / "run") == made.config
+    assert config.load_config(tmp_path / "run") == made.config
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -16,12 +16,13 @@ from emulator import standin
 from mini_colorize import checkpoint, network, training
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
+from mini_colorize.config import Config
 from mini_colorize.layers import BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.layers import conv as conv_module
 from mini_colorize.layers import winograd
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.network import Network
-from mini_colorize.training import Config, Trainer, targets
+from mini_colorize.training import Trainer, targets
 from naive import relative_error
 from networks import leave_the_kinks
 

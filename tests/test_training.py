@@ -15,7 +15,8 @@ from mini_colorize import bins, checkpoint
 from mini_colorize.network import Network
 from mini_colorize.optim import Adam
 from mini_colorize.losses import softmax_cross_entropy
-from mini_colorize.training import Config, Trainer, TrainingError, measure_prior, targets
+from mini_colorize.config import Config, TrainingError
+from mini_colorize.training import Trainer, measure_prior, targets
 from mini_colorize.data import DataError, PhotoLoader, find_photos
 
 ROOT = Path(__file__).parent.parent
