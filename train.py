@@ -38,7 +38,11 @@ def parse(argv):
     )
     what.add_argument("--out", metavar="DIR", help="the run's folder (runs/MODEL, a new one)")
     what.add_argument("--resume", metavar="DIR", help="go on with this run; needs nothing else")
-    what.add_argument("--init", metavar="FILE", help="start from these weights, not from random")
+    what.add_argument(
+        "--init",
+        metavar="FILE",
+        help="start from these weights, not from random; those of a narrower model are widened",
+    )
     what.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),

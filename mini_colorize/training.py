@@ -29,6 +29,7 @@ from .files import atomic_write
 from .losses import l2_loss, softmax_cross_entropy
 from .network import AB_SCALE, MULTIPLE, WIDTHS, Network
 from .optim import Adam, LossScale, MovingAverage, find_overflow, step_schedule
+from .widen import widened
 
 PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
 VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
@@ -141,6 +142,8 @@ class Trainer:
         if self.config.init:
             source, _ = checkpoint.load_network(self.config.init)
             try:
+                if source.width < self.network.width and source.head == self.network.head:
+                    source = widened(source, self.network.width, self.config.seed)
                 self.network.load_state(source.state())
             except ValueError as error:
                 raise TrainingError(

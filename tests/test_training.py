@@ -176,6 +176,18 @@ def test_init_starts_from_given_weights(photos, tmp_path):
         np.testing.assert_array_equal(array, given[name])
 
 
+def test_init_widens_a_narrower_network(photos, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-0.5, 0.5, (2, 32, 32, 1)).astype(np.float32)
+    narrow = Network(0.125)
+    narrow.initialize(x)
+    checkpoint.save_network(tmp_path / "narrow.npz", narrow)
+    trainer = Trainer(Config(str(photos), init=str(tmp_path / "narrow.npz"), **SMALL), tmp_path / "r")
+    trainer.start()
+    assert trainer.network.width == 0.25
+    np.testing.assert_allclose(trainer.network.forward(x), narrow.forward(x), rtol=1e-3, atol=1e-4)
+
+
 def test_gray_photos_have_no_say(tmp_path):
     rng = np.random.default_rng(1)
     colored = np.asarray(smooth_photo(rng))[None]
