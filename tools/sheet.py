@@ -1,0 +1,74 @@
+"""A sheet of photographs, each as grey | coloured | original.
+
+python tools/sheet.py                                    docs/examples.jpg, the README's picture
+python tools/sheet.py docs/gallery --out docs/gallery.jpg       the model card's
+python tools/sheet.py photos/val --photos 24 --out out/val.jpg  24 photos, evenly spread by name
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from infer import comparison  # noqa: E402
+from mini_colorize import Colorizer  # noqa: E402
+from mini_colorize.checkpoint import CheckpointError  # noqa: E402
+from mini_colorize.data import DataError, find_photos  # noqa: E402
+from mini_colorize.evaluation.run import limited  # noqa: E402
+from mini_colorize.images import ImageError, read_image, write_image  # noqa: E402
+
+GAP = 10  # pixels of white between photos
+
+
+def strips(paths, colorizer, height):
+    """The pictures of the sheet, each `height` pixels high. Returns a list of (height, w, 3)."""
+    made = []
+    for path in paths:
+        image = read_image(path)
+        strip = comparison(image, colorizer(image))
+        strip = strip.resize((round(strip.width * height / strip.height), height))
+        made.append(np.asarray(strip))
+    return made
+
+
+def sheet(pictures, across):
+    """Pictures of one height, `across` a row, on white. Returns (H, W, 3) uint8."""
+    height = len(pictures[0])
+    rows = [pictures[i : i + across] for i in range(0, len(pictures), across)]
+    width = max(sum(p.shape[1] + GAP for p in row) for row in rows) - GAP
+    paper = np.full((len(rows) * (height + GAP) - GAP, width, 3), 255, np.uint8)
+    for r, row in enumerate(rows):
+        left = 0
+        for picture in row:
+            paper[r * (height + GAP) :, left : left + picture.shape[1]][:height] = picture
+            left += picture.shape[1] + GAP
+    return paper
+
+
+def main():
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("folder", nargs="?", type=Path, default=ROOT / "examples")
+    p.add_argument("--out", type=Path, default=ROOT / "docs" / "examples.jpg")
+    p.add_argument("--photos", type=int, metavar="N", help="evenly spread by name (all)")
+    p.add_argument("--weights", metavar="FILE|RUN", help="(those shipped)")
+    p.add_argument("--across", type=int, default=2, metavar="N", help="photos a row (2)")
+    p.add_argument("--height", type=int, default=150, metavar="H", help="of a row, pixels (150)")
+    args = p.parse_args()
+    try:
+        paths = limited(find_photos(args.folder), args.photos)
+        pictures = strips(paths, Colorizer.load(args.weights), args.height)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_image(Image.fromarray(sheet(pictures, args.across)), args.out)
+    except (CheckpointError, DataError, ImageError, OSError) as error:
+        sys.exit(f"sheet.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
