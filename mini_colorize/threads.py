@@ -43,6 +43,7 @@ _lock, _depth, _before = threading.Lock(), 0, 1
 def one_blas_thread():
     """Within it, in all threads, a matrix product is computed by the thread that asks for it.
 
+    The thread that enters first stays on its core until it leaves: see _keep_apart.
     To be entered once for much work: going in and out is cheap, but BLAS's threads watch for more
     work for a while before they sleep, and hinder others.
     """
@@ -51,29 +52,77 @@ def one_blas_thread():
         yield
         return
     with _lock:
-        if _depth == 0:
+        first = _depth == 0
+        if first:
             _before = _get()
             _set(1)
         _depth += 1
+    cores = None
     try:
+        cores = _keep_apart() if first else None
         yield
     finally:
         with _lock:
             _depth -= 1
             if _depth == 0:
                 _set(_before)
+        if cores:
+            os.sched_setaffinity(0, cores)
 
 
-@lru_cache(maxsize=1)
-def _queue(process):
-    """Where the helpers of this process wait for work: a forked child has none of its parent's.
+def _keep_apart():
+    """Hold the calling thread on the core that it is on, and the helpers off it.
+
+    Left alone, Linux is apt to wake a thread on the core of the one that woke it, and with every
+    exchange of Python's lock one wakes another. Two threads then share a core while the second
+    one rests, and 30 ms, half a picture's time, can pass until that is seen.
+    Returns the cores that the caller had before, or None if it is as before.
+    """
+    if _core is None:
+        return None
+    own, cores = {_core()}, os.sched_getaffinity(0)
+    if not own < cores:
+        return None
+    try:
+        for thread in _helpers(os.getpid()).threads:
+            os.sched_setaffinity(thread.native_id, cores - own)
+        os.sched_setaffinity(0, own)
+    except OSError:  # not allowed: then it takes the 30 ms
+        return None
+    return cores
+
+
+def _current_core():
+    """Linux's sched_getcpu, which says on what core the calling thread is, or None."""
+    try:
+        return ctypes.CDLL(None).sched_getcpu if hasattr(os, "sched_setaffinity") else None
+    except (AttributeError, OSError, TypeError):
+        return None
+
+
+_core = _current_core()
+
+
+class _Helpers:
+    """The threads that wait for work in `queue`.
 
     (concurrent.futures would do the same; handing over work takes it several times as long.)
     """
-    queue = SimpleQueue()
-    for _ in range(THREADS - 1):
-        threading.Thread(target=_help, args=(queue,), name="numpy", daemon=True).start()
-    return queue
+
+    def __init__(self):
+        self.queue = SimpleQueue()
+        self.threads = [
+            threading.Thread(target=_help, args=(self.queue,), name="numpy", daemon=True)
+            for _ in range(THREADS - 1)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+
+@lru_cache(maxsize=1)
+def _helpers(process):
+    """The helpers of this process: a forked child has none of its parent's."""
+    return _Helpers()
 
 
 def _help(queue):
@@ -113,14 +162,14 @@ def run(function, items):
         finally:
             _local.inside = False
 
-    queue, answers, helpers = _queue(os.getpid()), SimpleQueue(), min(THREADS, len(items)) - 1
+    helpers, answers, count = _helpers(os.getpid()), SimpleQueue(), min(THREADS, len(items)) - 1
     with one_blas_thread():
-        for _ in range(helpers):
-            queue.put((work, answers))
+        for _ in range(count):
+            helpers.queue.put((work, answers))
         try:
             work()
         finally:
-            errors = [error for _ in range(helpers) if (error := answers.get())]
+            errors = [error for _ in range(count) if (error := answers.get())]
     if errors:
         raise errors[0]
 

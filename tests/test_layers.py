@@ -277,6 +277,16 @@ def test_blocks_change_nothing_and_respect_the_cap(layer, pixels, monkeypatch, c
         np.testing.assert_allclose(blocks[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("shape", [(16, 64, 64), (16, 32, 32), (1, 250, 9), (7, 1, 9000)])
+def test_no_thread_gets_the_larger_blocks(shape):
+    """16 pictures of 64 rows were once cut into 56 + 8 rows each, and one thread had all the 56."""
+    x = np.zeros((1, 1, 1, 16), np.float32)
+    blocks = list(conv_module._blocks(x, shape, 9, 16))
+    pixels = [np.prod([s.stop - s.start for s in block]) for block in blocks]
+    assert sum(pixels) == np.prod(shape) and len(blocks) > 1
+    assert sum(pixels[::2]) < 1.2 * sum(pixels[1::2]) < 1.44 * sum(pixels[::2])
+
+
 def test_a_large_convolution_stays_under_the_real_cap(column_bytes):
     layer = conv(16, 3, 1, 1, None, dtype=np.float32)
     both_passes(layer, random((2, 200, 200, 16), dtype=np.float32))  # 46 MB of columns at once

@@ -16,9 +16,9 @@ from mini_colorize.threads import cut, one_blas_thread, run, scratch, split
 def count(request, monkeypatch):
     """So many threads, whatever this machine has."""
     monkeypatch.setattr(threads, "THREADS", request.param)
-    threads._queue.cache_clear()
+    threads._helpers.cache_clear()
     yield request.param
-    threads._queue.cache_clear()
+    threads._helpers.cache_clear()
 
 
 # Threads ------------------------------------------------------------------------------------------
@@ -67,6 +67,33 @@ def test_a_forked_child_has_threads_of_its_own(count):
         run(seen.append, range(10))
         os._exit(0 if len(seen) == 10 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores can be chosen on Linux only")
+def test_the_caller_and_its_helpers_keep_apart(count, monkeypatch):
+    cores = os.sched_getaffinity(0)
+    apart = count > 1 and len(cores) > 1
+    for core in sorted(cores)[:2]:
+        monkeypatch.setattr(threads, "_core", lambda core=core: core)
+        with pytest.raises(ValueError), one_blas_thread():
+            with one_blas_thread():
+                run(lambda _: None, range(10))
+            assert os.sched_getaffinity(0) == ({core} if apart else cores)
+            for helper in threads._helpers(os.getpid()).threads:
+                assert os.sched_getaffinity(helper.native_id) == (cores - {core} or cores)
+            raise ValueError
+        assert os.sched_getaffinity(0) == cores  # set back
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores can be chosen on Linux only")
+def test_work_goes_on_where_cores_may_not_be_chosen(count, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    seen = []
+    run(seen.append, range(10))
+    assert sorted(seen) == list(range(10))
 
 
 def test_blas_is_set_back():

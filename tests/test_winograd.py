@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import naive
-from mini_colorize.layers import conv, winograd
+from mini_colorize.layers import conv, tiles, winograd, winograd_cpu
 from mini_colorize.layers.conv import output_size
 from mini_colorize.layers.winograd import Workspace, matrices
+from mini_colorize.threads import scratch
 
 TILES = pytest.mark.parametrize("m", [2, 4])
 # Shapes of x: several pictures, odd and even sides, less than a tile, one pixel.
@@ -304,27 +305,6 @@ def test_a_block_is_a_part_of_the_whole(m):
 # Blocks and buffers -------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def transformed_bytes(monkeypatch):
-    """Records the size of every V and of every M."""
-    seen = []
-
-    def spy(name, size):
-        original = getattr(winograd, name)
-
-        def call(*args, **kwargs):
-            result = original(*args, **kwargs)
-            seen.append(size(args, result))
-            return result
-
-        monkeypatch.setattr(winograd, name, call)
-
-    spy("input_transform", lambda args, result: result.nbytes)
-    spy("gradient_transform", lambda args, result: result.nbytes)
-    spy("output_transform", lambda args, result: args[0].nbytes)
-    return seen
-
-
 def all_three(x, weight, bias, dy, fill=0, **options):
     return {
         "y": winograd.correlate(x, weight, bias, fill=fill, **options),
@@ -334,34 +314,59 @@ def all_three(x, weight, bias, dy, fill=0, **options):
 
 
 # From one cell a block, over parts of rows, rows and parts of pictures, to pictures.
-@pytest.mark.parametrize("cells", [1, 2, 3, 4, 7, 12, 24])
+CELLS = pytest.mark.parametrize("cells", [1, 2, 3, 4, 7, 12, 24, 36])
+
+
+@CELLS
 @pytest.mark.parametrize("dilation", [1, 2])
 @TILES
-def test_blocks_change_nothing_and_respect_the_cap(
-    m, dilation, cells, monkeypatch, transformed_bytes
-):
+def test_blocks_cover_every_cell_once(m, dilation, cells):
+    most, side = cells * dilation**2, m * dilation
+    seen = np.zeros((3, 3, 4), int)
+    for block in tiles.cut_cells(3, (3 * side - 1, 4 * side - 1), m, dilation, most):
+        seen[block] += 1
+        assert tiles.count(block, dilation) == seen[block].size * dilation**2 <= most
+    assert (seen == 1).all()
+
+
+@CELLS
+@pytest.mark.parametrize("threads", [1, 2, 5, 16])  # one block each, shared blocks, parts of rows
+@pytest.mark.parametrize("dilation", [1, 2])
+@TILES
+def test_blocks_and_threads_change_nothing(m, dilation, threads, cells, monkeypatch):
     side = m * dilation
     shape = 3, 3 * side - 1, 4 * side - side // 2, 3  # 3 pictures of 3 x 4 cells that overhang
     case = arrays(shape, dilation, dilation, c_out=5)
     options = {"dilation": dilation, "padding": dilation, "m": m, "fill": 0.5}
     whole = all_three(*case, **options)
-    assert len(transformed_bytes) == 6
-    cap = cells * dilation**2 * (m + 2) ** 2 * 5 * 8
-    monkeypatch.setattr(winograd, "WORK_BYTES", cap)
-    transformed_bytes.clear()
-    blocks = all_three(*case, **options)
-    assert len(transformed_bytes) >= 6 * 36 / cells
-    assert max(transformed_bytes) <= cap
+    monkeypatch.setattr(winograd_cpu, "THREADS", threads)
+    monkeypatch.setattr(winograd_cpu, "ROW_BYTES", 0)
+    monkeypatch.setattr(winograd_cpu, "GRADIENT_ROW_BYTES", 0)
+    monkeypatch.setattr(winograd_cpu, "FEWEST", cells * dilation**2)
+    blocks, again = all_three(*case, **options), all_three(*case, **options)
     for name, value in whole.items():
         np.testing.assert_allclose(blocks[name], value, rtol=1e-12, atol=1e-11, err_msg=name)
+        np.testing.assert_array_equal(blocks[name], again[name], err_msg=name)
 
 
-def test_a_large_convolution_stays_under_the_real_cap(transformed_bytes):
+def test_a_large_convolution_stays_in_the_cache(monkeypatch):
     """2 x 200 x 200 pixels of 64 channels: 46 MB of V at once."""
-    x = random((2, 200, 200, 64), dtype=np.float32)
-    winograd.correlate(x, random((3, 3, 64, 2), dtype=np.float32), padding=1)
-    assert len(transformed_bytes) == 4
-    assert 8 * 2**20 < max(transformed_bytes) <= winograd.WORK_BYTES == 32 * 2**20
+    sizes = {}
+
+    def spy(name, shape, dtype):
+        array = scratch(name, shape, dtype)
+        sizes[name] = max(array.nbytes, sizes.get(name, 0))
+        return array
+
+    monkeypatch.setattr(winograd_cpu, "scratch", spy)
+    x, weight = (random(s, dtype=np.float32) for s in ((2, 200, 200, 64), (3, 3, 64, 64)))
+    winograd.correlate(x, weight, padding=1)
+    limit = winograd_cpu.ROW_BYTES
+    assert limit // 2 < sizes["V"] <= limit == 2**19 and sizes["M"] == sizes["V"]
+    assert max(sizes.values()) < 6 * limit
+    winograd.weight_gradient(x, x, padding=1)
+    limit = winograd_cpu.GRADIENT_ROW_BYTES
+    assert limit // 2 < sizes["V"] <= limit == 2**20 and sizes["M"] == sizes["V"]
 
 
 @TILES

@@ -31,7 +31,7 @@ import numpy as np
 from .. import kernels
 from ..arena import empty
 from ..backend import array_module, matmul, tf32
-from ..threads import THREADS, run, scratch
+from ..threads import THREADS, run, scratch, split
 from . import winograd
 from .common import fill_vector, keep_gradient, output_size
 from .relu import bias_relu, bias_relu_backward
@@ -54,23 +54,16 @@ def _blocks(x, shape, taps, c_out):
     """Cut the output pixels into blocks whose columns, and their products, fit WORK_BYTES.
 
     shape: (n, h, w) of the output. Whole pictures if they fit, else whole rows, else parts of a
-    row. Yields three slices.
+    row. They are nearly equal, so that no thread has more to do. Yields three slices.
     """
     n, h, w = shape
     cap, threads = (WORK_BYTES, THREADS) if array_module(x) is np else (WORK_BYTES_GPU, 1)
     pixels = max(1, cap // (max(taps * x.shape[3], c_out) * x.dtype.itemsize))
     pixels = min(pixels, -(-n * h * w // threads))  # one for every thread
-    dw = min(w, pixels)
-    dh = min(h, max(1, pixels // w))
-    dn = min(n, max(1, pixels // (h * w)))
-    for i in range(0, n, dn):
-        for r in range(0, h, dh):
-            for c in range(0, w, dw):
-                yield (
-                    slice(i, min(i + dn, n)),
-                    slice(r, min(r + dh, h)),
-                    slice(c, min(c + dw, w)),
-                )
+    for i in split(n, pixels // (h * w)):
+        for r in split(h, pixels // w):
+            for c in split(w, pixels):
+                yield i, r, c
 
 
 def _patch(x, top, height, left, width, fill):

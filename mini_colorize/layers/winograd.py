@@ -32,6 +32,9 @@ left in them remains. Relative L2 error of float32 against float64, 512 normal c
     m = 2               5.0e-7    5.0e-7                   9.7e-7
     m = 4               2.1e-6    2.1e-6                   2.1e-6
 
+This file has the matrices and what to do with them; on the CPU, winograd_cpu.py does it in an order
+that keeps to the caches.
+
 Source: Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016 (1509.09308).
 Their points for m = 4 are 0, 1, -1, 2, -2; with 1/2 in the place of 2 the error is a third less.
 
@@ -53,13 +56,12 @@ import numpy as np
 from .. import kernels
 from ..arena import empty
 from ..backend import array_module, device_copy, matmul
-from ..threads import THREADS, cut, run, scratch, split
+from ..threads import run, split
+from . import tiles, winograd_cpu
 from .common import fill_vector, output_size
-from .relu import cut_off
 
-WORK_BYTES = 32 * 2**20  # cap of V, and of M
-WORK_BYTES_GPU = 512 * 2**20
-SMALL_BLOCK = 512  # tiles; so few are one part a thread, more are two, so that threads end together
+WORK_BYTES_GPU = 512 * 2**20  # cap of V, and of M, on a GPU
+COLUMNS = 2**11  # of filters: with more, OpenBLAS takes its way for large products, which is slower
 POINTS = {2: (0, 1, -1), 4: (0, 1, -1, 0.5, -2)}  # and infinity
 
 
@@ -110,124 +112,19 @@ class Workspace:
         return self.arrays[key][: prod(shape)].reshape(shape)
 
 
-def _cells(size, m, dilation):
-    """(Rows, Cols) for output pictures of size (Ho, Wo)."""
-    return -(-size[0] // (m * dilation)), -(-size[1] // (m * dilation))
-
-
 def _blocks(x, size, m, dilation, channels):
-    """Cut the cells of len(x) output pictures into blocks of which V and M keep to WORK_BYTES.
-
-    x: says how many pictures, of which dtype, where. channels: the larger of C_in, C_out. The
-    parts are pictures if these fit, else rows of cells, else parts of a row, and nearly equal.
-    Yields three slices (pictures, cell rows, cell columns).
-    """
-    rows, cols = _cells(size, m, dilation)
-    cap = WORK_BYTES if array_module(x) is np else WORK_BYTES_GPU
-    cells = max(1, cap // ((m + 2) ** 2 * dilation**2 * channels * x.itemsize))
-    for pictures in split(len(x), cells // (rows * cols)):
-        for i in split(rows, cells // cols):
-            for j in split(cols, cells):
-                yield pictures, i, j
-
-
-def _share(transform, block, dilation):
-    """transform(part of the block, its tiles as a slice of the block's) for parts that cover it.
-
-    The parts are rows of cells of one picture, or pictures if there are enough for all threads.
-    """
-    n, i, j = block
-    row = (j.stop - j.start) * dilation**2  # tiles in one row of cells
-    height, pictures = i.stop - i.start, n.stop - n.start
-    parts = THREADS * (1 if pictures * height * row < SMALL_BLOCK else 2)
-    by_picture = cut(pictures, parts)
-    by_row = cut(height, 1 if pictures >= parts else -(-parts // pictures))
-
-    def call(part):
-        k, r = part
-        first = k.start * height + r.start
-        tiles = (k.stop - k.start) * (r.stop - r.start)
-        part = _shift(k, n.start), _shift(r, i.start), j
-        transform(part, slice(first * row, (first + tiles) * row))
-
-    run(call, [(k, r) for k in by_picture for r in by_row])
-
-
-def _shift(part, by):
-    return slice(part.start + by, part.stop + by)
-
-
-def _pixels(block, m, dilation):
-    """The output pixels of a block of cells, as slices of (N, Ho, Wo); they may overhang."""
-    n, i, j = block
-    side = m * dilation
-    return n, slice(i.start * side, i.stop * side), slice(j.start * side, j.stop * side)
-
-
-def _patch(x, top, height, left, width, fill):
-    """A copy of x[:, top : top+height, left : left+width]; what lies outside x is `fill`."""
-    patch = scratch("patch", (len(x), height, width, x.shape[3]), x.dtype)
-    r0, r1 = (min(max(r, 0), x.shape[1]) for r in (top, top + height))
-    c0, c1 = (min(max(c, 0), x.shape[2]) for c in (left, left + width))
-    if (r1 - r0, c1 - c0) != (height, width):
-        patch[...] = fill
-    if r0 < r1 and c0 < c1:
-        patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
-    return patch
-
-
-def _transform(x, matrix, m, dilation, padding, fill, block, out):
-    """K X K^T for every window X of x, where windows begin m pixels (times d) after one another.
-
-    K: `matrix` (t, window). Rows first, then columns, each as one batch of small matrix products
-    on strided views, so that the overlapping windows are never copied out.
-    out: (t*t, P, C), x's dtype, is filled.
-    """
-    matrix = matrix.astype(x.dtype)
-    t, window = matrix.shape
-    (n, i, j), d, c = block, dilation, x.shape[3]
-    rows, cols, halo = i.stop - i.start, j.stop - j.start, window - m
-    height, width = (m * rows + halo) * d, (m * cols + halo) * d
-    top, left = i.start * m * d - padding, j.start * m * d - padding
-    patch = _patch(x[n], top, height, left, width, fill)
-    n = len(patch)
-    view = np.lib.stride_tricks.as_strided
-
-    sn, sh, _, sc = patch.strides
-    windows = view(patch, (n, rows, d, window, width * c), (sn, m * d * sh, sh, d * sh, sc))
-    half = scratch("half", (n, rows, d, t, width * c), x.dtype)
-    np.matmul(matrix, windows, out=half)
-
-    sn, si, sa, st, sc = half.strides
-    sw = c * sc
-    windows = view(
-        half,
-        (n, rows, d, t, cols, d, window, c),
-        (sn, si, sa, st, m * d * sw, sw, d * sw, sc),
-    )
-    tiles = out.reshape(t, t, n, rows, d, cols, d, c).transpose(2, 3, 4, 0, 5, 6, 1, 7)
-    np.matmul(matrix, windows, out=tiles)
+    """The blocks on a GPU, of which V and M keep to WORK_BYTES_GPU. channels: of the wider one."""
+    most = WORK_BYTES_GPU // ((m + 2) ** 2 * channels * x.itemsize)
+    return tiles.cut_cells(len(x), size, m, dilation, most)
 
 
 def _transformed(x, matrix, m, dilation, padding, fill, block, out):
-    """`_transform` of a whole block, shared among the threads. Returns `out`, or a new array."""
+    """K X K^T for every window X of a block, on the CPU. Returns `out`, or a new array."""
     if out is None:
-        tiles = prod(s.stop - s.start for s in block) * dilation**2
-        out = np.empty(((m + 2) ** 2, tiles, x.shape[3]), dtype=x.dtype)
-    _share(
-        lambda part, tiles: _transform(
-            x, matrix, m, dilation, padding, fill, part, out[:, tiles]
-        ),
-        block,
-        dilation,
-    )
+        shape = (m + 2) ** 2, tiles.count(block, dilation), x.shape[3]
+        out = np.empty(shape, dtype=x.dtype)
+    winograd_cpu.transform(x, matrix, m, dilation, padding, fill, block, out)
     return out
-
-
-def _whole(n, size, m, dilation):
-    """The block that is everything."""
-    rows, cols = _cells(size, m, dilation)
-    return slice(0, n), slice(0, rows), slice(0, cols)
 
 
 def input_transform(x, m, dilation, padding, fill=0, block=None, out=None):
@@ -240,7 +137,7 @@ def input_transform(x, m, dilation, padding, fill=0, block=None, out=None):
     """
     if block is None:
         size = [output_size(side, 3, 1, dilation, padding) for side in x.shape[1:3]]
-        block = _whole(len(x), size, m, dilation)
+        block = tiles.whole(len(x), size, m, dilation)
     if array_module(x) is not np:
         fill = fill_vector(fill, x)
         return kernels.winograd_transform(x, m, True, dilation, padding, fill, block, out)
@@ -255,7 +152,7 @@ def gradient_transform(dy, m, dilation, block=None, out=None):
     Returns (t*t, P, C), dy's dtype.
     """
     if block is None:
-        block = _whole(len(dy), dy.shape[1:3], m, dilation)
+        block = tiles.whole(len(dy), dy.shape[1:3], m, dilation)
     if array_module(dy) is not np:
         return kernels.winograd_transform(dy, m, False, dilation, 0, fill_vector(0, dy), block, out)
     _, _, at = matrices(m)
@@ -268,49 +165,12 @@ def output_transform(M, m, y, dilation, bias=None, relu=False, block=None):
     M: (t*t, P, C). y: (N, Ho, Wo, C), the whole picture. bias: (C,) or None. relu: cut off below
     0. block: as in `input_transform`; only its pixels of y are written. Returns y.
     """
-    block = _whole(len(y), y.shape[1:3], m, dilation) if block is None else block
+    block = tiles.whole(len(y), y.shape[1:3], m, dilation) if block is None else block
     if array_module(M) is not np:
         bias = fill_vector(0, y) if bias is None else bias
         return kernels.winograd_output(M, m, y, dilation, bias, relu, block)
-    _share(
-        lambda part, tiles: _output(M[:, tiles], m, y, dilation, bias, relu, part), block, dilation
-    )
+    winograd_cpu.output_transform(M, matrices(m)[2], m, y, dilation, bias, relu, block)
     return y
-
-
-def _output(M, m, y, dilation, bias, relu, block):
-    """`output_transform` by one thread, on NumPy arrays; M[point] need not follow one another."""
-    _, _, at = matrices(m)
-    at = at.astype(M.dtype)
-    part = y[_pixels(block, m, dilation)]
-    (n, ho, wo, c), d, t = part.shape, dilation, m + 2
-    rows, cols = _cells((ho, wo), m, d)
-
-    half = scratch("half", (n, rows, d, t, cols * m * d, c), M.dtype)
-    tiles = M.reshape(t, t, n, rows, d, cols, d, c).transpose(2, 3, 4, 0, 5, 6, 1, 7)
-    pixels = half.reshape(n, rows, d, t, cols, m, d, c).swapaxes(5, 6)
-    np.matmul(at, tiles, out=pixels)
-    if bias is not None:
-        half[:, :, :, 1] += bias  # the point 1: all its powers are 1, so every output row gets it
-    lines = half[..., :wo, :].reshape(n, rows, d, t, wo * c)
-
-    full = ho // (m * d)  # rows of cells that do not overhang
-    inside, edge = part[:, : full * m * d], part[:, full * m * d :]
-    np.matmul(at, lines[:, :full], out=inside.reshape(n, full, m, d, wo * c).swapaxes(2, 3))
-    if full < rows:
-        last = scratch("overhang", (n, m * d, wo, c), M.dtype)
-        np.matmul(at, lines[:, full], out=last.reshape(n, m, d, wo * c).swapaxes(1, 2))
-        edge[...] = last[:, : ho - full * m * d]
-    if relu:
-        cut_off(part)
-
-
-def _products(a, b, out, accumulate=False):
-    """out[point] = a[point] @ b[point], or += if `accumulate`; points are shared among threads."""
-    if array_module(a) is not np:
-        matmul(a, b, out, accumulate)
-    else:
-        run(lambda p: matmul(a[p], b[p], out[p], accumulate), split(len(a), 3))
 
 
 @lru_cache(maxsize=None)
@@ -341,7 +201,7 @@ def _columnwise(matrix, values, out):
     if array_module(values) is not np:
         matmul(matrix, values, out)
     else:
-        columns = split(values.shape[1], 2**14)
+        columns = split(values.shape[1], COLUMNS)
         run(lambda c: matmul(matrix, values[:, c], out[:, c]), columns)
 
 
@@ -362,12 +222,15 @@ def _convolve(x, U, size, bias, relu, dilation, padding, fill, m, workspace):
     """Transform, t*t matrix products, transform back, by blocks. Returns (N, *size, C_out)."""
     _, c_in, c_out = U.shape
     y = empty((len(x), *size, c_out), x)
+    if array_module(x) is np:
+        winograd_cpu.convolve(x, U, y, bias, relu, dilation, padding, fill, m, matrices(m))
+        return y
     for block in _blocks(x, size, m, dilation, max(c_in, c_out)):
-        tiles = prod(s.stop - s.start for s in block) * dilation**2
-        V = workspace.take("V", ((m + 2) ** 2, tiles, c_in), x)
-        M = workspace.take("M", ((m + 2) ** 2, tiles, c_out), x)
+        P = tiles.count(block, dilation)
+        V = workspace.take("V", ((m + 2) ** 2, P, c_in), x)
+        M = workspace.take("M", ((m + 2) ** 2, P, c_out), x)
         input_transform(x, m, dilation, padding, fill, block, V)
-        _products(V, U, M)
+        matmul(V, U, M)
         output_transform(M, m, y, dilation, bias, relu, block)
     return y
 
@@ -423,12 +286,15 @@ def weight_gradient(x, dy, out=None, *, dilation=1, padding=0, m=4, workspace=No
     if out is None:
         out = empty((3, 3, c_in, c_out), x)
     dU, more = workspace.take("U", (points, c_in, c_out), x), False
+    if array_module(x) is np:
+        winograd_cpu.weight_gradient(x, dy, dU, dilation, padding, m, matrices(m))
+        return filter_transform_adjoint(dU, m, out)
     for block in _blocks(x, dy.shape[1:3], m, dilation, max(c_in, c_out)):
-        tiles = prod(s.stop - s.start for s in block) * dilation**2
-        V = workspace.take("V", (points, tiles, c_in), x)
-        dM = workspace.take("M", (points, tiles, c_out), x)
+        P = tiles.count(block, dilation)
+        V = workspace.take("V", (points, P, c_in), x)
+        dM = workspace.take("M", (points, P, c_out), x)
         input_transform(x, m, dilation, padding, 0, block, V)
         gradient_transform(dy, m, dilation, block, dM)
-        _products(V.swapaxes(1, 2), dM, dU, accumulate=more)
+        matmul(V.swapaxes(1, 2), dM, dU, accumulate=more)
         more = True
     return filter_transform_adjoint(dU, m, out)
