@@ -186,20 +186,39 @@ def _check_hash(path):
         raise CheckpointError(f"{path}: not the file that was shipped; fetch or install it again")
 
 
+def _mean(network, paths):
+    """The mean of the states of these files, all like `network`. Raises CheckpointError.
+
+    Source: Wortsman et al., "Model soups", 2022.
+    """
+    total = {name: np.zeros(array.shape) for name, array in network.state().items()}
+    for path in paths:
+        state = load_network(path)[0].state()
+        if {n: a.shape for n, a in state.items()} != {n: a.shape for n, a in total.items()}:
+            raise CheckpointError(f"{path}: is another network than {paths[0]}")
+        for name, array in state.items():
+            total[name] += array
+    return {name: array / len(paths) for name, array in total.items()}
+
+
 def main(argv=None):
     p = argparse.ArgumentParser(
         prog="python -m mini_colorize.checkpoint",
-        description="A run's weights at half the size (float16), to share.",
+        description="A run's weights at half the size (float16), to share. Of several runs that "
+        "began with the same weights, the mean: it often is better than each.",
     )
-    p.add_argument("run", metavar="RUN", help="folder of a training run, or a file of weights")
+    p.add_argument("runs", nargs="+", metavar="RUN",
+                   help="folder of a training run, or a file of weights")  # fmt: skip
     p.add_argument("file", metavar="FILE", help="the file to write")
     p.add_argument("--size", type=int, metavar="S",
-                   help="side to colour at that the file recommends (the run's own)")  # fmt: skip
+                   help="side to colour at that the file recommends (the first run's)")  # fmt: skip
     p.add_argument("--temperature", type=float, metavar="T",
-                   help="temperature that the file recommends (the run's own, or none)")  # fmt: skip
+                   help="temperature that the file recommends (the first run's, or none)")  # fmt: skip
     args = p.parse_args(argv)
     try:
-        network, meta = load_network(args.run)
+        network, meta = load_network(args.runs[0])
+        if len(args.runs) > 1:
+            network.load_state(_mean(network, args.runs))
         keep = {key: meta[key] for key in ("size", "step", "temperature") if key in meta}
         for key in ("size", "temperature"):
             if getattr(args, key) is not None:

@@ -539,3 +539,20 @@ def test_sharing_a_run_keeps_and_changes_what_is_recommended(network, path, tmp_
         shared.unlink(missing_ok=True)
         assert checkpoint.main([str(path), str(shared), *bad]) == 2
         assert "impossible" in capsys.readouterr().err and not shared.exists()
+
+
+def test_sharing_several_runs_shares_their_mean(network, path, tmp_path, capsys):
+    save_network(path, network, size=32)
+    other = Network(WIDTH)
+    other.load_state({name: array * 3 for name, array in network.state().items()})
+    paths = [str(tmp_path / name) for name in ("other.npz", "wide.npz", "mean.npz")]
+    save_network(paths[0], other, size=64)
+    assert checkpoint.main([str(path), paths[0], paths[2]]) == 0
+    mean, meta = load_network(paths[2])
+    assert meta["size"] == 32
+    for name, array in network.state().items():
+        np.testing.assert_allclose(mean.state()[name], 2 * array, rtol=2**-11, atol=2**-24)
+    save_network(paths[1], Network(2 * WIDTH))
+    assert checkpoint.main([str(path), paths[1], str(tmp_path / "no.npz")]) == 2
+    assert f"{paths[1]}: is another network" in capsys.readouterr().err
+    assert not (tmp_path / "no.npz").exists()
