@@ -31,9 +31,9 @@ test-peers: $(VENV)/.peers
 	$(PY) -c "import torch, skimage"
 	$(PY) -m pytest -q -m peers
 
-# Without selenium the browser tests must fail, not skip.
+# Without selenium, Chromium or chromedriver the browser tests must fail, not skip.
 test-browser: $(VENV)/.browser
-	$(PY) -c "import selenium"
+	PYTHONPATH=tests $(PY) -c "import browser, sys; sys.exit(browser.why_unavailable())"
 	$(PY) -m pytest -q tests/test_turing_browser.py
 
 # Runs in a Python that has CuPy already; torch there is compared with. make gpu-check GPU_PYTHON=...

@@ -10,11 +10,14 @@ falls once, after 215/450 of the time, where the authors' fell.
 The paper says: rebalanced > classification > regression, in colourfulness and in class-balanced
 AuC. The last lines say whether that is so here: the differences between neighbours, with bootstrap
 intervals over the photos of --val, resampled for both systems alike. They know of other photos, not
-of other seeds. Where --out holds the trained three already, they are only measured.
+of other seeds. Where --out holds the trained three already, they are only measured, and an option
+that contradicts how they were trained is an error.
 """
 
 import argparse
+import dataclasses
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -26,15 +29,18 @@ from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.data import DataError, find_photos
-from mini_colorize.evaluation.report import text
+from mini_colorize.evaluation.report import rows, text
 from mini_colorize.evaluation.run import evaluate, limited
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Random, Truth
 from mini_colorize.evaluation.tally import interval
 from mini_colorize.report import write_json
+from mini_colorize.threads import THREADS
 from mini_colorize.training import Trainer
 
 ORDER = ("regression", "classification", "rebalanced")  # what the paper says, from worst to best
 NOTE = "ablation.json"  # in --out, once the three are trained: how
+# The options of training, and what they are where nothing is said.
+TRAINING = {"data": None, "minutes": 12.0, "size": 96, "batch": 16, "lr": 1e-3, "seed": 0}
 MIN_COUNT = 100  # pixels of a class, see mini_colorize/evaluation
 
 
@@ -44,18 +50,18 @@ class Run:
     def __init__(self, loss, args, xp):
         config = Config(
             data=args.data, model="tiny", loss=loss, size=args.size, batch=args.batch,
-            steps=10**9, lr_every=10**9, lr=args.lr, seed=args.seed, workers=1,
-        )  # fmt: skip
+            steps=1, lr_every=10**9, lr=args.lr, seed=args.seed, workers=1,
+        )  # fmt: skip  # `save` says how many steps they were, and when the rate fell
         self.folder, self.loss, self.seconds = Path(args.out) / loss, loss, 0.0
         self.trainer = Trainer(config, self.folder, xp)
         self.trainer.start()
-        self.batches = self.trainer.loader.batches(0, config.steps)
-        self.budget, self.late = args.minutes * 60, False
+        self.batches = self.trainer.loader.batches()
+        self.budget, self.fell = args.minutes * 60, None  # seconds; the step where the rate fell
 
     def step(self):
         """One step, timed. On a GPU the loss is read, as that waits for the device."""
-        if not self.late and self.seconds > self.budget * 215 / 450:
-            self.late = True
+        if self.fell is None and self.seconds > self.budget * 215 / 450:
+            self.fell = self.trainer.step
             self.trainer.config.lr *= 0.316
         start = time.perf_counter()
         values, _ = self.trainer.train_step(next(self.batches))
@@ -63,9 +69,17 @@ class Run:
         self.seconds += time.perf_counter() - start
         return value
 
+    def save(self, lr):
+        """The weights, and a config.json of the steps that were made, so that the run is done."""
+        self.batches.close()
+        self.trainer.save()
+        made = {"steps": self.trainer.step, "lr": lr, "lr_every": self.fell}
+        config = dataclasses.asdict(self.trainer.config) | made
+        write_json(self.folder / "config.json", config)
+
 
 def train(args, xp):
-    """Train the three in turn; write their weights and how they came about."""
+    """Train the three in turn; write their weights and the note of how. Returns the note."""
     runs = [Run(loss, args, xp) for loss in LOSSES]
     bar = tqdm(total=round(args.minutes * 60 * len(runs)), unit="s", smoothing=0)
     values = {}
@@ -76,11 +90,12 @@ def train(args, xp):
         bar.set_postfix_str(", ".join(f"{k[:5]} {v:.3f}" for k, v in values.items()))
     bar.close()
     for run in runs:
-        run.batches.close()
-        run.trainer.save()
+        run.save(args.lr)
     told = {run.loss: {"steps": run.trainer.step, "seconds": round(run.seconds)} for run in runs}
-    settings = {k: getattr(args, k) for k in ("data", "size", "batch", "lr", "seed")}
-    write_json(Path(args.out) / NOTE, {"machine": machine(), **settings, "trained": told})
+    settings = {name: getattr(args, name) for name in TRAINING}
+    note = {"machine": machine(), "threads": THREADS, **settings, "trained": told}
+    write_json(Path(args.out) / NOTE, note)
+    return note
 
 
 def measure(args):
@@ -112,32 +127,59 @@ def verdict(result):
     return "\n".join(lines)
 
 
-def parse():
+def parse(argv):
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--data", help="photos to train on; needless if --out holds the trained three")
     p.add_argument("--val", required=True, help="photos to measure on")
-    p.add_argument("--minutes", type=float, default=12.0, help="of training, a system (12)")
-    p.add_argument("--size", type=int, default=96, help="side of the crops (96)")
-    p.add_argument("--batch", type=int, default=16)
-    p.add_argument("--lr", type=float, default=1e-3)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--minutes", type=float, help="of training, a system (12)")
+    p.add_argument("--size", type=int, help="side of the crops (96)")
+    p.add_argument("--batch", type=int, help="crops in a batch (16)")
+    p.add_argument("--lr", type=float, help="learning rate (0.001)")
+    p.add_argument("--seed", type=int, help="of training, and of the resamples (0)")
     p.add_argument("--limit", type=int, help="photos to measure on, evenly spread (all)")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     p.add_argument("--out", default="runs/ablation", help="folder of the three (runs/ablation)")
-    return p, p.parse_args()
+    args = p.parse_args(argv)
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        p.error("--minutes must be more than 0")
+    return args
 
 
-def main():
-    parser, args = parse()
-    note = Path(args.out) / NOTE
+def read_note(path):
+    """The note beside the trained three, or None where there is none. Raises TrainingError."""
+    if not path.exists():
+        return None
+    note = json.loads(path.read_text())
+    for name in ("machine", "threads", *TRAINING, "trained"):
+        if name not in note:
+            raise TrainingError(f"{path}: does not say {name}; another --out trains anew")
+    return note
+
+
+def settle(args, told):
+    """Fill in the options of training that were not given. told: the note, None before training.
+
+    Raises TrainingError if one that was given is not what the trained three were trained with.
+    """
+    for name, default in TRAINING.items():
+        given, value = getattr(args, name), told[name] if told else default
+        if told and given not in (None, value):
+            raise TrainingError(f"{args.out} holds three trained with --{name} {value}, not "
+                                f"{given}; another --out trains anew")  # fmt: skip
+        setattr(args, name, value if given is None else given)
+    if args.data is None:
+        raise TrainingError("say which photos to train on: --data DIR")
+
+
+def main(argv=None):
+    args = parse(argv)
     try:
-        if not note.exists():
-            if not args.data:
-                parser.error("say which photos to train on: --data DIR")
+        told = read_note(Path(args.out) / NOTE)
+        settle(args, told)
+        if told is None:
             xp, line = select_device(args.device)
             print(line)
-            train(args, xp)
-        told = json.loads(note.read_text())
+            told = train(args, xp)
         result = measure(args)
     except (CheckpointError, DataError, DeviceError, TrainingError, OSError, ValueError) as error:
         print(f"ablation: {error}", file=sys.stderr)
@@ -146,11 +188,12 @@ def main():
         print("ablation: stopped", file=sys.stderr)
         return 130
     print(told["machine"])
-    print(f"{told['size']} x {told['size']}, batch {told['batch']}, lr {told['lr']:g}, seed "
-          f"{told['seed']}; one run each")  # fmt: skip
+    print(f"{told['minutes']:g} minutes a system, {told['threads']} threads, {told['size']} x "
+          f"{told['size']}, batch {told['batch']}, lr {told['lr']:g}, seed {told['seed']}; "
+          "one run each")  # fmt: skip
     for loss, run in told["trained"].items():
         print(f"{loss}: {run['steps']} steps in {run['seconds']} s")
-    print("\n" + text(result, MIN_COUNT))
+    print("\n" + text(result, MIN_COUNT, rows(result, MIN_COUNT)))
     print(verdict(result))
     return 0
 

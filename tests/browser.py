@@ -174,6 +174,7 @@ class Participant:
 
     def begin(self):
         self.click("begin")
+        self.wait("!document.getElementById('trial').hidden")
 
     def see(self):
         """Have the next pair shown. Returns (picture, side of the fake): 0 left, 1 right."""
@@ -203,8 +204,10 @@ class Participant:
         """
         log = []
         while (screen := self.screen()) != "done" and len(log) != stop:
-            if screen in ("welcome", "break"):
-                self.click({"welcome": "begin", "break": "start"}[screen])
+            if screen == "welcome":
+                self.begin()
+            elif screen == "break":
+                self.click("start")
             elif self.text("next") == "Next" and not self.run("document.all.next.hidden"):
                 self.click("next")
             else:

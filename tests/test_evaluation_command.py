@@ -22,12 +22,17 @@ def main(*arguments):
     return command.main(["--device", "cpu", *map(str, arguments)])
 
 
-def test_the_table_the_json_and_the_curves(photos, weights, regression, tmp_path, capsys):
+def test_the_table_the_json_and_the_curves(
+    photos, weights, regression, tmp_path, capsys, monkeypatch
+):
     out = tmp_path / "new" / "out"
+    calls, rows = [], report.rows
+    monkeypatch.setattr(report, "rows", lambda *args: calls.append(args) or rows(*args))
     code = main("--data", photos, "--weights", weights, regression, "--temperature", 0.38, 0,
                 "--min-count", 20, "--out", out)  # fmt: skip
     table = capsys.readouterr().out
     assert code == 0, table
+    assert len(calls) == 1  # they are not quick
     assert (out / "scores.txt").read_text() in table
     names = ["ground truth", "gray", "random", f"{weights}, T 0.38, S 32", f"{weights}, T 0, S 32",
              f"{regression}, regression, S 32"]  # fmt: skip
@@ -66,10 +71,18 @@ def test_the_published_rows_are_marked(photos, tmp_path, capsys):
     assert published.SOURCE in lines[start] and "other photos" in lines[start]
     for line, (name, raw, balanced) in zip(lines[start + 1 :], published.ROWS):
         assert line.startswith(name) and line.split()[-2:] == [f"{raw}", f"{balanced}"]
-    assert len(published.ROWS) == 5
+    assert len(published.ROWS) == 5 and lines[start + 6] == published.BALANCED
     told = json.loads((tmp_path / "o" / "scores.json").read_text())
     assert told["published"]["source"] == published.SOURCE
     assert {"name": "gray", "auc_raw": 89.1, "auc_balanced": 58.0} in told["published"]["rows"]
+
+
+def test_help_defines_every_column(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["--help"])
+    defined = capsys.readouterr().out.partition("\ncolumns\n")[2]
+    for title, *_ in report._COLUMNS.values():
+        assert f"  {title.removesuffix(' raw').removesuffix(' balanced')} " in defined
 
 
 def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkeypatch):
@@ -84,6 +97,8 @@ def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkey
     (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
     (["--data", ".", "--temperature", "-1"], "temperature -1"),
     (["--data", ".", "--size", "12"], "size 12"),
+    (["--data", ".", "--size", "8000000000000"], "--size must be at most 4096"),
+    (["--data", ".", "--seed", "-1"], "--seed must be 0 or more"),
     (["--data", ".", "--limit", "1"], "at least two"),
     (["--data", ".", "--limit", "0"], "invalid number above 0"),
     ([], "--data"),
@@ -96,11 +111,24 @@ def test_errors_are_one_line(arguments, told, photos, tmp_path):
     assert "Traceback" not in done.stderr and not (tmp_path / "o").exists()
 
 
-def test_an_out_that_cannot_be_written(photos, weights, tmp_path, capsys):
-    (tmp_path / "file").write_text("mine")
-    assert main("--data", photos, "--weights", weights, "--out", tmp_path / "file") == 2
-    assert str(tmp_path / "file") in capsys.readouterr().err.splitlines()[-1]
-    assert (tmp_path / "file").read_text() == "mine"
+def test_an_out_that_cannot_be_written(photos, weights, tmp_path, capsys, monkeypatch):
+    """It is said before any photo is measured."""
+    monkeypatch.setattr("mini_colorize.evaluation.run.evaluate", pytest.fail)
+    file, broken = tmp_path / "file", tmp_path / "broken"
+    file.write_text("mine")
+    broken.symlink_to(tmp_path / "nowhere")
+    for out in (file, file / "below" / "it", broken):
+        assert main("--data", photos, "--weights", weights, "--out", out) == 2
+        line = capsys.readouterr().err
+        assert len(line.splitlines()) == 1 and (str(file) in line or str(broken) in line)
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert main("--data", photos, "--weights", weights, "--out", tmp_path / "new") == 2
+    assert f"{tmp_path}: Permission denied" in capsys.readouterr().err
+    assert file.read_text() == "mine"
 
 
 def test_ctrl_c_leaves_nothing_half_written(photos, weights, tmp_path, capsys, monkeypatch):

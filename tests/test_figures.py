@@ -85,6 +85,27 @@ def test_raw_and_smoothed_prior(photos):
     assert (smooth > 0).sum() > (raw > 0).sum() and (smooth[raw > 0] > 0).all()
 
 
+def test_every_photo_counts_once_in_the_prior(photos):
+    """So the prior of three is the mean of the priors of each."""
+    alone = []
+    for path in sorted(photos.iterdir()):
+        folder = photos.parent / path.stem
+        folder.mkdir()
+        (folder / path.name).write_bytes(path.read_bytes())
+        alone.append(figures.measure_priors(folder)[:2])
+    for all_three, each in zip(figures.measure_priors(photos), zip(*alone)):
+        np.testing.assert_allclose(all_three, np.mean(each, axis=0), atol=1e-9)
+
+
+def test_ctrl_c_is_one_line(tmp_path, capsys, monkeypatch):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(figures.FIGURES, "bins", stop)
+    assert figures.main(["bins", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "figures: stopped\n" and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("arguments, told", [
     (["nothing"], "no figure nothing"),
     (["prior"], "prior needs --data"),

@@ -4,17 +4,20 @@ import base64
 import io
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize.evaluation import turing, turing_page
+from mini_colorize.evaluation import turing, turing_build, turing_page
 from mini_colorize.evaluation.turing_page import CHECK, COLORING, PRACTICE
 from mini_colorize.evaluation.turing_score import RESAMPLES, bootstrap
 from turing_photos import colorful, make_photos, small_weights
 
 RNG = np.random.default_rng(0)
+PROGRESS = re.compile(r" *\d+%\|.*\| \d+/\d+ \[[^]]*(pair/s|s/pair)\] *")
 SMALL = ["--trials", "6", "--practice", "2", "--checks", "1", "--side", "64", "--device", "cpu"]
 
 
@@ -30,7 +33,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def go(capsys):
-    """Run main in this process. Returns (exit code, stdout, the last line of stderr)."""
+    """Run main in this process. Returns (exit code, stdout, the lines of stderr)."""
 
     def run(*args):
         capsys.readouterr()
@@ -40,8 +43,8 @@ def go(capsys):
             code = stop.code
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
-        lines = [line for line in re.split(r"[\r\n]+", err) if line.strip() and "pair" not in line]
-        return code, out, lines
+        lines = [line for line in re.split(r"[\r\n]+", err) if line.strip()]
+        return code, out, [line for line in lines if not PROGRESS.fullmatch(line)]
 
     return run
 
@@ -60,8 +63,8 @@ def page(go, photos, weights, tmp_path):
 def test_pairs_are_photo_and_coloring(page, photos, weights):
     made = turing_page.read_page(page)
     assert sorted(made.kinds) == [PRACTICE] * 2 + [COLORING] * 5 + [CHECK]
-    colorizer = turing.Colorizer.load(weights)
-    crops = [turing.load_crop(p, 64, 64) for p in turing.find_photos(photos)]
+    colorizer = turing_build.Colorizer.load(weights)
+    crops = [turing_build.load_crop(p, 64, 64) for p in turing_build.find_photos(photos)]
     used = set()
     for i, kind in enumerate(made.kinds):
         real, fake = (np.asarray(image, float) for image in made.pair(i))
@@ -75,7 +78,7 @@ def test_pairs_are_photo_and_coloring(page, photos, weights):
 
 def test_check_has_the_lightness_of_one_and_the_colors_of_the_other():
     one, other = colorful(RNG, (64, 64)), colorful(RNG, (64, 64))
-    lab = [turing.rgb_to_lab(rgb) for rgb in (turing.borrow(one, other), one, other)]
+    lab = [turing_build.rgb_to_lab(rgb) for rgb in (turing_build.borrow(one, other), one, other)]
     away = [np.abs(lab[0] - other).mean((0, 1)) for other in lab[1:]]
     assert away[0][0] < 4 < away[1][0]  # L: of the first, but for what lies out of gamut
     assert max(away[1][1:]) < 12 < min(away[0][1:])  # ab: of the second
@@ -139,7 +142,7 @@ def mulberry(a):
 # ---- Which photos --------------------------------------------------------------------------
 
 
-def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path):
+def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path, monkeypatch):
     folder = tmp_path / "mixed"
     folder.mkdir()
     make_photos(folder, 8, seed=5)
@@ -150,6 +153,7 @@ def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path):
     (folder / "twice.png").write_bytes((folder / "secret-name-01.png").read_bytes())
     args = ["--data", folder, "--weights", weights, "--out", tmp_path / "a.html", *SMALL]
     assert go(*args)[0] == 0
+    monkeypatch.setattr(turing_build, "join", pytest.fail)  # it is said before anything is coloured
     code, _, err = go(*args, "--trials", "7")
     assert code == 2 and len(err) == 1
     assert "only 8 usable photos, 9 are needed" in err[0]
@@ -167,16 +171,44 @@ def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path):
         ["--temperature", "-1"],
         ["--temperature", "nan"],
         ["--size", "33"],
+        ["--size", "8000000000000"],
         ["--weights", "missing.npz"],
         ["--data", "missing"],
         ["--out", "."],
     ],
 )
 def test_bad_arguments(go, photos, weights, tmp_path, args):
-    out = tmp_path / "page.html"
+    out = tmp_path / "new" / "page.html"
     code, _, err = go("--data", photos, "--weights", weights, "--out", out, *SMALL, *args)
     assert code == 2 and err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_out_that_cannot_be_written(go, photos, weights, tmp_path, monkeypatch):
+    """It is said before anything is coloured."""
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(turing_build, "join", pytest.fail)
+    out = tmp_path / "file" / "page.html"
+    code, _, err = go("--data", photos, "--weights", weights, "--out", out, *SMALL)
+    assert code == 2 and err == [f"turing: {tmp_path / 'file'}: Not a directory"]
+
+
+@pytest.mark.parametrize(("module", "args"), [
+    ("turing", ["--data", "."]), ("turing", ["score", "."]), ("__main__", ["--data", "."]),
+])  # fmt: skip
+def test_ctrl_c_while_it_starts(module, args):
+    """As NumPy is imported, which takes a while."""
+    code = f"""if True:
+        import runpy, sys
+        class Stop:
+            def find_spec(self, name, *_):
+                if name == "numpy":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Stop())
+        sys.argv[1:] = {args}
+        runpy.run_module("mini_colorize.evaluation.{module}", run_name="__main__")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_interrupted_build_leaves_nothing(go, photos, weights, tmp_path, monkeypatch):
@@ -186,7 +218,7 @@ def test_interrupted_build_leaves_nothing(go, photos, weights, tmp_path, monkeyp
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(turing, "join", stop)
+    monkeypatch.setattr(turing_build, "join", stop)
     code, _, _ = go("--data", photos, "--weights", weights, "--out", out, *SMALL)
     assert code == 130
     assert [f.name for f in tmp_path.iterdir()] == ["page.html"] and out.read_text() == "old"
@@ -252,6 +284,7 @@ def test_score(go, page, tmp_path):
     ]
     assert [p["checks_found"] for p in score["people"]] == [1, 0]
     assert "fooled         75.0%" in out and "1 of 2" in out
+    assert "bootstrap over people and pictures" in out
     sheet = Image.open(tmp_path / "out" / "sheet.png")  # the page lay beside the answers
     assert sheet.width > 700 and sheet.height > 400
 
@@ -264,6 +297,34 @@ def test_interrupted_trials_do_not_count(go, page, tmp_path):
     score = json.loads((tmp_path / "out" / "score.json").read_text())
     assert score["answers"] == 1 and score["fooled_rate"] == 0
     assert score["people"][0]["interrupted"] == 1
+    assert score["interval"].startswith("bootstrap over the pictures that one person saw, ")
+
+
+def test_which_pairs_are_checks_is_the_pages_to_say(go, page, tmp_path):
+    """Not the file's, which could pass checks off as colourings."""
+    made = turing_page.read_page(page)
+    claimed = [(1, "colouring"), (3, "check"), (4, "practice"), (8, "colouring")]
+    files = save(tmp_path / "a", answers(made.id, 1, [(*claim, True) for claim in claimed]))
+    assert go("score", *files, "--out", tmp_path / "out")[0] == 0
+    score = json.loads((tmp_path / "out" / "score.json").read_text())
+    assert [p["picture"] for p in score["pictures"]] == [3, 4] and score["answers"] == 2
+    assert (score["people"][0]["checks"], score["people"][0]["checks_found"]) == (1, 0)
+    page.unlink()
+    code, out, _ = go("score", *files, "--out", tmp_path / "out")
+    assert code == 0 and "which pairs are checks is what the answers say" in out
+    assert json.loads((tmp_path / "out" / "score.json").read_text())["people"][0]["checks"] == 1
+
+
+def test_a_damaged_page_nearby_is_passed_over(go, page, tmp_path, monkeypatch):
+    folder = tmp_path / "a"
+    files = save(folder, answers(turing_page.read_page(page).id, 1, [(3, "colouring", True)]))
+    damaged = folder / "page.html"
+    damaged.write_bytes(page.read_bytes().partition(b'type="text/plain">')[0])
+    monkeypatch.chdir(folder)  # here and beside the answers: the same folder is named once
+    code, out, err = go("score", *files, "--out", tmp_path / "out")
+    assert err == [f"turing: {damaged}: not a page of the Turing test, or a damaged one"]
+    assert code == 2 and "1 person, 1 answers" in out
+    assert (tmp_path / "out" / "sheet.png").exists()  # from the good one, a folder above
 
 
 def test_bootstrap_interval():
@@ -357,4 +418,5 @@ def test_only_checks_and_a_foreign_picture_number(go, page, tmp_path):
     files = save(tmp_path / "a", answers(made, 1, [(8, "check", False)]))
     assert go("score", *files, "--out", tmp_path / "out")[0] == 0
     files = save(tmp_path / "b", answers(made, 1, [(999, "colouring", False)]))
-    assert go("score", *files, "--out", tmp_path / "out")[0] == 0
+    code, _, err = go("score", *files, "--out", tmp_path / "out")
+    assert code == 2 and err[0] == f"turing: {files[0]}: picture 999 is not in the page"

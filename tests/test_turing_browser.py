@@ -50,6 +50,13 @@ def sit(path):
     return lambda driver: Participant(driver, path, read_page(path))
 
 
+@pytest.fixture(scope="module")
+def desk(path):
+    """A Participant before the page, for tests that leave nothing behind but what is stored."""
+    with chromium(scripts=[HURRY]) as driver:
+        yield Participant(driver, path, read_page(path))
+
+
 def test_who_always_finds_the_fake_is_never_fooled(sit, path, tmp_path):
     with chromium(scripts=[HURRY], downloads=tmp_path) as driver:
         person = sit(driver)
@@ -273,6 +280,52 @@ def test_damaged_state_starts_anew(sit):
         assert driver.get_log("browser") == []
 
 
+@pytest.mark.parametrize("edit", [
+    {"phase": "break", "answers": []},
+    {"phase": "break"},
+    {"phase": "feedback"},
+    {"phase": "welcome"},
+    {"phase": "done"},
+    {"phase": "toString"},
+    {"seed": -1},
+    {"seed": 2**40},
+    {"seed": "1"},
+    {"cut": "no"},
+    {"started": {}},
+    {"finished": 7},
+    {"answers": {"length": 3}},
+    {"answers": [None] * 3},
+    {"answers": [{"side": 0, "cut": {}, "ms": 1, "shown": 1}]},
+    {"answers": [{"side": 0, "cut": False, "ms": "1", "shown": 1}]},
+    {"answers": [{"side": 0, "cut": False, "ms": 1}]},
+    {"answers": [{"side": [0], "cut": False, "ms": 1, "shown": 1}]},
+])  # fmt: skip
+def test_an_edited_state_starts_anew(desk, edit):
+    """Of one after three pairs, which can be gone on with as it is."""
+    answer = {"side": 0, "ms": None, "shown": 1000, "cut": False}
+    state = {"seed": 1, "phase": "ready", "cut": False, "started": "now", "finished": None,
+             "answers": [answer] * 3}  # fmt: skip
+    key = desk.run("Object.keys(localStorage)[0]")
+    for value, screen in ((state, "trial"), (state | edit, "welcome")):
+        desk.run("localStorage.setItem(arguments[0], arguments[1])", key, json.dumps(value))
+        desk.driver.refresh()
+        assert desk.screen() == screen
+    assert desk.driver.get_log("browser") == []
+
+
+def test_a_browser_that_cannot_decode_the_pictures(sit):
+    """It is told so before anything counts, and can be tried again."""
+    broken = "window.createImageBitmap = () => Promise.reject(new Error('no such codec'));"
+    with chromium(scripts=[broken]) as driver:
+        person = sit(driver)
+        assert person.run("document.getElementById('undecoded').hidden")
+        person.click("begin")
+        person.wait("!document.getElementById('undecoded').hidden")
+        assert person.screen() == "welcome"
+        assert json.loads(person.run("Object.values(localStorage)[0]"))["answers"] == []
+        assert person.run(CONTRAST) == [] and person.run(CUT_OFF) == []
+
+
 def test_keyboard_alone(sit):
     """Tab, Enter, Space and the arrows get from the first screen to the result."""
     with chromium(scripts=[HURRY]) as driver:
@@ -281,6 +334,7 @@ def test_keyboard_alone(sit):
         assert person.run("document.activeElement.id") == "begin"
         assert person.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         person.press("ENTER")
+        person.wait("!document.getElementById('trial').hidden")
         for n in range(PRACTICE + TRIALS):
             if person.screen() == "break":
                 person.press("TAB", "ENTER")
@@ -307,6 +361,7 @@ def test_touch(sit):
         person = sit(driver)
         driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
         tap(driver, "begin")
+        person.wait("!document.getElementById('trial').hidden")
         tap(driver, "next")
         person.wait_for_question()
         tap(driver, ("left", "right")[person.judge()[1]])

@@ -142,9 +142,10 @@ def measure_priors(folder):
     Returns raw (Q,), the share of pixels nearest to each bin; smoothed (Q,), the mean of Z; and
     the number of photos.
     """
-    loader = PhotoLoader(find_photos(folder), size=176, batch=8, augment=False)
+    # One a batch: larger ones would be filled up with photos that were there already.
+    loader = PhotoLoader(find_photos(folder), size=176, batch=1, augment=False)
     raw, smooth = np.zeros(bins.Q), np.zeros(bins.Q)
-    for rgb in loader.batches(0, -(-len(loader) // loader.batch)):
+    for rgb in loader.batches(0, len(loader)):
         _, index, weight = targets(rgb)
         counted = (weight[..., :1] > 0).astype(np.float64)
         raw += bins.bin_mass(index[..., :1], counted)
@@ -295,6 +296,9 @@ def main(argv=None):
     except (CheckpointError, DataError, ImageError, OSError, ValueError) as error:
         print(f"figures: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("figures: stopped", file=sys.stderr)
+        return 130
     except ImportError as error:
         print(f"figures: {error} (pip install 'mini_colorize[plots]')", file=sys.stderr)
         return 2

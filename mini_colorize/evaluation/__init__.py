@@ -6,5 +6,6 @@
     measures.py    what is measured of one photo           published.py   the paper's own numbers
     tally.py       sums over photos, with intervals        report.py      text, JSON, curves
     systems.py     what is measured: baselines, networks   __main__.py    the command
-    run.py         the loop over the photos                turing*.py     the test with people
+    run.py         the loop over the photos                checks.py      before the work begins
+    turing*.py     the test with people
 """

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from .checks import MAX_SIZE, check_folder
+
 EPILOG = """\
 examples
   the weights that ship with this
@@ -14,7 +16,17 @@ examples
 
 Use photos that no network was trained on. Writes scores.txt, scores.json and curves.png into --out.
 Every pixel of every photo counts alike, so photos should be of about one size; the paper's were
-256 x 256. What each column means: mini_colorize/evaluation/measures.py.
+256 x 256.
+
+columns
+  AuC            area under the curve of the share of pixels whose ab is within 0 ... 150 of the
+                 truth, in percent; balanced: the mean over the classes of the truth's colours
+  PSNR, dB       10 log10(255^2 / mean squared error), the mean over all sRGB values of all photos
+                 together: not a mean of the photos' own PSNRs
+  colourfulness  Hasler and Suesstrunk's, the mean over the photos
+  loss, nats     cross-entropy with the soft-encoded truth, each photo at the network's --size, all
+                 classes weighted alike; the mean over the photos that have colour
+  s a photo      from lightness to picture, reading the file left out
 """
 
 
@@ -29,9 +41,11 @@ def parse(argv):
     p.add_argument("--weights", nargs="+", default=[None], metavar="FILE|RUN",
                    help="weights files or runs' folders (those shipped)")  # fmt: skip
     p.add_argument("--temperature", nargs="+", type=float, default=[None], metavar="T",
-                   help="of the annealed mean; several give a row each (each weights' own)")  # fmt: skip
+                   help="of the annealed mean; several give a row each "
+                   "(each weights' own)")  # fmt: skip
     p.add_argument("--size", type=int, metavar="S",
-                   help="side at which the networks look (each weights' own)")  # fmt: skip
+                   help="side at which the networks look, a multiple of 8, at most "
+                   f"{MAX_SIZE} (each weights' own)")  # fmt: skip
     p.add_argument("--limit", type=_positive, metavar="N", help="photos, evenly spread (all)")
     p.add_argument("--batch", type=_positive, default=1, metavar="N",
                    help="photos a network sees at a time; changes the speed only (1)")  # fmt: skip
@@ -43,7 +57,12 @@ def parse(argv):
                    help="of the networks: auto takes a CUDA GPU if one works (auto)")  # fmt: skip
     p.add_argument("--out", type=Path, default=Path("out/evaluation"), metavar="DIR",
                    help="folder of the results (out/evaluation)")  # fmt: skip
-    return p.parse_args(argv)
+    args = p.parse_args(argv)
+    if args.seed < 0:
+        p.error("--seed must be 0 or more")
+    if args.size is not None and args.size > MAX_SIZE:
+        p.error(f"--size must be at most {MAX_SIZE}")
+    return args
 
 
 def _positive(string):
@@ -63,6 +82,7 @@ def run(args):
     from .run import evaluate, limited
     from .systems import Checkpoint, Gray, Random, Truth
 
+    check_folder(args.out)  # now, not after an hour
     paths = limited(find_photos(args.data), args.limit)
     systems = [Truth(), Gray(), Random(paths, args.seed)]
     for weights in args.weights:
@@ -73,15 +93,16 @@ def run(args):
                 break  # it has no temperature
     print(systems[-1].colorizer.device)
     result = evaluate(paths, args.data, systems, seed=args.seed, batch=args.batch)
-    print(report.text(result, args.min_count), end="")
-    drawn = report.write(result, args.min_count, args.out)
+    rows = report.rows(result, args.min_count)
+    print(report.text(result, args.min_count, rows), end="")
+    drawn = report.write(result, args.min_count, rows, args.out)
     print(f"\nscores.txt, scores.json{', curves.png' if drawn else ''}: in {args.out}")
     if not drawn:
         print("no curves.png: it needs matplotlib (pip install 'mini_colorize[plots]')")
 
 
-def main(argv=None):
-    args = parse(argv)
+def attempt(args):
+    """`run`, and a line for what went wrong. Returns the exit code."""
     from ..backend import DeviceError
     from ..checkpoint import CheckpointError
     from ..data import DataError
@@ -94,10 +115,16 @@ def main(argv=None):
         return _complain(f"{error.filename or args.out}: {error.strerror or error}")
     except MemoryError:
         return _complain("not enough memory; a smaller --batch or --size needs less")
+    return 0
+
+
+def main(argv=None):
+    args = parse(argv)
+    try:
+        return attempt(args)
     except KeyboardInterrupt:
         _complain("stopped; nothing was written")
         return 130
-    return 0
 
 
 def _complain(error):

@@ -7,6 +7,7 @@ count in the photos measured, with a minimum. The rule by which the area was tak
 """
 
 SOURCE = "Zhang et al. 2016, ImageNet validation, 10,000 photos, full width"
+BALANCED = "balanced: ours counts the photos' classes alike, theirs weighs by ImageNet's prior"
 
 # name, AuC raw, AuC balanced
 ROWS = (

@@ -24,8 +24,9 @@ _COLUMNS = {
 def rows(result, min_count):
     """The scores of each system. min_count: pixels that a class must have to count.
 
-    Returns a list of dicts: name, curve_raw and curve_balanced (151 shares each, None if no class
-    counts), and for each measure value, low and high; what does not apply is None, the infinite PSNR of the truth too.
+    Returns a list of dicts, the `found` of the functions below: name, curve_raw and curve_balanced
+    (151 shares each, None if no class counts), and for each measure value, low and high; what does
+    not apply is None, the infinite PSNR of the truth too.
     """
     found = []
     for system, tally in zip(result.systems, result.tallies):
@@ -57,35 +58,35 @@ def head(result, min_count):
     return lines
 
 
-def _cell(name, entry):
-    """One measure as text."""
-    _, form, width = _COLUMNS[name]
+def _cell(name, row):
+    """One measure of a row as text."""
+    entry, (_, form, width) = row[name], _COLUMNS[name]
     if entry["value"] is None:
-        return ("inf" if entry.get("same") else "-").ljust(width)
+        same = name == "psnr_db" and row["auc_raw"]["value"] == 100
+        return ("inf" if same else "-").ljust(width)
     text = format(entry["value"], form)
     if entry["low"] is not None and entry["low"] < entry["high"]:
         text += f" [{entry['low']:{form}} {entry['high']:{form}}]"
     return text.ljust(width)
 
 
-def text(result, min_count):
+def text(result, min_count, found):
     """The table, as a person reads it. Returns one str of several lines."""
-    found = rows(result, min_count)
     wide = max(len(name) for name in [r["name"] for r in found] + [r[0] for r in published.ROWS])
     titles = "".join(title.ljust(width) for title, _, width in _COLUMNS.values())
     lines = [*head(result, min_count), "", " " * (wide + 2) + titles.rstrip()]
     for row in found:
-        row["psnr_db"]["same"] = row["auc_raw"]["value"] == 100
-        cells = "".join(_cell(name, row[name]) for name in _COLUMNS)
+        cells = "".join(_cell(name, row) for name in _COLUMNS)
         lines.append(f"{row['name']:<{wide}}  {cells}".rstrip())
     lines += ["", f"published: {published.SOURCE}; other photos than ours"]
     for name, raw, balanced in published.ROWS:
         gap = _COLUMNS["auc_raw"][2]
         lines.append(f"{name:<{wide}}  {format(raw, '.1f'):<{gap}}{balanced:.1f}")
+    lines.append(published.BALANCED)
     return "\n".join(lines) + "\n"
 
 
-def as_json(result, min_count):
+def as_json(result, min_count, found):
     """The same as a dict for a JSON file, with the curves and the pixels of each class."""
     names = ("name", "auc_raw", "auc_balanced")
     return {
@@ -97,7 +98,7 @@ def as_json(result, min_count):
         "auc": "percent of the area under the share of pixels within an ab distance of 0, 1 ... "
         "150, trapezoid rule, photos' own size",
         "bootstrap": {"resamples": B, "seed": result.seed, "percentiles": [2.5, 97.5]},
-        "rows": rows(result, min_count),
+        "rows": found,
         "published": {
             "source": published.SOURCE,
             "rows": [dict(zip(names, row)) for row in published.ROWS],
@@ -105,21 +106,22 @@ def as_json(result, min_count):
     }
 
 
-def write(result, min_count, folder):
+def write(result, min_count, found, folder):
     """Write scores.txt, scores.json and curves.png into a folder, each whole or not at all.
 
     folder: Path, made if missing. Returns whether the picture was drawn: it needs matplotlib.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "scores.txt") as file:
-        file.write(text(result, min_count).encode(errors="backslashreplace"))
+        file.write(text(result, min_count, found).encode(errors="backslashreplace"))
     with atomic_write(folder / "scores.json") as file:
-        file.write(json.dumps(as_json(result, min_count), indent=1, allow_nan=False).encode())
-    return draw_curves(rows(result, min_count), folder / "curves.png")
+        told = as_json(result, min_count, found)
+        file.write(json.dumps(told, indent=1, allow_nan=False).encode())
+    return draw_curves(found, folder / "curves.png")
 
 
 def draw_curves(found, path):
-    """Draw the cumulative curves. found: as from `rows`. Returns False without matplotlib."""
+    """Draw the cumulative curves. Returns False without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -16,13 +16,18 @@ function fresh() {
   return { seed, phase: "welcome", cut: false, started: null, finished: null, answers: [] };
 }
 
-/* Whether a stored state can be gone on with. */
+/* Whether a stored state can be gone on with. Nothing of it is trusted: anyone can edit it. */
 function usable(s) {
-  const open = s && Array.isArray(s.answers) ? kinds.length - s.answers.length : -1;
-  return open >= 0 && Number.isInteger(s.seed) && PHASES.includes(s.phase) &&
-    (open > 0 || s.phase === "done" || s.phase === "feedback") &&
-    (open === 0 || s.phase !== "done") && (s.phase !== "feedback" || s.answers.length > 0) &&
-    s.answers.every((a) => a && (a.side === 0 || a.side === 1));
+  if (!Array.isArray(s.answers) || !PHASES.includes(s.phase)) return false;
+  const n = s.answers.length;
+  const only = { welcome: n === 0, feedback: n > 0 && n <= practice,
+    break: n > 0 && n === practice, done: n === kinds.length };
+  const number = (v) => v === null || Number.isFinite(v);
+  return s.seed === s.seed >>> 0 && typeof s.cut === "boolean" &&
+    [s.started, s.finished].every((v) => v === null || typeof v === "string") &&
+    (only[s.phase] ?? n < kinds.length) &&
+    s.answers.every((a) => [0, 1].includes(a.side) && typeof a.cut === "boolean" &&
+      number(a.ms) && number(a.shown));
 }
 
 function stored() {
@@ -58,6 +63,17 @@ function go(phase, more = {}) {
   Object.assign(state, { phase, ...more });
   save();
   render();
+}
+
+/* A browser that cannot decode the pictures would have every pair interrupted: asked first. */
+async function begin() {
+  try {
+    (await createImageBitmap(jpegs[0])).close();
+  } catch {
+    $("undecoded").hidden = false;
+    return;
+  }
+  if (state.phase === "welcome") go("ready", { started: new Date().toISOString() });
 }
 
 /* ---- One trial ------------------------------------------------------------------------- */
@@ -207,7 +223,7 @@ function renderFeedback(n, next) {
 /* ---- What people do -------------------------------------------------------------------- */
 
 frames.forEach((button, side) => button.addEventListener("click", () => answer(side)));
-$("begin").addEventListener("click", () => go("ready", { started: new Date().toISOString() }));
+$("begin").addEventListener("click", begin);
 $("start").addEventListener("click", () => go("ready"));
 $("next").addEventListener("click", () => (state.phase === "feedback" ? onward() : show()));
 $("save").addEventListener("click", download);

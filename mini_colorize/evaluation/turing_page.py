@@ -25,7 +25,7 @@ from PIL import Image
 
 from mini_colorize.files import atomic_write
 
-PRACTICE, COLORING, CHECK = 0, 1, 2  # the kinds of pairs
+PRACTICE, COLORING, CHECK = KINDS = 0, 1, 2  # of pairs
 JPEG = {"format": "JPEG", "quality": 92, "subsampling": 0}  # colour is what is judged: all of it
 MAX_BYTES = 512 * 2**20  # of a page
 SCRIPTS = ("turing_pairs", "turing", "turing_result")  # one after the other in one function
@@ -128,6 +128,8 @@ def read_page(path):
         head = json.loads(payload[4:start])
         ends = start + np.cumsum([0, *head["lengths"]])
         jpegs = [payload[a:b] for a, b in itertools.pairwise(ends)]
+        if len(jpegs) != len(head["kinds"]) or not set(head["kinds"]) <= {*KINDS}:
+            raise ValueError
         return Page(page, head["size"], head["kinds"], jpegs)
     except OSError as error:
         raise PageError(f"{path}: {error.strerror}") from None

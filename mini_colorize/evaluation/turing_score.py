@@ -2,7 +2,10 @@
 
 The interval is a bootstrap over people and over pictures at once (Owen's pigeonhole bootstrap,
 2007): both would be others in another run of the experiment, and the trials of one person, or of
-one picture, are not independent. That makes it wider than a bootstrap over trials.
+one picture, are not independent. That makes it wider than a bootstrap over trials. Of one person
+alone it is over pictures, and says nothing of other people.
+
+Which pairs practise, count or check is the page's to say, where it is found: a file can be edited.
 
 Notation
     P    people         N    pictures that somebody saw         B    resamples
@@ -21,10 +24,11 @@ import numpy as np
 from mini_colorize.images import write_image
 from mini_colorize.report import write_json
 
-from .turing_page import PageError, page_id, read_page
+from .turing_page import CHECK, COLORING, PRACTICE, PageError, page_id, read_page
 from .turing_sheet import draw_sheet
 
 FORMAT, VERSION = "mini_colorize turing answers", 1
+NAMES = {"practice": PRACTICE, "colouring": COLORING, "check": CHECK}  # of kinds, in a file
 MAX_BYTES, MAX_TRIALS = 2**20, 2000  # of one file; an honest one has about 10 kB
 RESAMPLES = 2000
 PAPER = "published: 32.3 % for the paper's full method, 40 people, ImageNet"
@@ -36,14 +40,22 @@ class AnswersError(Exception):
 
 @dataclasses.dataclass
 class Answers:
-    """One person's. colorings, checks: picture -> whether it was taken for real."""
+    """One person's. trials: picture -> (kind, whether the fake was taken for real).
+
+    None instead of whether, if the pair was interrupted and so does not count.
+    """
 
     path: Path
     page: str
     person: str
-    colorings: dict
-    checks: dict
-    interrupted: int
+    trials: dict
+
+    def of(self, wanted):
+        """The trials of a kind that count: picture -> whether."""
+        return {p: t for p, (kind, t) in self.trials.items() if kind == wanted and t is not None}
+
+    def interrupted(self):
+        return sum(kind != PRACTICE and taken is None for kind, taken in self.trials.values())
 
 
 def read_answers(path):
@@ -77,16 +89,11 @@ def _checked(path, data):
         need(hexadecimal and len(value) == length, f"has no usable {key}")
     trials = data.get("trials")
     need(isinstance(trials, list) and 0 < len(trials) <= MAX_TRIALS, "has no usable trials")
-    answers = Answers(Path(path), data["page"], data["participant"], {}, {}, 0)
-    seen = set()
+    answers = Answers(Path(path), data["page"], data["participant"], {})
     for trial in trials:
-        need(_sound(trial) and trial["picture"] not in seen, "a trial makes no sense")
-        seen.add(trial["picture"])
-        if trial["interrupted"]:
-            answers.interrupted += trial["kind"] != "practice"
-        elif trial["kind"] != "practice":
-            group = answers.colorings if trial["kind"] == "colouring" else answers.checks
-            group[trial["picture"]] = trial["fake"] != trial["chosen"]
+        need(_sound(trial) and trial["picture"] not in answers.trials, "a trial makes no sense")
+        taken = None if trial["interrupted"] else trial["fake"] != trial["chosen"]
+        answers.trials[trial["picture"]] = NAMES[trial["kind"]], taken
     return answers
 
 
@@ -96,7 +103,7 @@ def _sound(trial):
         isinstance(trial, dict)
         and type(trial.get("picture")) is int
         and 1 <= trial["picture"] <= MAX_TRIALS
-        and trial.get("kind") in ("practice", "colouring", "check")
+        and trial.get("kind") in tuple(NAMES)
         and trial.get("fake") in sides
         and trial.get("chosen") in sides
         and type(trial.get("interrupted")) is bool
@@ -122,6 +129,18 @@ def select(answers, page=None):
     return list(kept.values()), problems
 
 
+def keyed(answers, page):
+    """Give the trials the kinds of the page. Returns (kept, lines about the others)."""
+    kept, problems = [], []
+    for a in answers:
+        if max(a.trials) > len(page.kinds):
+            problems.append(f"{a.path}: picture {max(a.trials)} is not in the page")
+        else:
+            a.trials = {p: (page.kinds[p - 1], taken) for p, (_, taken) in a.trials.items()}
+            kept.append(a)
+    return kept, problems
+
+
 def bootstrap(fooled, seen, resamples=RESAMPLES, seed=0):
     """The 95 % interval of sum(fooled) / sum(seen). fooled, seen: (P, N) of 0 and 1.
 
@@ -142,12 +161,13 @@ def bootstrap(fooled, seen, resamples=RESAMPLES, seed=0):
 
 def pool(answers):
     """All that is reported, as JSON-able values. answers: list of Answers, one page."""
-    pictures = sorted(set().union(*(a.colorings for a in answers)))
+    colorings = [a.of(COLORING) for a in answers]
+    pictures = sorted(set().union(*colorings))
     column = {picture: i for i, picture in enumerate(pictures)}
     seen = np.zeros((len(answers), len(pictures)), int)
     fooled = np.zeros_like(seen)
-    for row, a in enumerate(answers):
-        for picture, taken in a.colorings.items():
+    for row, own in enumerate(colorings):
+        for picture, taken in own.items():
             seen[row, column[picture]] = 1
             fooled[row, column[picture]] = taken
     total = int(seen.sum())
@@ -155,23 +175,24 @@ def pool(answers):
         {"picture": picture, "fooled": int(fooled[:, i].sum()), "seen": int(seen[:, i].sum())}
         for picture, i in column.items()
     ]
-    people = [
-        {
+    people = []
+    for a, own in zip(answers, colorings):
+        checks = a.of(CHECK)
+        people.append({
             "participant": a.person,
-            "fooled": sum(a.colorings.values()),
-            "seen": len(a.colorings),
-            "checks_found": len(a.checks) - sum(a.checks.values()),
-            "checks": len(a.checks),
-            "interrupted": a.interrupted,
-        }
-        for a in answers
-    ]
+            "fooled": sum(own.values()),
+            "seen": len(own),
+            "checks_found": len(checks) - sum(checks.values()),
+            "checks": len(checks),
+            "interrupted": a.interrupted(),
+        })  # fmt: skip
+    over = "people and pictures" if len(answers) > 1 else "the pictures that one person saw"
     return {
         "page": answers[0].page,
         "answers": total,
         "fooled_rate": fooled.sum() / total if total else None,
         "fooled_rate_95": bootstrap(fooled, seen),
-        "interval": f"bootstrap over people and pictures, {RESAMPLES} resamples",
+        "interval": f"bootstrap over {over}, {RESAMPLES} resamples",
         "people": people,
         # Most often taken for real first; of equal shares, the one that more people saw.
         "pictures": sorted(each, key=lambda e: (-e["fooled"] / e["seen"], -e["seen"])),
@@ -201,13 +222,20 @@ def table(result):
 
 
 def find_page(page, files):
-    """The .html with this id beside the answers, a folder above or here, or None."""
+    """The Page with this id in an .html beside the answers, a folder above or here, or None.
+
+    Also returns lines about files that claim to be it and are damaged.
+    """
+    problems = []
     places = [folder for file in files for folder in (file.parent, file.parent / "..")]
-    for folder in dict.fromkeys([Path("."), *places]):
+    for folder in dict.fromkeys(place.resolve() for place in [Path("."), *places]):
         for path in sorted(folder.glob("*.html")):
             if path.is_file() and page_id(path) == page:
-                return path
-    return None
+                try:
+                    return read_page(path), problems
+                except PageError as error:
+                    problems.append(str(error))
+    return None, problems
 
 
 def parse(argv, prog):
@@ -216,8 +244,9 @@ def parse(argv, prog):
                    help="what the page saved, or a folder of it")  # fmt: skip
     p.add_argument("--out", type=Path, default=Path("out/turing"), metavar="DIR",
                    help="for score.json and sheet.png (default out/turing)")  # fmt: skip
-    p.add_argument("--page", type=Path, metavar="FILE", help="the page, for the pictures of the "
-                   "sheet (default: an .html near the answers that is it)")  # fmt: skip
+    p.add_argument("--page", type=Path, metavar="FILE", help="the page, for its pictures and for "
+                   "which pairs are checks (default: an .html near the answers that is it)"
+                   )  # fmt: skip
     return p.parse_args(argv)
 
 
@@ -235,9 +264,13 @@ def main(argv, prog):
         page = read_page(args.page) if args.page else None
         answers, others = select(answers, page and page.id)
         problems += others
+        if answers and page is None:
+            page, damaged = find_page(answers[0].page, files)
+            problems += damaged
+        if page is not None:
+            answers, others = keyed(answers, page)
+            problems += others
         if answers:
-            if page is None and (found := find_page(answers[0].page, files)):
-                page = read_page(found)
             _write(args.out, pool(answers), page)
         else:
             problems.append("no answers to pool")
@@ -254,7 +287,8 @@ def _write(out, result, page):
     write_json(out / "score.json", result)
     lines = [table(result), "", str(out / "score.json")]
     if page is None:
-        lines.append("no picture sheet: the page was not found; name it with --page")
+        lines.append("the page was not found (name it with --page): no picture sheet, and which "
+                     "pairs are checks is what the answers say")  # fmt: skip
     else:
         write_image(draw_sheet(result["pictures"], page), out / "sheet.png")
         lines.append(str(out / "sheet.png"))

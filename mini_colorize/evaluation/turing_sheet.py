@@ -11,9 +11,8 @@ def draw_sheet(pictures, page):
 
     Left the best, right the worst; each row a photo beside its colouring.
     """
-    known = [p for p in pictures if p["picture"] <= len(page.jpegs)]
-    count = min(MOST, (len(known) + 1) // 2)
-    best, worst = known[:count], known[count:][::-1][:count]
+    count = min(MOST, (len(pictures) + 1) // 2)
+    best, worst = pictures[:count], pictures[count:][::-1][:count]
     column = 2 * TILE + GAP
     size = (2 * column + 5 * GAP, 2 * LINE + GAP + count * (TILE + LINE + GAP))
     sheet = Image.new("RGB", size, "white")

@@ -1,0 +1,82 @@
+"""benchmarks/ablation.py: trains the three, says how, and only measures them the next time."""
+
+import itertools
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import ablation
+from mini_colorize import network
+from mini_colorize.checkpoint import load
+from mini_colorize.config import LOSSES, load_config
+from mini_colorize.evaluation.tally import B
+from mini_colorize.threads import THREADS
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+        small.resize((40, 32), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+def test_trained_once_then_only_measured(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 16)
+    clock = SimpleNamespace(perf_counter=itertools.count(step=0.125).__next__)
+    monkeypatch.setattr(ablation, "time", clock)  # a step takes 1/8 s
+    out = tmp_path / "out"
+    measured = ["--val", str(photos), "--out", str(out), "--device", "cpu"]
+    training = ["--data", str(photos), "--minutes", "0.01", "--size", "24", "--batch", "2"]
+    assert ablation.main(measured) == 2  # on which photos?
+    assert "--data" in capsys.readouterr().err and not out.exists()
+
+    assert ablation.main([*measured, *training]) == 0
+    printed = capsys.readouterr().out
+    assert f"0.01 minutes a system, {THREADS} threads, 24 x 24, batch 2" in printed
+    assert "colorfulness  rebalanced - classification: " in printed
+    told = json.loads((out / ablation.NOTE).read_text())
+    assert (told["minutes"], told["threads"], told["lr"]) == (0.01, THREADS, 1e-3)
+    for loss in LOSSES:
+        config = load_config(out / loss)
+        meta, _ = load(out / loss / "checkpoint.npz", kind="training")
+        # All steps are made: nothing is left to resume.
+        assert config.steps == meta["step"] == told["trained"][loss]["steps"] == 5
+        assert (config.lr, config.lr_every) == (1e-3, 3)
+
+    monkeypatch.setattr(ablation, "train", pytest.fail)
+    assert ablation.main([*measured, *training]) == 0
+    capsys.readouterr()
+    assert ablation.main([*measured, "--lr", "0.01"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and len(told.err.splitlines()) == 1 and "--lr 0.001, not 0.01" in told.err
+
+
+@pytest.mark.parametrize("minutes", ["0", "nan", "inf"])
+def test_minutes_must_end(minutes, photos):
+    with pytest.raises(SystemExit, match="2"):
+        ablation.main(["--val", str(photos), "--data", str(photos), "--minutes", minutes])
+
+
+def test_verdict():
+    """More or less where the interval leaves 0 out, undecided where it does not."""
+    noise = np.random.default_rng(0).standard_normal(1 + B)
+    noise[0] = 0
+    scores = {"regression": 10, "classification": 12 + noise / 5, "rebalanced": 11.9 + noise}
+    tallies = [
+        SimpleNamespace(scores=lambda _, v=value * np.ones(1 + B): dict(
+            colorfulness=v, auc_balanced=-v, auc_raw=np.full(1 + B, np.nan)))
+        for value in scores.values()
+    ]  # fmt: skip
+    systems = [SimpleNamespace(name=name) for name in scores]
+    lines = ablation.verdict(SimpleNamespace(systems=systems, tallies=tallies)).splitlines()
+    assert [line.split()[-1] for line in lines] == [
+        "more", "undecided", "less", "undecided", "photos", "photos"
+    ]  # fmt: skip
+    assert lines[0].startswith("colorfulness  classification - regression: +2.00 [+1.6")
