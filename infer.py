@@ -14,7 +14,7 @@ examples
   python infer.py photo.jpg --out colored.jpg    the name and the format you say
   python infer.py album/ old/*.png --out done    many, into a folder
   python infer.py photo.jpg --compare            also photo.compare.png: grey | coloured | original
-  python infer.py photo.jpg --temperature 0.2    more vivid; 1 is the palest, 0 the boldest
+  python infer.py photo.jpg --size 128           bolder: the network sees more detail
 
 The photo's own lightness and resolution are kept; only its colour is made. An input is never
 overwritten. Exit code: 0 if all went well, 2 if something could not be coloured.
@@ -47,7 +47,8 @@ def parse(argv):
         "--temperature",
         type=float,
         metavar="T",
-        help="0 vivid .. 1 pale (default: what the weights recommend, else 0.38, the paper's)",
+        help="0 the likeliest colour .. 1 the mean of all that are possible (default: what the "
+        "weights recommend, else 0.38, the paper's)",
     )
     p.add_argument(
         "--size",
@@ -63,7 +64,8 @@ def parse(argv):
         "--device",
         default="auto",
         choices=("auto", "cpu", "cuda"),
-        help="auto takes a CUDA GPU if one works and says so; cuda fails without one (default auto)",
+        help="auto takes a CUDA GPU if one works and says so; cuda fails without one "
+        "(default auto)",
     )
     p.add_argument(
         "--precision",

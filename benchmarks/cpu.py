@@ -265,7 +265,8 @@ def profile_step(model, size, batch, rounds):
         layer.forward = clock.time(f"{name} forward", layer.forward)
     for name, layer in reversed(network.layers.items()):
         layer.backward = clock.time(f"{name} backward", layer.backward)
-    make, criterion = clock.time("Lab, soft-encoding", targets), clock.time("loss", softmax_cross_entropy)
+    make = clock.time("Lab, soft-encoding", targets)
+    criterion = clock.time("loss", softmax_cross_entropy)
     update = clock.time("Adam", optimizer.step)
     for r in range(rounds + 1):
         x, index, weight = make(rgb)

@@ -27,7 +27,7 @@ from .network import HEADS, MULTIPLE, Network
 
 FORMAT, VERSION = "mini_colorize", 1
 SHIPPED = Path(__file__).parent / "weights" / "tiny.npz"
-SHIPPED_SHA256 = "335af161518c45da2ea1114bd6b4370b8220cec59b34bdc41b0825e4d7c7f7e7"
+SHIPPED_SHA256 = "604a238526f0f8d47ba42cdbcfe14279ba2f4f9550c7a8de1022181d2519aaea"
 MAX_BYTES = 256 * 2**20  # of one array; the largest real one has 9.4 MB
 MAX_META_BYTES = 2**20
 MAX_SIZE = 4096  # pixels; the largest side that a file may recommend for colouring

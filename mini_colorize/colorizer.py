@@ -1,8 +1,8 @@
 """Chapter 9: a photograph in, a coloured photograph out.
 
 The network sees the photo's lightness at S x S and answers with ab at S/4 x S/4. Eyes are sharp
-for lightness and blurred for colour, so the small ab is enlarged along the photo's edges (chapter 9b)
-and laid under the photo's own, untouched lightness, at the photo's own resolution.
+for lightness and blurred for colour, so the small ab is enlarged along the photo's edges (chapter
+9b) and laid under the photo's own, untouched lightness, at the photo's own resolution.
 
 Notation
     H, W    the photo's size         S       side the network works at, a multiple of 8
@@ -68,8 +68,9 @@ class Colorizer:
         colorizer = Colorizer.load()
         colorizer("photo.jpg").save("photo.color.png")
 
-    network: a Network with weights. size: S. temperature: of the annealed mean (0 most vivid,
-    1 dullest); a regression network ignores it. precision: "fp32", on a GPU also "tf32", "mixed".
+    network: a Network with weights. size: S. temperature: of the annealed mean (0 the
+    likeliest colour, 1 the mean); a regression network ignores it. precision: "fp32", on a GPU
+    also "tf32", "mixed".
     Raises ValueError for numbers out of range, DeviceError for a precision that cannot be had.
     """
 

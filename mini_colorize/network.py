@@ -215,7 +215,8 @@ class Network:
         b + sum over taps of c W, provided that the padding of x is what BatchNorm maps to zero:
         -c / a. So `fill` becomes -c / a. That is ill-conditioned where a is near 0 (or -c / a is
         beyond float16), and a transposed convolution has no padding to fill (its border pixels
-        see fewer taps): there BatchNorm stays. The weights of the copy must not change any more (see Conv2d, frozen).
+        see fewer taps): there BatchNorm stays. The weights of the copy must not change any more (see
+        Conv2d, frozen).
         """
         net = copy.deepcopy(self)
         names = list(net.layers)
@@ -262,7 +263,8 @@ class Network:
         lines.append(f"{what + ', total':<29} {total_params:>11,} {total_flops / 1e6:>10,.1f}")
         lines.append("FLOPs count every convolution as a direct one, whatever its plan.")
         lines.append("Every convolution but the last ends with a ReLU.")
-        lines.append(f"Training keeps {values * 4 / 2**20:.1f} MiB of float32 a picture for backward.")
+        kept = values * 4 / 2**20
+        lines.append(f"Training keeps {kept:.1f} MiB of float32 a picture for backward.")
         return "\n".join(lines)
 
     def _plan_name(self, layer, shape):

@@ -137,7 +137,8 @@ class LossScale:
         xp = array_module(self.scale)
         good = (self.good + 1) * (1 - overflow)
         grown = good == self.GROWTH
-        factor = xp.where(overflow > 0, np.float32(0.5), xp.where(grown, np.float32(2), np.float32(1)))
+        otherwise = xp.where(grown, np.float32(2), np.float32(1))
+        factor = xp.where(overflow > 0, np.float32(0.5), otherwise)
         self.scale = xp.clip(self.scale * factor, np.float32(1), np.float32(2.0**24))
         self.good = xp.where(grown, 0, good).astype(np.int32)
 

@@ -2,7 +2,7 @@
 
 A run lives in one folder:
 
-    config.json       what the run was asked to do          prior.npy   its colour prior, (313,), if rebalanced
+    config.json       what the run was asked to do          prior.npy   (313,), if rebalanced
     log.jsonl         one JSON object a line                loss.png    the curves
     samples/*.png     grey | prediction | truth             weights.npz for inference
     checkpoint.npz    the full state: goes on exactly where it stopped

@@ -42,7 +42,7 @@ def parse(argv):
     p.add_argument("--side", type=int, default=256, metavar="PIXELS", help="of the pictures, a "
                    "multiple of 8 (default 256, the paper's)")  # fmt: skip
     p.add_argument("--temperature", type=float, metavar="T",
-                   help="0 vivid .. 1 pale (default: what the weights recommend)")  # fmt: skip
+                   help="of the annealed mean (what the weights recommend, else 0.38)")  # fmt: skip
     p.add_argument("--size", type=int, metavar="S", help="side at which the network looks at the "
                    "photo (default: what the weights were trained for)")  # fmt: skip
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),

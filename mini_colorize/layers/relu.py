@@ -36,7 +36,7 @@ def cut_off(y):
 
 
 def _zeros(shape, dtype):
-    """Zeros, not to be written to: with an array of them np.maximum is 5 times as fast as with 0."""
+    """Zeros, not to be written to: np.maximum with them is 5 times as fast as with 0."""
     zeros = _kept.get(dtype)
     if zeros is None or zeros.size < prod(shape):
         zeros = _kept[dtype] = np.zeros(prod(shape), dtype)
