@@ -40,7 +40,7 @@ def parse(argv):
     what.add_argument("--resume", metavar="DIR", help="go on with this run; needs nothing else")
     what.add_argument(
         "--init",
-        metavar="FILE",
+        metavar="FILE|RUN",
         help="start from these weights, not from random; those of a narrower model are widened",
     )
     what.add_argument(

@@ -29,6 +29,7 @@ from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.data import DataError, find_photos
+from mini_colorize.evaluation.checks import check_folder
 from mini_colorize.evaluation.report import rows, text
 from mini_colorize.evaluation.run import evaluate, limited
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Random, Truth
@@ -149,7 +150,10 @@ def read_note(path):
     """The note beside the trained three, or None where there is none. Raises TrainingError."""
     if not path.exists():
         return None
-    note = json.loads(path.read_text())
+    try:
+        note = dict(json.loads(path.read_text()))
+    except (TypeError, ValueError):
+        raise TrainingError(f"{path}: damaged; another --out trains anew") from None
     for name in ("machine", "threads", *TRAINING, "trained"):
         if name not in note:
             raise TrainingError(f"{path}: does not say {name}; another --out trains anew")
@@ -176,6 +180,8 @@ def main(argv=None):
     try:
         told = read_note(Path(args.out) / NOTE)
         settle(args, told)
+        find_photos(args.val)  # now, not after the trainings
+        check_folder(Path(args.out))
         if told is None:
             xp, line = select_device(args.device)
             print(line)

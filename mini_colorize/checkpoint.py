@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import io
 import json
-import math
 import sys
 import zipfile
 from pathlib import Path
@@ -30,7 +29,8 @@ SHIPPED = Path(__file__).parent / "weights" / "tiny.npz"
 SHIPPED_SHA256 = "604a238526f0f8d47ba42cdbcfe14279ba2f4f9550c7a8de1022181d2519aaea"
 MAX_BYTES = 256 * 2**20  # of one array; the largest real one has 9.4 MB
 MAX_META_BYTES = 2**20
-MAX_SIZE = 4096  # pixels; the largest side that a file may recommend for colouring
+MAX_SIZE = 4096  # pixels; the largest side to colour at: memory grows with its square
+MAX_TEMPERATURE = 1000  # far beyond 1, where the annealed mean is the mean
 
 
 class CheckpointError(Exception):
@@ -126,7 +126,7 @@ def _check_recommended(path, meta):
     size, temperature = meta.get("size", MULTIPLE), meta.get("temperature", 0.0)
     if type(size) is not int or size % MULTIPLE or not 0 < size <= MAX_SIZE:
         raise CheckpointError(f"{path}: recommends an impossible size, {short(size)}")
-    if type(temperature) not in (int, float) or not 0 <= temperature < math.inf:
+    if type(temperature) not in (int, float) or not 0 <= temperature <= MAX_TEMPERATURE:
         raise CheckpointError(f"{path}: recommends an impossible temperature, {short(temperature)}")
 
 
@@ -151,11 +151,16 @@ def save_network(path, network, dtype=np.float32, **meta):
     """Write a network for inference. dtype: float32, or float16 for half the size.
 
     BatchNorm's arrays stay float32: their range may exceed float16's, and they are small.
+    Raises CheckpointError if a weight does not fit, OSError if the file cannot be written.
     """
-    state = {
-        name: to_host(a).astype(dtype if a.ndim == 4 else np.float32)
-        for name, a in network.state().items()
-    }
+    with np.errstate(over="ignore"):
+        state = {
+            name: to_host(a).astype(dtype if a.ndim == 4 else np.float32)
+            for name, a in network.state().items()
+        }
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name} does not fit {np.dtype(array.dtype).name}")
     meta = {"kind": "weights", "width": network.width, "head": network.head, **meta}
     save(path, meta, {"network": state})
 
@@ -205,20 +210,23 @@ def main(argv=None):
     p = argparse.ArgumentParser(
         prog="python -m mini_colorize.checkpoint",
         description="A run's weights at half the size (float16), to share. Of several runs that "
-        "began with the same weights, the mean: it often is better than each.",
+        "began with the same weights, the mean, which may be better than each.",
     )
     p.add_argument("runs", nargs="+", metavar="RUN",
                    help="folder of a training run, or a file of weights")  # fmt: skip
-    p.add_argument("file", metavar="FILE", help="the file to write")
+    p.add_argument("file", metavar="FILE", help="the file to write; it must not exist yet")
     p.add_argument("--size", type=int, metavar="S",
                    help="side to colour at that the file recommends (the first run's)")  # fmt: skip
     p.add_argument("--temperature", type=float, metavar="T",
-                   help="temperature that the file recommends (the first run's, or none)")  # fmt: skip
+                   help="temperature that it recommends (the first run's, or none)")  # fmt: skip
     args = p.parse_args(argv)
     try:
+        if Path(args.file).exists():  # above all, not a run whose output was forgotten
+            raise CheckpointError(f"{args.file}: exists already; choose another name")
         network, meta = load_network(args.runs[0])
         if len(args.runs) > 1:
             network.load_state(_mean(network, args.runs))
+            meta.pop("step", None)
         keep = {key: meta[key] for key in ("size", "step", "temperature") if key in meta}
         for key in ("size", "temperature"):
             if getattr(args, key) is not None:

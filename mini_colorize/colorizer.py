@@ -20,7 +20,7 @@ from .images import canonical, read_image
 from .network import MULTIPLE
 
 STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory for any photo
-TEMPERATURE, SIZE = 0.38, 256
+TEMPERATURE, SIZE = 0.38, 256  # the paper's
 
 
 def predict_ab(network, lightness, temperature=TEMPERATURE):
@@ -75,8 +75,9 @@ class Colorizer:
     """
 
     def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np, precision="fp32"):
-        if not isinstance(size, int) or size < MULTIPLE or size % MULTIPLE:
-            raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}")
+        if not isinstance(size, int) or size % MULTIPLE or not 0 < size <= checkpoint.MAX_SIZE:
+            most = checkpoint.MAX_SIZE
+            raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}, at most {most}")
         if not (temperature >= 0 and np.isfinite(temperature)):
             raise ValueError(f"temperature {temperature:g}: must be 0 or more")
         self.network, self.size, self.temperature, self.xp = network, size, temperature, xp

@@ -8,14 +8,17 @@ where lightness does. So in every window of the small picture, ab is fitted as a
 
 s and o are averaged over the windows that a pixel lies in and enlarged bilinearly, since they
 change slowly, and the line is taken of the full-resolution L: colour gets the edges of L. Where L
-is flat, s goes to 0 and ab to its mean. (He, Sun and Tang, "Guided image filtering", 2013; fitting
+is flat, s goes to 0 and ab to its mean. A line says nothing of an L beyond those it was fitted to,
+such as a scratch's, so L is first cut to the range of the window. (He, Sun and Tang, "Guided image filtering", 2013; fitting
 at low resolution: He and Sun, "Fast guided filter", 2015. The paper enlarges bilinearly.)
 
 Notation
     H, W   the photo's size    h, w   that of ab    L   lightness, 0..100    s, o   slope, offset
+    lo, hi the least and the greatest L of a window
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from .backend import array_module, to_host
@@ -32,15 +35,23 @@ def box_matrix(n, radius):
     return near / near.sum(axis=1, keepdims=True)
 
 
-def fit_lines(lightness, ab):
-    """Slope and offset of every window, averaged over the windows of each pixel.
+def window_range(x, radii):
+    """The least and the greatest of every window. x: (h, w). Returns two of (h, w)."""
+    padded = np.pad(x, [(r, r) for r in radii], mode="edge")
+    windows = sliding_window_view(padded, [2 * r + 1 for r in radii])
+    return windows.min(axis=(2, 3)), windows.max(axis=(2, 3))
 
-    lightness: (H, W) float32, L, NumPy. ab: (h, w, 2) float32, on any device.
-    Returns (h, w, 4) float32 on the same device: s of a and of b, o of a and of b.
+
+def fit_lines(lightness, ab):
+    """Slope and offset of every window, averaged over the windows of each pixel; and its range.
+
+    lightness: (H, W) float32, L, NumPy. ab: (h, w, 2) float32, a and b, on any device. Both finite.
+    Returns (h, w, 6) float32 on the same device: s of a and of b, o of a and of b, lo, hi.
     """
     xp, ab = array_module(ab), to_host(ab).astype(np.float64)
     h, w = ab.shape[:2]
-    boxes = [box_matrix(n, round(n * RADIUS)) for n in (h, w)]
+    radii = [round(n * RADIUS) for n in (h, w)]
+    boxes = [box_matrix(n, radius) for n, radius in zip((h, w), radii)]
 
     def mean(x):
         return apply_matrices(boxes[0], x[None], boxes[1])[0]
@@ -51,6 +62,7 @@ def fit_lines(lightness, ab):
     covariance = mean(light * ab) - mean_light * mean_ab
     slope = covariance / (mean(light * light) - mean_light**2 + EPSILON)
     lines = mean(np.concatenate([slope, mean_ab - slope * mean_light], axis=-1))
+    lines = np.concatenate([lines, np.stack(window_range(light[..., 0], radii), axis=-1)], axis=-1)
     return xp.asarray(lines, dtype=np.float32)
 
 
@@ -60,5 +72,7 @@ def enlarge(lines, lightness, rows=slice(None)):
     lines: from `fit_lines`. lightness: (H, W) float32, L, NumPy.
     """
     large = BilinearUpsample(lightness.shape).forward(lines[None], rows=rows)[0]
-    light = array_module(lines).asarray(lightness[rows])[..., None]
-    return large[..., :2] * light + large[..., 2:]
+    xp = array_module(lines)
+    light = xp.asarray(lightness[rows])[..., None]
+    light = xp.minimum(xp.maximum(light, large[..., 4:5]), large[..., 5:])
+    return large[..., :2] * light + large[..., 2:4]

@@ -15,6 +15,7 @@ Names of layers are those of the authors' Caffe network: conv1_1 ... conv8_3, co
 """
 
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -94,10 +95,14 @@ class Network:
             raise ValueError(f"input {x.shape}: must be (N, H, W, 1), H and W multiples of 8")
         if self.half:
             x = x.astype(np.float16)
-        with one_blas_thread():
+        with self._at_work(x):
             for layer in self.layers.values():
                 x = layer.forward(x, train)
         return x
+
+    def _at_work(self, x):
+        """BLAS and threads as the layers want them; on a GPU there is nothing to arrange."""
+        return one_blas_thread() if array_module(x) is np else nullcontext()
 
     def colors(self, logits, temperature=0.38):
         """The colours that an output of `forward` stands for.
@@ -113,7 +118,7 @@ class Network:
         The chain rule, from the last layer to the first. The gradient to the picture is not made.
         """
         *rest, first = reversed(self.layers.values())
-        with one_blas_thread():
+        with self._at_work(dlogits):
             for layer in rest:
                 dlogits = layer.backward(dlogits)
             first.backward(dlogits, input_gradient=False)

@@ -13,7 +13,7 @@ import ctypes
 import os
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from math import prod
 from queue import SimpleQueue
@@ -43,7 +43,8 @@ _lock, _depth, _before = threading.Lock(), 0, 1
 def one_blas_thread():
     """Within it, in all threads, a matrix product is computed by the thread that asks for it.
 
-    The thread that enters first stays on its core until it leaves: see _keep_apart.
+    The thread that enters first stays on its core until it leaves, see _keep_apart; so do not
+    start threads or programs within it, which would stay there for good.
     To be entered once for much work: going in and out is cheap, but BLAS's threads watch for more
     work for a while before they sleep, and hinder others.
     """
@@ -63,11 +64,24 @@ def one_blas_thread():
         yield
     finally:
         with _lock:
-            _depth -= 1
+            _depth = max(0, _depth - 1)  # 0 already in a child that was forked within
             if _depth == 0:
                 _set(_before)
         if cores:
-            os.sched_setaffinity(0, cores)
+            with suppress(OSError):
+                os.sched_setaffinity(0, cores)
+
+
+def _after_fork():
+    """In a forked child: other threads, who may have been within or held the lock, are gone."""
+    global _lock, _depth
+    if _depth:
+        _set(_before)
+    _lock, _depth = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _keep_apart():
@@ -80,10 +94,10 @@ def _keep_apart():
     """
     if _core is None:
         return None
-    own, cores = {_core()}, os.sched_getaffinity(0)
-    if not own < cores:
-        return None
     try:
+        own, cores = {_core()}, os.sched_getaffinity(0)
+        if not own < cores:
+            return None
         for thread in _helpers(os.getpid()).threads:
             os.sched_setaffinity(thread.native_id, cores - own)
         os.sched_setaffinity(0, own)

@@ -35,6 +35,7 @@ PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not
 VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 SAVE_SECONDS = 600  # a checkpoint at least this often, however slow the steps are
+COLORLESS = "no photo has any colour: there is nothing to learn"
 GRAY = 5  # a photo whose every |a| and |b| is at most this has no colour to learn from
 
 
@@ -66,6 +67,14 @@ def _colored(ab):
     return (abs(ab) > GRAY).any(axis=(1, 2, 3))
 
 
+def require_color(loader):
+    """Raises DataError if no photo has colour; stops at the first that has."""
+    for rgb in loader.batches(0, -(-len(loader) // loader.batch)):
+        if _colored(crops_to_lab(rgb)[1]).any():
+            return
+    raise DataError(COLORLESS)
+
+
 def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
     """p: the mean of Z over the photos' crops (section 2.2 of the paper).
 
@@ -81,7 +90,7 @@ def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
         mass += bins.bin_mass(index, weight)
     mass = to_host(mass)
     if not mass.sum() > 0:
-        raise DataError("no photo has any colour: there is nothing to learn")
+        raise DataError(COLORLESS)
     return mass / mass.sum()
 
 
@@ -139,6 +148,8 @@ class Trainer:
         prior = None
         if self.config.loss == "rebalanced":
             prior = measure_prior(self.loader, xp=self.xp)
+        else:
+            require_color(self.loader)
         if self.config.init:
             source, _ = checkpoint.load_network(self.config.init)
             try:
@@ -190,6 +201,8 @@ class Trainer:
         prior = None
         if self.config.loss == "rebalanced":
             prior = np.load(self.folder / "prior.npy", allow_pickle=False)
+            if prior.shape != (bins.Q,):
+                raise ValueError(f"prior.npy has shape {prior.shape}")
         self.network.load_state(groups["raw"])
         self._prepare(prior)
         self.optimizer.load_state(groups["optimizer"])

@@ -64,6 +64,27 @@ def test_minutes_must_end(minutes, photos):
         ablation.main(["--val", str(photos), "--data", str(photos), "--minutes", minutes])
 
 
+@pytest.mark.parametrize("val, out, told", [
+    ("no-such", "runs", "no-such: no such folder"),
+    (".", "0.png/runs", "Not a directory"),
+])  # fmt: skip
+def test_what_can_be_checked_is_checked_before_training(val, out, told, photos, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    monkeypatch.setattr(ablation, "train", lambda *_: pytest.fail("trained"))
+    assert ablation.main(["--data", ".", "--val", val, "--out", out]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "3", "null", '["a"]'])
+def test_a_damaged_note_is_one_line(text, photos, tmp_path, capsys):
+    (tmp_path / ablation.NOTE).write_text(text)
+    arguments = ["--data", str(photos), "--val", str(photos), "--out", str(tmp_path)]
+    assert ablation.main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"ablation: {tmp_path / ablation.NOTE}: damaged; another --out trains anew\n"
+    )
+
+
 def test_verdict():
     """More or less where the interval leaves 0 out, undecided where it does not."""
     noise = np.random.default_rng(0).standard_normal(1 + B)

@@ -532,6 +532,9 @@ def test_sharing_a_run_keeps_and_changes_what_is_recommended(network, path, tmp_
     assert (meta["size"], meta["step"], "temperature" in meta) == (32, 7, False)
     expected = network.params()["conv4_1.weight"].astype(np.float16)
     np.testing.assert_array_equal(net.params()["conv4_1.weight"], expected)
+    assert checkpoint.main([str(path), str(shared)]) == 2  # nothing is overwritten
+    assert "exists already" in capsys.readouterr().err
+    shared.unlink()
     options = ["--size", "64", "--temperature", "0.5"]
     assert checkpoint.main([str(path), str(shared), *options]) == 0
     assert {**load_network(shared)[1], "size": 64, "temperature": 0.5} == load_network(shared)[1]
@@ -556,3 +559,13 @@ def test_sharing_several_runs_shares_their_mean(network, path, tmp_path, capsys)
     assert checkpoint.main([str(path), paths[1], str(tmp_path / "no.npz")]) == 2
     assert f"{paths[1]}: is another network" in capsys.readouterr().err
     assert not (tmp_path / "no.npz").exists()
+
+
+def test_a_weight_beyond_float16_is_not_written(network, path, tmp_path, capsys):
+    other = Network(WIDTH)
+    large = np.full_like(network.state()["conv2_1.weight"], 1e5)
+    other.load_state(state_of(network, **{"conv2_1.weight": large}))
+    save_network(path, other)
+    assert checkpoint.main([str(path), str(tmp_path / "half.npz")]) == 2
+    assert "conv2_1.weight does not fit float16" in capsys.readouterr().err
+    assert not (tmp_path / "half.npz").exists()

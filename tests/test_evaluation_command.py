@@ -97,7 +97,7 @@ def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkey
     (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
     (["--data", ".", "--temperature", "-1"], "temperature -1"),
     (["--data", ".", "--size", "12"], "size 12"),
-    (["--data", ".", "--size", "8000000000000"], "--size must be at most 4096"),
+    (["--data", ".", "--size", "8000000000000"], "size 8000000000000: must be a multiple of 8, at most 4096"),
     (["--data", ".", "--seed", "-1"], "--seed must be 0 or more"),
     (["--data", ".", "--limit", "1"], "at least two"),
     (["--data", ".", "--limit", "0"], "invalid number above 0"),

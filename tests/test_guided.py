@@ -49,7 +49,11 @@ def test_lines_are_the_naive_ones(size, radius):
     expected = naive_lines(light, ab.astype(np.float64), radius)
     lines = fit_lines(lightness, ab)
     assert lines.dtype == np.float32 and abs(expected[..., :2]).max() > 0.3
-    np.testing.assert_allclose(lines, expected, atol=2e-4, rtol=1e-5)
+    np.testing.assert_allclose(lines[..., :4], expected, atol=2e-4, rtol=1e-5)
+    for (y, x), (low, high) in (((0, 0), lines[0, 0, 4:]), ((9, 7), lines[9, 7, 4:])):
+        rows = slice(max(0, y - radius[0]), y + radius[0] + 1)
+        part = light[rows, max(0, x - radius[1]) : x + radius[1] + 1]
+        np.testing.assert_allclose([low, high], [part.min(), part.max()], rtol=1e-6)
 
 
 def test_box_matrix():
@@ -70,13 +74,26 @@ def test_colour_that_is_a_line_in_lightness_gets_its_edges():
     assert abs(large - truth)[:, 60:72].max() < 5 < 25 < abs(blurred - truth)[:, 60:72].max()
 
 
-def test_flat_lightness_gives_smooth_ab():
+def test_flat_lightness_gives_the_mean_of_means():
     lightness, ab = np.full((64, 96), 50, np.float32), smooth_ab(16, 24)
     lines = fit_lines(lightness, ab)
     assert abs(lines[..., :2]).max() < 1e-4
     large = enlarge(lines, lightness)
     assert large.shape == (64, 96, 2) and large.dtype == np.float32
-    assert abs(large - BilinearUpsample((64, 96)).forward(ab[None])[0]).mean() < 4
+    rows, columns = (m @ m for m in (box_matrix(16, 1), box_matrix(24, 2)))
+    blurred = np.einsum("ij,jkc,lk->ilc", rows, ab.astype(np.float64), columns)
+    expected = BilinearUpsample((64, 96)).forward(blurred[None])[0]
+    np.testing.assert_allclose(large, expected, atol=1e-3)
+
+
+def test_a_scratch_gets_no_colour_of_its_own():
+    """White and black hairlines across a weak edge, far beyond the L of the fit."""
+    lightness = np.full((128, 128), 46, np.float32)
+    lightness[:, 64:] = 54
+    ab = np.repeat(lightness.reshape(32, 4, 32, 4).mean(axis=(1, 3))[..., None] * 5 - 250, 2, axis=-1)
+    lines = fit_lines(lightness, ab)
+    lightness[40], lightness[80] = 100, 0
+    assert abs(enlarge(lines, lightness)).max() < 1.05 * abs(ab).max()
 
 
 def test_a_small_ab_has_no_windows():

@@ -69,7 +69,7 @@ def test_a_forked_child_has_threads_of_its_own(count):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores can be chosen on Linux only")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
 def test_the_caller_and_its_helpers_keep_apart(count, monkeypatch):
     cores = os.sched_getaffinity(0)
     apart = count > 1 and len(cores) > 1
@@ -85,15 +85,49 @@ def test_the_caller_and_its_helpers_keep_apart(count, monkeypatch):
         assert os.sched_getaffinity(0) == cores  # set back
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores can be chosen on Linux only")
-def test_work_goes_on_where_cores_may_not_be_chosen(count, monkeypatch):
-    def refuse(*_):
-        raise PermissionError
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
+@pytest.mark.parametrize("name, allowed", [("get", 0), ("set", 0), ("set", 1), ("set", 2)])
+def test_work_goes_on_where_cores_may_not_be_chosen(count, name, allowed, monkeypatch):
+    """Refused at once, or after so many calls: the last one is that which sets the caller back."""
+    before, real = os.sched_getaffinity(0), os.sched_setaffinity
+    function, calls = getattr(os, f"sched_{name}affinity"), []
 
-    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    def refuse(*args):
+        calls.append(args)
+        if len(calls) > allowed:
+            raise PermissionError
+        return function(*args)
+
+    monkeypatch.setattr(os, f"sched_{name}affinity", refuse)
     seen = []
     run(seen.append, range(10))
+    real(0, before)
     assert sorted(seen) == list(range(10))
+
+
+def test_a_child_forked_while_another_thread_is_at_work():
+    """It has the BLAS threads of before, and can work itself."""
+    if threads._get is None or not hasattr(os, "fork") or threads.THREADS == 1:
+        pytest.skip("nothing to set back here")
+    before, inside, leave = threads._get(), threading.Event(), threading.Event()
+
+    def work():
+        with one_blas_thread():
+            inside.set()
+            leave.wait()
+
+    other = threading.Thread(target=work)
+    other.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        seen = []
+        run(seen.append, range(10))
+        os._exit(0 if len(seen) == 10 and threads._get() == before else 1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    leave.set()
+    other.join()
+    assert code == 0
 
 
 def test_blas_is_set_back():

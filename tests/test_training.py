@@ -15,7 +15,7 @@ from mini_colorize import bins, checkpoint
 from mini_colorize.network import Network
 from mini_colorize.optim import Adam
 from mini_colorize.losses import softmax_cross_entropy
-from mini_colorize.config import Config, TrainingError
+from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.training import Trainer, measure_prior, targets
 from mini_colorize.data import DataError, PhotoLoader, find_photos
 
@@ -182,7 +182,8 @@ def test_init_widens_a_narrower_network(photos, tmp_path):
     narrow = Network(0.125)
     narrow.initialize(x)
     checkpoint.save_network(tmp_path / "narrow.npz", narrow)
-    trainer = Trainer(Config(str(photos), init=str(tmp_path / "narrow.npz"), **SMALL), tmp_path / "r")
+    config = Config(str(photos), init=str(tmp_path / "narrow.npz"), **SMALL)
+    trainer = Trainer(config, tmp_path / "run")
     trainer.start()
     assert trainer.network.width == 0.25
     np.testing.assert_allclose(trainer.network.forward(x), narrow.forward(x), rtol=1e-3, atol=1e-4)
@@ -201,6 +202,11 @@ def test_gray_photos_have_no_say(tmp_path):
     loader = PhotoLoader(find_photos(folder), size=16, batch=2, workers=0)
     with pytest.raises(DataError, match="no photo has any colour"):
         measure_prior(loader)
+    for loss in LOSSES:
+        config = Config(str(folder), **{**SMALL, "batch": 1}, loss=loss)
+        with pytest.raises(DataError, match="no photo has any colour"):
+            Trainer(config, tmp_path / loss).start()
+        assert not (tmp_path / loss).exists()
 
 
 def test_targets_lie_on_the_logits():

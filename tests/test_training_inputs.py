@@ -328,7 +328,9 @@ def test_checkpoint_whose_arrays_do_not_fit(run, go, group, how):
     refused(resume(go, run, "--steps", 3), run)
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "cut", "text", "shape", "nan", "zip", "zero"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "empty", "cut", "text", "shape", "long", "nan", "zip", "zero"]
+)
 def test_prior_that_is_damaged(run, go, kind):
     path = run / "prior.npy"
     whole = path.read_bytes()
@@ -339,8 +341,8 @@ def test_prior_that_is_damaged(run, go, kind):
         with path.open("wb") as file:
             np.savez(file, a=np.eye(3))
     elif kind != "missing":
-        arrays = {"shape": np.ones(5), "nan": np.full(313, np.nan), "zero": np.zeros(313)}
-        np.save(path, arrays[kind])
+        arrays = {"shape": np.full(5, 1 / 5), "long": np.full(400, 1 / 400)}
+        np.save(path, {**arrays, "nan": np.full(313, np.nan), "zero": np.zeros(313)}[kind])
     refused(resume(go, run, "--steps", 3), run)
 
 

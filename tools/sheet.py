@@ -1,8 +1,9 @@
 """A sheet of photographs, each as grey | coloured | original.
 
 python tools/sheet.py                                    docs/examples.jpg, the README's picture
-python tools/sheet.py docs/gallery --out docs/gallery.jpg       the model card's
 python tools/sheet.py photos/val --photos 24 --out out/val.jpg  24 photos, evenly spread by name
+python tools/sheet.py docs/gallery --across 3 --height 120 --out docs/gallery.jpg
+                                                         the model card's
 """
 
 import argparse
@@ -19,6 +20,7 @@ from infer import comparison  # noqa: E402
 from mini_colorize import Colorizer  # noqa: E402
 from mini_colorize.checkpoint import CheckpointError  # noqa: E402
 from mini_colorize.data import DataError, find_photos  # noqa: E402
+from mini_colorize.evaluation.__main__ import _positive  # noqa: E402
 from mini_colorize.evaluation.run import limited  # noqa: E402
 from mini_colorize.images import ImageError, read_image, write_image  # noqa: E402
 
@@ -31,7 +33,7 @@ def strips(paths, colorizer, height):
     for path in paths:
         image = read_image(path)
         strip = comparison(image, colorizer(image))
-        strip = strip.resize((round(strip.width * height / strip.height), height))
+        strip = strip.resize((max(1, round(strip.width * height / strip.height)), height))
         made.append(np.asarray(strip))
     return made
 
@@ -50,25 +52,34 @@ def sheet(pictures, across):
     return paper
 
 
-def main():
+def main(argv=None):
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("folder", nargs="?", type=Path, default=ROOT / "examples")
-    p.add_argument("--out", type=Path, default=ROOT / "docs" / "examples.jpg")
-    p.add_argument("--photos", type=int, metavar="N", help="evenly spread by name (all)")
+    p.add_argument("--out", type=Path, help="(docs/examples.jpg, of the examples only)")
+    p.add_argument("--photos", type=_positive, metavar="N", help="evenly spread by name (all)")
     p.add_argument("--weights", metavar="FILE|RUN", help="(those shipped)")
-    p.add_argument("--across", type=int, default=2, metavar="N", help="photos a row (2)")
-    p.add_argument("--height", type=int, default=150, metavar="H", help="of a row, pixels (150)")
-    args = p.parse_args()
+    p.add_argument("--across", type=_positive, default=2, metavar="N", help="photos a row (2)")
+    p.add_argument("--height", type=_positive, default=150, metavar="H", help="of a row, pixels (150)")
+    args = p.parse_args(argv)
+    if args.out is None:
+        if args.folder != ROOT / "examples":
+            p.error("say where to: --out FILE")
+        args.out = ROOT / "docs" / "examples.jpg"
     try:
         paths = limited(find_photos(args.folder), args.photos)
         pictures = strips(paths, Colorizer.load(args.weights), args.height)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_image(Image.fromarray(sheet(pictures, args.across)), args.out)
     except (CheckpointError, DataError, ImageError, OSError) as error:
-        sys.exit(f"sheet.py: {error}")
+        print(f"sheet.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sheet.py: stopped; nothing was written", file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

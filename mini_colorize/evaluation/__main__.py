@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .checks import MAX_SIZE, check_folder
+from .checks import check_folder
 
 EPILOG = """\
 examples
@@ -45,7 +45,7 @@ def parse(argv):
                    "(each weights' own)")  # fmt: skip
     p.add_argument("--size", type=int, metavar="S",
                    help="side at which the networks look, a multiple of 8, at most "
-                   f"{MAX_SIZE} (each weights' own)")  # fmt: skip
+                   "4096 (each weights' own)")  # fmt: skip
     p.add_argument("--limit", type=_positive, metavar="N", help="photos, evenly spread (all)")
     p.add_argument("--batch", type=_positive, default=1, metavar="N",
                    help="photos a network sees at a time; changes the speed only (1)")  # fmt: skip
@@ -60,8 +60,6 @@ def parse(argv):
     args = p.parse_args(argv)
     if args.seed < 0:
         p.error("--seed must be 0 or more")
-    if args.size is not None and args.size > MAX_SIZE:
-        p.error(f"--size must be at most {MAX_SIZE}")
     return args
 
 

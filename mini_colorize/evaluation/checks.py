@@ -3,8 +3,6 @@
 import os
 import tempfile
 
-MAX_SIZE = 4096  # of --size: what a network needs of memory grows with its square
-
 
 def check_folder(folder):
     """Raises OSError if nothing could be written into a folder, which may have yet to be made."""

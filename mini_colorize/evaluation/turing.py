@@ -13,7 +13,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from .checks import MAX_SIZE
 
 PROG = "python -m mini_colorize.evaluation.turing"
 
@@ -44,7 +43,7 @@ def parse(argv):
     p.add_argument("--temperature", type=float, metavar="T",
                    help="of the annealed mean (what the weights recommend, else 0.38)")  # fmt: skip
     p.add_argument("--size", type=int, metavar="S", help="side at which the network looks at the "
-                   "photo (default: what the weights were trained for)")  # fmt: skip
+                   "photo (what the weights recommend, else 256)")  # fmt: skip
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
                    help="(default auto: a CUDA GPU if one works)")  # fmt: skip
     args = p.parse_args(argv)
@@ -56,8 +55,6 @@ def parse(argv):
         p.error("--checks must be 0 or more, and fewer than --trials")
     if args.seed < 0:
         p.error("--seed must be 0 or more")
-    if args.size is not None and args.size > MAX_SIZE:
-        p.error(f"--size must be at most {MAX_SIZE}")
     if not 64 <= args.side <= 512 or args.side % 8:
         p.error("--side must be a multiple of 8 from 64 to 512")
     return args
