@@ -9,8 +9,10 @@ where lightness does. So in every window of the small picture, ab is fitted as a
 s and o are averaged over the windows that a pixel lies in and enlarged bilinearly, since they
 change slowly, and the line is taken of the full-resolution L: colour gets the edges of L. Where L
 is flat, s goes to 0 and ab to its mean. A line says nothing of an L beyond those it was fitted to,
-such as a scratch's, so L is first cut to the range of the window. (He, Sun and Tang, "Guided image filtering", 2013; fitting
-at low resolution: He and Sun, "Fast guided filter", 2015. The paper enlarges bilinearly.)
+such as a scratch's, so L is first cut to the range of the window.
+
+Sources: He, Sun and Tang, "Guided image filtering", 2013; fitting at low resolution: He and Sun,
+"Fast guided filter", 2015. The paper enlarges bilinearly.
 
 Notation
     H, W   the photo's size    h, w   that of ab    L   lightness, 0..100    s, o   slope, offset

@@ -220,8 +220,8 @@ class Network:
         b + sum over taps of c W, provided that the padding of x is what BatchNorm maps to zero:
         -c / a. So `fill` becomes -c / a. That is ill-conditioned where a is near 0 (or -c / a is
         beyond float16), and a transposed convolution has no padding to fill (its border pixels
-        see fewer taps): there BatchNorm stays. The weights of the copy must not change any more (see
-        Conv2d, frozen).
+        see fewer taps): there BatchNorm stays. The weights of the copy must not change any more
+        (see Conv2d, frozen).
         """
         net = copy.deepcopy(self)
         names = list(net.layers)
