@@ -40,8 +40,10 @@ def parse(argv):
     )
     p.add_argument(
         "--weights",
-        metavar="FILE|RUN",
-        help="weights file, or folder of a training run (default: those shipped)",
+        metavar="full|tiny|FILE|RUN",
+        help="full or tiny, those that ship: tiny is a third of the time and a quarter of the "
+        "memory, with paler colours; or a weights file (one named so is ./full), or the folder of a "
+        "training run (default: full)",
     )
     p.add_argument(
         "--temperature",
@@ -88,7 +90,7 @@ def plan(photos, out, compare):
     nothing to colour. No target is a photo of the list or another target.
     Raises UsageError if --out does not fit the photos.
     """
-    from mini_colorize.data import DataError, find_photos
+    from mini_colorize.photos import DataError, find_photos
 
     single = out is not None and out.suffix != "" and not os.path.isdir(out)
     if single and (len(photos) > 1 or os.path.isdir(photos[0])):
@@ -98,7 +100,7 @@ def plan(photos, out, compare):
         try:
             inside = [photo]
             if os.path.isdir(photo):
-                inside = [p for p in find_photos(photo) if not p.name.endswith(OWN)]
+                inside = [p.path for p in find_photos(photo) if not p.name.endswith(OWN)]
                 if not inside:
                     raise DataError(f"{photo}: holds nothing but results")
             for source in inside:

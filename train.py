@@ -5,6 +5,7 @@ import argparse
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
 
 EPILOG = """\
@@ -13,14 +14,20 @@ examples
       python train.py --data photos/ --model tiny --size 96 --batch 16 --steps 2000 --out runs/try
   the authors' recipe (days on a GPU)
       python train.py --data imagenet/train --val imagenet/val --model full --size 176 --batch 40 \\
-          --steps 450000 --lr 3.16e-5 --ema 0 --out runs/paper
+          --steps 450000 --schedule steps --lr 3.16e-5 --ema 0 --sample-every 5000 --out runs/paper
+  as well as half an hour allows
+      python train.py --data photos/ more.zip --val val.tar --size 96 --resize 112 --batch 32 \\
+          --cache --minutes 30
+  go on from the weights that ship, with photos of your own
+      python train.py --data photos/ --val val/ --init full --size 112 --resize 128 --minutes 60
   go on with a run that was stopped
       python train.py --resume runs/try
   train longer than was planned
       python train.py --resume runs/try --steps 4000
 
-The run's folder holds the log, sample pictures, the curve of the loss and the weights; colour a
-photo with them by  python infer.py photo.jpg --weights runs/try
+The run's folder holds the log, sample pictures, the curve of the loss and the weights: weights.npz
+is the moving average at the step with the lowest loss on --val (without --val, the last one), and
+last.npz the last. Colour a photo by  python infer.py photo.jpg --weights runs/try
 """
 
 
@@ -32,16 +39,27 @@ def parse(argv):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = p.add_argument_group("what to do")
-    what.add_argument("--data", metavar="DIR", help="folder of photos, with or without subfolders")
     what.add_argument(
-        "--val", metavar="DIR", help="photos to measure the loss on, never trained on"
+        "--data",
+        nargs="+",
+        metavar="SOURCE",
+        help="folders of photos, with or without subfolders, .zip and .tar files, and .tar files in "
+        "a .tar file; archives are read where they are",
+    )
+    what.add_argument(
+        "--val",
+        nargs="+",
+        metavar="SOURCE",
+        help="photos to measure the loss on, never trained on; all of them, every --sample-every "
+        "steps",
     )
     what.add_argument("--out", metavar="DIR", help="the run's folder (runs/MODEL, a new one)")
     what.add_argument("--resume", metavar="DIR", help="go on with this run; needs nothing else")
     what.add_argument(
         "--init",
-        metavar="FILE|RUN",
-        help="start from these weights, not from random; those of a narrower model are widened",
+        metavar="FILE|RUN|full|tiny",
+        help="start from these weights, not from random; full and tiny are those that ship (a file "
+        "of such a name is ./full); those of a narrower model are widened",
     )
     what.add_argument(
         "--device",
@@ -59,7 +77,7 @@ def parse(argv):
     net.add_argument(
         "--model",
         choices=("tiny", "small", "full"),
-        help="width: full is the paper's, small half, tiny a quarter (tiny)",
+        help="width: full is the paper's, small half, tiny a quarter (that of --init, else tiny)",
     )
     net.add_argument(
         "--loss",
@@ -74,18 +92,61 @@ def parse(argv):
         metavar="R",
         help="photos' shorter side before cropping (size * 256/176)",
     )
+    net.add_argument(
+        "--scale",
+        type=float,
+        metavar="X",
+        help="crop squares of a random side, size / X to size * X, and resize them to size; against "
+        "learning by heart (1)",
+    )
+    net.add_argument(
+        "--frame",
+        type=float,
+        metavar="P",
+        help="share of the crops that are laid, smaller, on white or gray, as on a page: teaches "
+        "that paper is white (0)",
+    )
     net.add_argument("--batch", type=int, metavar="N", help="photos a step (40)")
+    net.add_argument(
+        "--cache",
+        action=argparse.BooleanOptionalAction,
+        help="decode every photo once and keep it in memory, R x R x 3 bytes or a little more each; "
+        "the crops stay the same",
+    )
     net.add_argument(
         "--workers", type=int, metavar="N", help="decoding threads (one a processor, at most 8)"
     )
     opt = p.add_argument_group("optimisation")
-    opt.add_argument("--steps", type=int, metavar="N", help="steps in all (10000)")
-    opt.add_argument("--lr", type=float, help="learning rate of Adam (1e-3)")
+    length = opt.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, metavar="N", help="steps in all (10000)")
+    length.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="instead: as many steps as fit into this time, counted from the start of the command, "
+        "preparations, validations and saving included; a rehearsal tells how many, and --resume "
+        "keeps to it",
+    )
+    opt.add_argument(
+        "--lr", type=float, help="learning rate of Adam (1e-3; with --init 2e-4)"
+    )
+    opt.add_argument(
+        "--schedule",
+        choices=("cosine", "steps"),
+        help="of the rate. cosine: falls to 1 %% at the last step; steps: see --lr-every (cosine)",
+    )
     opt.add_argument(
         "--lr-every",
         type=int,
         metavar="N",
-        help="multiply the rate by 0.316 every N steps (0.48 of all steps)",
+        help="with --schedule steps: multiply the rate by 0.316 every N steps, twice in all (0.48 "
+        "of all steps)",
+    )
+    opt.add_argument(
+        "--warmup",
+        type=int,
+        metavar="N",
+        help="steps in which the rate grows from 0 (0; with --init 200, at most a tenth of all)",
     )
     opt.add_argument(
         "--weight-decay",
@@ -123,12 +184,15 @@ def parse(argv):
 
 def prepare(parser, args):
     """The Config and the folder that the arguments ask for, and whether the run is an old one."""
+    from mini_colorize.checkpoint import SHIPPED
     from mini_colorize.config import Config, load_config
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Config)}
     given = {name: value for name, value in given.items() if value is not None}
-    for name in {"data", "val", "init"} & given.keys():
-        given[name] = os.path.abspath(given[name])  # --resume may be called from elsewhere
+    for name in {"data", "val"} & given.keys():  # --resume may be called from elsewhere
+        given[name] = [path and os.path.abspath(path) for path in given[name]]
+    if given.get("init") is not None and given["init"] not in SHIPPED:
+        given["init"] = os.path.abspath(given["init"])
     if args.resume:
         free = {
             "device",
@@ -137,6 +201,7 @@ def prepare(parser, args):
             "workers",
             "data",
             "val",
+            "cache",
             "log_every",
             "sample_every",
             "save_every",
@@ -147,8 +212,8 @@ def prepare(parser, args):
             parser.error(f"--{name.replace('_', '-')} cannot change in a run that is resumed")
         return dataclasses.replace(load_config(args.resume), **given), Path(args.resume), True
     if not args.data:
-        parser.error("say which photos: --data DIR (or --resume DIR)")
-    config = Config(**given)
+        parser.error("say which photos: --data SOURCE (or --resume DIR)")
+    config = Config(**given).settled()
     if args.lam is not None and config.loss != "rebalanced":
         parser.error("--lam has a say with --loss rebalanced only")
     folder = Path(args.out) if args.out else _new_folder(Path("runs"), config.model)
@@ -163,11 +228,12 @@ def _new_folder(parent, name):
 
 
 def main(argv=None):
+    started = time.perf_counter()
     parser, args = parse(argv)
     from mini_colorize.backend import DeviceError, device_memory, gpu_failure, select_device
     from mini_colorize.checkpoint import CheckpointError
     from mini_colorize.config import TrainingError
-    from mini_colorize.data import DataError
+    from mini_colorize.photos import DataError
     from mini_colorize.images import ImageError
     from mini_colorize.training import Trainer
 
@@ -177,7 +243,7 @@ def main(argv=None):
         # Saved as what it turned out to be: a resumed run stays where it began.
         config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
         print(line)
-        trainer = Trainer(config, folder, xp)
+        trainer = Trainer(config, folder, xp, started)
         trainer.resume() if old else trainer.start()
         print(f"precision: {config.precision}")
         print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
@@ -207,6 +273,9 @@ def main(argv=None):
     held = device_memory(xp)
     if held is not None:
         print(f"device memory held: {held / 2**20:,.0f} MiB")
+    if trainer.best:
+        print(f"weights.npz: step {trainer.best['step']:,}, the lowest validation loss "
+              f"({trainer.best['loss']:.4f}); last.npz: step {trainer.step:,}")  # fmt: skip
     print(
         f"done: {trainer.step} steps; colour a photo with: "
         f"python infer.py photo.jpg --weights {folder}"

@@ -28,12 +28,12 @@ from benchmarks.common import machine
 from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.config import LOSSES, Config, TrainingError
-from mini_colorize.data import DataError, find_photos
 from mini_colorize.evaluation.checks import check_folder
 from mini_colorize.evaluation.report import rows, text
 from mini_colorize.evaluation.run import evaluate, limited
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Random, Truth
 from mini_colorize.evaluation.tally import interval
+from mini_colorize.photos import DataError, find_photos
 from mini_colorize.report import write_json
 from mini_colorize.threads import THREADS
 from mini_colorize.training import Trainer
@@ -50,8 +50,8 @@ class Run:
 
     def __init__(self, loss, args, xp):
         config = Config(
-            data=args.data, model="tiny", loss=loss, size=args.size, batch=args.batch,
-            steps=1, lr_every=10**9, lr=args.lr, seed=args.seed, workers=1,
+            data=[args.data], model="tiny", loss=loss, size=args.size, batch=args.batch, steps=1,
+            schedule="steps", lr_every=10**9, lr=args.lr, seed=args.seed, workers=1,
         )  # fmt: skip  # `save` says how many steps they were, and when the rate fell
         self.folder, self.loss, self.seconds = Path(args.out) / loss, loss, 0.0
         self.trainer = Trainer(config, self.folder, xp)
@@ -101,13 +101,11 @@ def train(args, xp):
 
 def measure(args):
     """The Evaluation of the three systems, beside the baselines."""
-    paths = limited(find_photos(args.val), args.limit)
-    systems = [Truth(), Gray(), Random(paths, args.seed)]
+    photos = limited(find_photos(args.val), args.limit)
+    systems = [Truth(), Gray(), Random(photos, args.seed)]
     for loss in reversed(ORDER):
-        system = Checkpoint(Path(args.out) / loss, device=args.device)
-        system.name = loss
-        systems.append(system)
-    return evaluate(paths, args.val, systems, seed=args.seed)
+        systems.append(Checkpoint(Path(args.out) / loss, device=args.device, name=loss))
+    return evaluate(photos, systems, data=args.val, seed=args.seed)
 
 
 def verdict(result):

@@ -194,7 +194,7 @@ def errors():
     for _ in range(30):
         step()
     print(f"{'full, after 30 steps':<42} {_error(fresh):.1e}")
-    print(f"{'tiny, the weights that ship':<42} {_error(checkpoint.load_network()[0]):.1e}")
+    print(f"{'tiny, the weights that ship':<42} {_error(checkpoint.load_network("tiny")[0]):.1e}")
 
 
 def _error(network):

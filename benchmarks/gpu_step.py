@@ -53,8 +53,8 @@ def trainer(bench, folder, precision):
     """Ready for its first step."""
     s = bench.sizes
     config = Config(
-        data=str(folder / "photos"), model=s.model, size=s.side, resize=s.side, batch=s.batch,
-        lr=LR, lr_every=10**6, init=str(folder / "weights.npz"), precision=precision, workers=0,
+        data=[str(folder / "photos")], model=s.model, size=s.side, resize=s.side, batch=s.batch,
+        lr=LR, schedule="steps", lr_every=10**6, warmup=0, init=str(folder / "weights.npz"), precision=precision, workers=0,
     )  # fmt: skip
     made = Trainer(config, folder / precision, bench.xp)
     made.start()

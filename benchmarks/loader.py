@@ -21,7 +21,8 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mini_colorize.data import PhotoLoader, find_photos  # noqa: E402
+from mini_colorize.data import PhotoLoader  # noqa: E402
+from mini_colorize.photos import find_photos  # noqa: E402
 
 BATCH = 40
 

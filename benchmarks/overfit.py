@@ -17,10 +17,11 @@ from tqdm import tqdm
 from benchmarks.common import machine
 from mini_colorize import bins
 from mini_colorize.color import rgb_to_lab
-from mini_colorize.data import find_photos, load_crop
+from mini_colorize.data import load_crop
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.network import WIDTHS, Network
 from mini_colorize.optim import Adam, step_schedule
+from mini_colorize.photos import find_photos
 from mini_colorize.training import targets
 
 

@@ -6,6 +6,11 @@ head, and what the writer adds) and arrays under "group/name":
     network/conv1_1.weight ...   weights and BatchNorm's averages, for inference
     optimizer/..., raw/...       only in a training state: see training.py
 
+Weights to share are stored as int8, a quarter of float32 and less when compressed. Every output
+channel has one factor, its largest weight / 127, under "conv1_1.scale":
+
+    weight (k, k, c_in, c_out) ~ int8 (k, k, c_in, c_out) * scale (c_out,) float32
+
 Arrays are read only after their header was checked, so a file that claims to hold terabytes is
 refused before memory is asked for.
 """
@@ -16,6 +21,7 @@ import io
 import json
 import sys
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +31,13 @@ from .files import atomic_write
 from .network import HEADS, MULTIPLE, Network
 
 FORMAT, VERSION = "mini_colorize", 1
-SHIPPED = Path(__file__).parent / "weights" / "tiny.npz"
-SHIPPED_SHA256 = "604a238526f0f8d47ba42cdbcfe14279ba2f4f9550c7a8de1022181d2519aaea"
+WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = {  # name of a file in WEIGHTS -> its SHA-256
+    "full": "ab7e7efdd1b7f0ccbc547760a9302193d8f66a97deb0aa22d132ca958102bf84",
+    "tiny": "8cafb5be87fb7f9b4efb1a266c7fa7ac27fdea98c4b711e999a4463a227321ea",
+}
+DEFAULT = "full"
+DTYPES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}  # of weights in a file
 MAX_BYTES = 256 * 2**20  # of one array; the largest real one has 9.4 MB
 MAX_META_BYTES = 2**20
 MAX_SIZE = 4096  # pixels; the largest side to colour at: memory grows with its square
@@ -37,17 +48,18 @@ class CheckpointError(Exception):
     """A file that is not a usable checkpoint. One line that starts with its path."""
 
 
-def save(path, meta, groups):
+def save(path, meta, groups, compress=False):
     """Write a checkpoint whole or not at all.
 
     meta: JSON-able dict; must hold "kind" ("weights" or "training") and "width".
-    groups: group -> {name: array}. Raises OSError if the file cannot be written.
+    groups: group -> {name: array}. compress: zipped; floats hardly shrink, int8 by a quarter.
+    Raises OSError if the file cannot be written.
     """
     meta = {"format": FORMAT, "version": VERSION, **meta}
     arrays = {f"{g}/{n}": to_host(a) for g, named in groups.items() for n, a in named.items()}
     text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     with atomic_write(path) as file:
-        np.savez(file, meta=text, **arrays)
+        (np.savez_compressed if compress else np.savez)(file, meta=text, **arrays)
 
 
 def load(path, kind=None):
@@ -55,22 +67,37 @@ def load(path, kind=None):
 
     kind: "weights" or "training" if only that will do. Raises CheckpointError.
     """
+    with _archive(path) as archive:
+        meta = _read_meta(archive, path)
+        if kind is not None and meta.get("kind") != kind:
+            raise CheckpointError(f"{path}: is not a {kind} checkpoint")
+        groups = {}
+        for entry in archive.namelist():
+            name = entry.removesuffix(".npy")
+            if name != "meta":
+                group, _, key = name.partition("/")
+                groups.setdefault(group, {})[key] = _read_array(archive, entry, MAX_BYTES)
+        return meta, groups
+
+
+def load_meta(path):
+    """The meta of a file, a run's folder or shipped weights, as of load_network."""
+    path = _find(path)
+    with _archive(path) as archive:
+        return _read_meta(archive, path)
+
+
+@contextmanager
+def _archive(path):
+    """The checkpoint as a ZipFile. Whatever fails within is raised as CheckpointError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = _read_meta(archive, path)
-            if kind is not None and meta.get("kind") != kind:
-                raise CheckpointError(f"{path}: is not a {kind} checkpoint")
-            groups = {}
-            for entry in archive.namelist():
-                name = entry.removesuffix(".npy")
-                if name != "meta":
-                    group, _, key = name.partition("/")
-                    groups.setdefault(group, {})[key] = _read_array(archive, entry, MAX_BYTES)
-            return meta, groups
+            yield archive
     except CheckpointError:
         raise
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
+        hint = "" if Path(path).suffix else f" (shipped are {', '.join(SHIPPED)})"
+        raise CheckpointError(f"{path}: no such file{hint}") from None
     except IsADirectoryError:
         raise CheckpointError(f"{path}: is a folder without weights in it") from None
     except zipfile.BadZipFile:
@@ -141,53 +168,111 @@ def _network_from(path, meta, state):
     _check_recommended(path, meta)
     network = Network(width, head=head)
     try:
-        network.load_state(state)
+        network.load_state(_dequantized(state))
     except ValueError as error:
         raise CheckpointError(f"{path}: {short(error)}") from None
     return network
 
 
-def save_network(path, network, dtype=np.float32, **meta):
-    """Write a network for inference. dtype: float32, or float16 for half the size.
+class _Int8:
+    """A weight stored as int8. Looks like an array of float32, which is made when asked for."""
 
-    BatchNorm's arrays stay float32: their range may exceed float16's, and they are small.
+    def __init__(self, values, scale):
+        self.values, self.scale = values, scale
+        self.shape, self.dtype = values.shape, np.dtype(np.float32)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values * self.scale
+
+
+def _quantized(name, weight):
+    """The arrays that stand for a convolution's weight in a file. weight: float (..., c_out)."""
+    scale = abs(weight).max(axis=(0, 1, 2)) / np.float32(127)
+    values = np.divide(weight, scale, out=np.zeros_like(weight), where=scale > 0)
+    values = np.rint(values).clip(-127, 127).astype(np.int8)
+    return {name: values, name.removesuffix("weight") + "scale": scale}
+
+
+def _dequantized(state):
+    """The state with every int8 weight and its scale made one array of float32.
+
+    Raises ValueError for a scale that is missing or cannot be one.
+    """
+    state = dict(state)
+    for name, array in list(state.items()):
+        if array.dtype == np.int8 and array.ndim == 4:
+            key = name.removesuffix("weight") + "scale"
+            scale = state.pop(key, None)
+            if scale is None:
+                raise ValueError(f"{name} is int8 and has no {key}")
+            if scale.dtype != np.float32 or scale.shape != array.shape[3:] or (scale < 0).any():
+                raise ValueError(f"{key} is not {array.shape[3]} factors, float32, 0 or more")
+            state[name] = _Int8(array, scale)
+    return state
+
+
+def save_network(path, network, dtype=np.float32, **meta):
+    """Write a network for inference. dtype: of the convolutions' weights, one of DTYPES.
+
+    float16 is half the size, int8 a sixth. All other arrays stay float32: BatchNorm's range may
+    exceed float16's, and they are small.
     Raises CheckpointError if a weight does not fit, OSError if the file cannot be written.
     """
-    with np.errstate(over="ignore"):
-        state = {
-            name: to_host(a).astype(dtype if a.ndim == 4 else np.float32)
-            for name, a in network.state().items()
-        }
+    state, eight = {}, dtype == np.int8
+    for name, array in network.state().items():
+        array = to_host(array)
+        if array.ndim != 4:
+            state[name] = array.astype(np.float32)
+        elif eight:
+            state.update(_quantized(name, array.astype(np.float32)))
+        else:
+            with np.errstate(over="ignore"):
+                state[name] = array.astype(dtype)
     for name, array in state.items():
         if not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: {name} does not fit {np.dtype(array.dtype).name}")
+            raise CheckpointError(f"{path}: {name} does not fit {array.dtype.name}")
     meta = {"kind": "weights", "width": network.width, "head": network.head, **meta}
-    save(path, meta, {"network": state})
+    save(path, meta, {"network": state}, compress=eight)
 
 
 def load_network(path=None):
     """A Network from a file of weights, a training state or a run's folder.
 
-    path: None takes the shipped weights. Returns (network, meta); meta may recommend the "size"
-    and the "temperature" to colour with. Raises CheckpointError.
+    path: a Path or str; or the name of shipped weights, see SHIPPED, of which None takes DEFAULT.
+    (A file of such a name in the current folder is "./full".)
+    Returns (network, meta); meta may recommend the "size" and the "temperature" to colour with.
+    Raises CheckpointError.
     """
-    if path is None:
-        path = SHIPPED
-        _check_hash(path)
-    path = Path(path)
-    if path.is_dir():
-        path = path / "weights.npz"
+    path = _find(path)
     meta, groups = load(path)
     return _network_from(path, meta, groups.get("network", {})), meta
 
 
-def _check_hash(path):
-    """Raises CheckpointError unless the shipped file is, to the bit, the one of its model card."""
+def _find(path):
+    """The Path of the file that `path` means, see load_network."""
+    path = shipped(DEFAULT) if path is None else shipped(path) or Path(path)
+    return path / "weights.npz" if path.is_dir() else path
+
+
+def shipped(name):
+    """The file of shipped weights of that name, or None if `name` is not one.
+
+    Raises CheckpointError unless it is, to the bit, the file of its model card.
+    """
+    if not isinstance(name, str) or name not in SHIPPED:
+        return None
+    path = WEIGHTS / f"{name}.npz"
+    _check_hash(path, SHIPPED[name])
+    return path
+
+
+def _check_hash(path, wanted):
+    """Raises CheckpointError unless the file has this SHA-256."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    if digest != SHIPPED_SHA256:
+    if digest != wanted:
         raise CheckpointError(f"{path}: not the file that was shipped; fetch or install it again")
 
 
@@ -209,8 +294,8 @@ def _mean(network, paths):
 def main(argv=None):
     p = argparse.ArgumentParser(
         prog="python -m mini_colorize.checkpoint",
-        description="A run's weights at half the size (float16), to share. Of several runs that "
-        "began with the same weights, the mean, which may be better than each.",
+        description="A run's weights at a sixth of the size (int8), to share. Of several runs "
+        "that began with the same weights, the mean, which may be better than each.",
     )
     p.add_argument("runs", nargs="+", metavar="RUN",
                    help="folder of a training run, or a file of weights")  # fmt: skip
@@ -219,6 +304,8 @@ def main(argv=None):
                    help="side to colour at that the file recommends (the first run's)")  # fmt: skip
     p.add_argument("--temperature", type=float, metavar="T",
                    help="temperature that it recommends (the first run's, or none)")  # fmt: skip
+    p.add_argument("--dtype", choices=DTYPES, default="int8",
+                   help="of the convolutions' weights in the file (int8)")  # fmt: skip
     args = p.parse_args(argv)
     try:
         if Path(args.file).exists():  # above all, not a run whose output was forgotten
@@ -232,7 +319,7 @@ def main(argv=None):
             if getattr(args, key) is not None:
                 keep[key] = getattr(args, key)
         _check_recommended(args.file, keep)
-        save_network(args.file, network, np.float16, **keep)
+        save_network(args.file, network, DTYPES[args.dtype], **keep)
     except (CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

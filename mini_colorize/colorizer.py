@@ -62,6 +62,13 @@ def _lightness(rgb):
     return lightness
 
 
+def check_temperature(temperature):
+    """The temperature, if it can be one. Raises ValueError."""
+    if not (temperature >= 0 and np.isfinite(temperature)):
+        raise ValueError(f"temperature {temperature:g}: must be 0 or more")
+    return temperature
+
+
 class Colorizer:
     """Colours photographs with one network.
 
@@ -78,9 +85,8 @@ class Colorizer:
         if not isinstance(size, int) or size % MULTIPLE or not 0 < size <= checkpoint.MAX_SIZE:
             most = checkpoint.MAX_SIZE
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}, at most {most}")
-        if not (temperature >= 0 and np.isfinite(temperature)):
-            raise ValueError(f"temperature {temperature:g}: must be 0 or more")
-        self.network, self.size, self.temperature, self.xp = network, size, temperature, xp
+        self.network, self.size, self.xp = network, size, xp
+        self.temperature = check_temperature(temperature)
         set_precision(precision, xp)
         self.inference = network.folded().to(xp)
         if precision == "mixed":
@@ -88,7 +94,9 @@ class Colorizer:
 
     @classmethod
     def load(cls, weights=None, device="cpu", **options):
-        """From a file of weights or a run's folder; None takes the weights that ship with this.
+        """From a file of weights, a run's folder, or the name of shipped weights, "full" or "tiny".
+
+        None is "full"; "tiny" takes a third of the time and of the memory, and is paler.
 
         device: "auto", "cpu" or "cuda". options: size and temperature (by default what the
         weights recommend, else the paper's), precision. The attribute `device` says in one line

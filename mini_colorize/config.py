@@ -6,10 +6,15 @@ import math
 from pathlib import Path
 
 from .backend import PRECISIONS
-from .checkpoint import short
+from .checkpoint import load_meta, short
 from .network import MULTIPLE, WIDTHS
 
 LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
+SCHEDULES = ("cosine", "steps")
+STEPS = 10_000  # where neither steps nor minutes are said
+LR, LR_INIT = 1e-3, 2e-4  # from random weights, and from trained ones: Adam's moments are new
+WARMUP_INIT = 200  # steps, from trained weights; at most a tenth of all
+MAX_SCALE = 4.0
 
 
 class TrainingError(Exception):
@@ -20,16 +25,21 @@ class TrainingError(Exception):
 class Config:
     """What a run was asked to do; config.json holds exactly this. See train.py --help."""
 
-    data: str
-    val: str | None = None
-    model: str = "tiny"
+    data: list  # of paths, str
+    val: list | None = None
+    model: str | None = None  # None: the width of `init`, else tiny
     loss: str = "rebalanced"
     size: int = 176
     resize: int | None = None
+    scale: float = 1.0
+    frame: float = 0.0
     batch: int = 40
-    steps: int = 10_000
-    lr: float = 1e-3
+    steps: int | None = None  # None: as many as fit into `minutes`
+    minutes: float | None = None
+    lr: float | None = None
+    schedule: str = "cosine"
     lr_every: int | None = None
+    warmup: int | None = None
     weight_decay: float = 1e-3
     lam: float = 0.5
     ema: float = 0.999
@@ -38,28 +48,64 @@ class Config:
     precision: str = "fp32"
     seed: int = 0
     workers: int | None = None
+    cache: bool = False
     log_every: int = 10
     sample_every: int = 200
     save_every: int = 100
+
+    def settled(self):
+        """A Config in which nothing is left open but what only the run itself can tell: None
+        becomes what it stands for. Checked. Raises TrainingError, and CheckpointError for `init`.
+
+        What depends on the number of steps stays open until that is known, and is then settled
+        for good: a run that is made longer keeps its schedule, but for the cosine, which always
+        ends with the last step.
+        """
+        self.check()
+        new = {}
+        if self.model is None:
+            new["model"] = self._model_of_init() if self.init else "tiny"
+        if self.lr is None:
+            new["lr"] = LR_INIT if self.init else LR
+        if self.steps is None and self.minutes is None:
+            new["steps"] = STEPS
+        steps = new.get("steps", self.steps)
+        if steps is not None:
+            if self.lr_every is None and self.schedule == "steps":
+                # where the authors' rate fell, after 215,000 of their 450,000 steps
+                new["lr_every"] = max(1, round(steps * 215 / 450))
+            if self.warmup is None:
+                new["warmup"] = min(WARMUP_INIT, steps // 10) if self.init else 0
+        return dataclasses.replace(self, **new)
+
+    def _model_of_init(self):
+        width = load_meta(self.init).get("width")
+        model = next((name for name, w in WIDTHS.items() if w == width), None)
+        if model is None:
+            raise TrainingError(f"{self.init}: has a width of its own; say --model")
+        return model
 
     def check(self):
         """Raises TrainingError in one line for the first value that makes no sense."""
         for field in dataclasses.fields(self):
             value, kind = getattr(self, field.name), field.type
-            accepted = int | float if kind is float else kind
-            if isinstance(value, bool) or not isinstance(value, accepted):
+            accepted = {float: int | float, float | None: int | float | None}.get(kind, kind)
+            if (isinstance(value, bool) and kind is not bool) or not isinstance(value, accepted):
                 raise TrainingError(
                     f"{_flag(field.name)} must be {getattr(kind, '__name__', kind)}"
                 )
+            if isinstance(value, list) and not (value and all(isinstance(v, str) for v in value)):
+                raise TrainingError(f"{_flag(field.name)} must be one or more names")
             if isinstance(value, float) and not math.isfinite(value):
                 raise TrainingError(f"{_flag(field.name)} must be finite")
-        positive = ("size", "batch", "steps", "lr", "log_every", "sample_every", "save_every")
+        positive = ("size", "batch", "steps", "minutes", "lr", "lr_every", "log_every",
+                    "sample_every", "save_every")  # fmt: skip
         for name in positive:
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise TrainingError(f"{_flag(name)} must be more than 0")
         if self.precision not in PRECISIONS:
             raise TrainingError(f"--precision must be one of {', '.join(PRECISIONS)}")
-        if self.model not in WIDTHS:
+        if self.model is not None and self.model not in WIDTHS:
             raise TrainingError(f"--model must be one of {', '.join(WIDTHS)}")
         if self.loss not in LOSSES:
             raise TrainingError(f"--loss must be one of {', '.join(LOSSES)}")
@@ -67,12 +113,17 @@ class Config:
             raise TrainingError(f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
         if self.resize is not None and self.resize < self.size:
             raise TrainingError("--resize must not be less than --size")
-        if self.lr_every is not None and self.lr_every < 1:
-            raise TrainingError("--lr-every must be at least 1")
+        if self.schedule not in SCHEDULES:
+            raise TrainingError(f"--schedule must be one of {', '.join(SCHEDULES)}")
+        if self.lr_every is not None and self.schedule != "steps":
+            raise TrainingError("--lr-every has a say with --schedule steps only")
+        if not 1 <= self.scale <= MAX_SCALE or not 0 <= self.frame <= 1:
+            raise TrainingError(f"--scale is 1 to {MAX_SCALE:g}, --frame 0 to 1")
         if not (0 < self.lam <= 1 and 0 <= self.ema < 1 and self.weight_decay >= 0):
             raise TrainingError("--lam is above 0 and at most 1, --ema 0 to below 1, decay not < 0")
-        if self.seed < 0 or (self.workers is not None and self.workers < 0):
-            raise TrainingError("--seed and --workers must not be negative")
+        for name in ("seed", "workers", "warmup"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise TrainingError(f"{_flag(name)} must not be negative")
 
 
 def _flag(name):
@@ -83,10 +134,15 @@ def load_config(folder):
     """The Config of a run's folder. Raises TrainingError in one line."""
     path = Path(folder) / "config.json"
     try:
-        config = Config(**json.loads(path.read_text()))
+        told = json.loads(path.read_text())
+        for name in ("data", "val"):  # runs from before there could be several
+            if isinstance(told.get(name), str):
+                told[name] = [told[name]]
+        # what older runs did not know was so for them
+        config = Config(**{"schedule": "steps", "warmup": 0, **told})
     except FileNotFoundError:
         raise TrainingError(f"{folder}: not a run's folder (no config.json)") from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = short(error)
         raise TrainingError(f"{path}: cannot be used ({reason})") from None
     try:

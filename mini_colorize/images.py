@@ -95,7 +95,7 @@ class ImageError(Exception):
 def read_image(path, draft_side=None):
     """Read a picture file of any kind.
 
-    path: str or Path.
+    path: str, Path, or anything with its method `open`, see photos.PhotoFile.
     draft_side: pixels or None. A JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size, which
         is much faster, as long as its shorter side stays >= draft_side.
     Returns a PIL image, mode "RGB", or "RGBA" if the file has transparency: 8-bit sRGB, upright,
@@ -103,10 +103,9 @@ def read_image(path, draft_side=None):
     Raises ImageError.
     """
     try:
-        with open(path, "rb") as file:
+        with (Path(path) if isinstance(path, str) else path).open("rb") as file:
             image = Image.open(file, formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
+            _check_size(image)
             if draft_side is not None:
                 image.draft(None, (draft_side, draft_side))  # before load, or it does nothing
             image.load()
@@ -115,6 +114,25 @@ def read_image(path, draft_side=None):
     # TypeError, EOFError, OverflowError, struct.error, zlib.error ...
     except Exception as error:
         raise ImageError(f"{path}: {_reason(path, error)}") from None
+
+
+def picture_size(path):
+    """Width and height of a picture file as it is stored, pixels, from its head. Raises ImageError.
+
+    path: as of read_image.
+    """
+    try:
+        with (Path(path) if isinstance(path, str) else path).open("rb") as file:
+            image = Image.open(file, formats=FORMATS)
+            _check_size(image)
+            return image.size
+    except Exception as error:
+        raise ImageError(f"{path}: {_reason(path, error)}") from None
+
+
+def _check_size(image):
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
 
 
 def write_image(image, path):
@@ -249,7 +267,7 @@ def _reason(path, error):
         return "no such file"
     if isinstance(error, (IsADirectoryError, PermissionError)):
         # Windows says "permission denied" of a folder.
-        return "is a folder" if os.path.isdir(path) else "no permission to read it"
+        return "is a folder" if os.path.isdir(str(path)) else "no permission to read it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return f"truncated or damaged ({_one_line(error)})"

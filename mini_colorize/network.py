@@ -169,9 +169,8 @@ class Network:
         wrong += [n for n in own.keys() & state.keys() if own[n].shape != state[n].shape]
         if wrong:
             raise ValueError(f"these weights are not for this network: {wrong[0]} does not match")
-        converted = {name: as_numbers(name, state[name], array) for name, array in own.items()}
-        for name, array in own.items():
-            array[...] = converted[name]
+        for name, array in own.items():  # one at a time: at full width two copies are 130 MB more
+            array[...] = as_numbers(name, state[name], array)
 
     def to(self, xp):
         """Move every array to the device of `xp` (numpy or cupy). Returns the network.

@@ -1,4 +1,4 @@
-"""Chapter 6: Adam, the step schedule, the loss scale, the moving average of the weights.
+"""Chapter 6: Adam, the schedules, the loss scale, the moving average of the weights.
 
 Notation
     g      gradient of one number         m, v   running mean of g and of g^2
@@ -117,6 +117,23 @@ def step_schedule(step, lr, every, factor=0.316, drops=2):
     The authors': lr = 3.16e-5, every about 215,000 of 450,000 steps, factor 0.316 = 10^-1/2.
     """
     return lr * factor ** min(step // every, drops)
+
+
+def cosine_schedule(step, lr, steps, least=0.01):
+    """Learning rate at a step (from 0): half a cosine from lr down to least * lr after `steps`.
+
+    Source: Loshchilov and Hutter, "SGDR", 2017, equation 5, without restarts.
+    """
+    return lr * (least + (1 - least) * (1 + np.cos(np.pi * step / steps)) / 2)
+
+
+def warmed_up(step, lr, warmup):
+    """The rate of a schedule, smaller in the first `warmup` steps: it grows in line to lr.
+
+    Adam's first steps go by the sign of the gradient alone, a whole lr in every weight; what a
+    network has learned would not survive that.
+    """
+    return lr * min(1, (step + 1) / warmup) if warmup else lr
 
 
 class LossScale:

@@ -96,7 +96,8 @@ def loss_curve(path, entries):
                       alpha=1 if style == "o-" else 0.5)  # fmt: skip
     axes.set(xlabel="step", ylabel=unit, title="Training loss")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=100)
     return True

@@ -4,8 +4,9 @@ A run lives in one folder:
 
     config.json       what the run was asked to do          prior.npy   (313,), if rebalanced
     log.jsonl         one JSON object a line                loss.png    the curves
-    samples/*.png     grey | prediction | truth             weights.npz for inference
-    checkpoint.npz    the full state: goes on exactly where it stopped
+    samples/*.png     grey | prediction | truth             checkpoint.npz   to go on exactly
+    weights.npz       for inference: with --val the step of the lowest validation loss so far
+    last.npz          only with --val: those of the last step
 
 Notation
     N, S      batch and side of the crops         h = w = S/4
@@ -13,7 +14,9 @@ Notation
 """
 
 import dataclasses
+import hashlib
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,18 +26,25 @@ from tqdm import tqdm
 from . import bins, checkpoint, report
 from .backend import array_module, as_numbers, device_memory, set_precision, to_host, uploaded
 from .color import colorfulness, crops_to_lab, lab_to_rgb
-from .config import Config, TrainingError
-from .data import DataError, PhotoLoader, find_photos
+from .config import TrainingError
+from .data import PhotoLoader
 from .files import atomic_write
 from .losses import l2_loss, softmax_cross_entropy
 from .network import AB_SCALE, MULTIPLE, WIDTHS, Network
-from .optim import Adam, LossScale, MovingAverage, find_overflow, step_schedule
+from .optim import (
+    Adam, LossScale, MovingAverage, cosine_schedule, find_overflow, step_schedule, warmed_up,
+)  # fmt: skip
+from .photos import DataError, find_photos
 from .widen import widened
 
 PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
-VAL_PHOTOS = 256  # photos the validation loss is measured on, at most
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 SAVE_SECONDS = 600  # a checkpoint at least this often, however slow the steps are
+REHEARSAL = 0.05  # share of --minutes that goes to measuring how long a step takes, at most
+REHEARSED = 100  # steps, at most
+WARMING = 2  # its first steps, untimed: kernels are compiled, memory is asked for
+RESERVE = 0.02  # share of --minutes that is left free: no two steps take the same time
+ENDING = 1  # second, to end the process
 COLORLESS = "no photo has any colour: there is nothing to learn"
 GRAY = 5  # a photo whose every |a| and |b| is at most this has no colour to learn from
 
@@ -94,20 +104,24 @@ def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
     return mass / mass.sum()
 
 
+def _names(photos):
+    """What tells one list of photos from another: how many, and a hash of their names."""
+    digest = hashlib.sha256("\0".join(photo.name for photo in photos).encode(errors="replace"))
+    return [len(photos), digest.hexdigest()[:16]]
+
+
 class Trainer:
     """One run: made new or from its folder, then `run`.
 
-    config: Config. folder: Path, the run's folder. xp: numpy or cupy.
+    config: Config. folder: Path, the run's folder. xp: numpy or cupy. started: time.perf_counter()
+    from which config.minutes count.
     Raises TrainingError, DataError, CheckpointError, DeviceError.
     """
 
-    def __init__(self, config, folder, xp=np):
-        config.check()
+    def __init__(self, config, folder, xp=np, started=None):
+        self.started = time.perf_counter() if started is None else started
+        config = config.settled()
         set_precision(config.precision, xp)
-        if config.lr_every is None:  # settled now: a run that is made longer keeps its schedule
-            # where the authors' rate fell, after 215,000 of their 450,000 steps
-            every = max(1, round(config.steps * 215 / 450))
-            config = dataclasses.replace(config, lr_every=every)
         self.config, self.folder, self.xp = config, Path(folder), xp
         self.loader = PhotoLoader(
             find_photos(config.data),
@@ -115,61 +129,133 @@ class Trainer:
             batch=config.batch,
             resize=config.resize,
             seed=config.seed,
+            scale=config.scale,
+            frame=config.frame,
             workers=config.workers,
         )
-        self.val = self._centre_crops(VAL_PHOTOS, config.batch)
-        self.shown = self._centre_crops(SHEET_PHOTOS, SHEET_PHOTOS)
+        judges = find_photos(config.val) if config.val else self.loader.photos
+        self.val = self._centre_crops(judges, config.batch)
+        self.shown = self._centre_crops(judges[:: -(-len(judges) // SHEET_PHOTOS)], SHEET_PHOTOS)
         head = "ab" if config.loss == "regression" else "bins"
         self.targets = regression_targets if config.loss == "regression" else targets
         self.network = Network(WIDTHS[config.model], head=head)
         self.averaged = Network(WIDTHS[config.model], head=head).to(xp)  # is judged and shipped
         self.step, self.reported = 0, set()
         self.group = []  # (weighted, unweighted) of the steps since the last line of the log
+        self.best = None  # {"step", "loss", "photos"} of the lowest validation loss so far
         self.log = report.Log(self.folder / "log.jsonl")
 
     def _centre_crops(self, photos, batch):
-        """Loader of at most so many photos of --val, or else of --data, evenly spread."""
         c = self.config
-        paths = find_photos(c.val) if c.val else self.loader.paths
-        paths = paths[:: -(-len(paths) // photos)]
         return PhotoLoader(
-            paths,
-            size=c.size,
-            resize=c.resize,
-            batch=min(batch, len(paths)),
-            augment=False,
-            workers=c.workers,
+            photos, size=c.size, resize=c.resize, batch=batch, augment=False, workers=c.workers
         )
 
     # Start, save, resume ------------------------------------------------------------------------
 
     def start(self):
         """A new run: prior, first weights, optimiser, folder. The folder is made last."""
+        init = self._initial_network() if self.config.init else None
+        self._fill_caches()
         prior = None
         if self.config.loss == "rebalanced":
             prior = measure_prior(self.loader, xp=self.xp)
         else:
             require_color(self.loader)
-        if self.config.init:
-            source, _ = checkpoint.load_network(self.config.init)
-            try:
-                if source.width < self.network.width and source.head == self.network.head:
-                    source = widened(source, self.network.width, self.config.seed)
-                self.network.load_state(source.state())
-            except ValueError as error:
-                raise TrainingError(
-                    f"{self.config.init}: {error}; see --model and --loss"
-                ) from None
+        if init is not None:
+            self.network.load_state(init.state())
         else:
             x, *_ = self.targets(next(self.loader.batches(0, 1)))
             self.network.initialize(x, self.config.seed)
+        if self.config.val:
+            next(self.val.batches())  # now, not after hours: can any be read?
         self._prepare(prior)
+        if self.config.steps is None:
+            self._fit_steps(prior)
         self.folder.mkdir(parents=True, exist_ok=True)
         if prior is not None:
             with atomic_write(self.folder / "prior.npy") as file:
                 np.save(file, prior)
         self.log.truncate(0)
         self._write_config()
+
+    def _initial_network(self):
+        """The network of --init, as wide as ours."""
+        init = self.config.init
+        source, _ = checkpoint.load_network(init)
+        try:
+            if source.head != self.network.head:
+                raise ValueError(f"was trained with another --loss than {self.config.loss}")
+            if source.width != self.network.width:
+                return widened(source, self.network.width, self.config.seed)
+        except ValueError as error:
+            raise TrainingError(f"{init}: {error}; see --model and --loss") from None
+        return source
+
+    def _fill_caches(self):
+        if not self.config.cache:
+            return
+        for loader in (self.loader, self.val) if self.config.val else (self.loader,):
+            print(f"cache: {loader.fill_cache()}", flush=True)
+
+    def _fit_steps(self, prior):
+        """Settle how many steps fit into --minutes, by a rehearsal of which nothing remains.
+
+        The run then begins anew, so it is, to the bit, the run that --steps with that number gives.
+        """
+        c = self.config
+        state = {name: array.copy() for name, array in self.network.state().items()}
+        step, judging, saving = self._rehearse()
+        self.network.load_state(state)
+        self._prepare(prior)
+        self.step, self.group, self.best, self.config = 0, [], None, c
+        spent = time.perf_counter() - self.started
+        left = 60 * c.minutes * (1 - RESERVE) - ENDING - spent
+        saves = left // SAVE_SECONDS + 1
+        each = step + judging / c.sample_every + saving / c.save_every
+        steps = int((left - judging - saves * saving) / each)
+        if steps < 1:
+            raise TrainingError(
+                f"--minutes {c.minutes:g}: {spent:.0f} s are gone, a step takes {step:.1f} s, and "
+                f"validating and saving {judging + saving:.1f} s: too few for one step"
+            )
+        self.config = dataclasses.replace(c, steps=steps).settled()
+        print(f"--minutes {c.minutes:g}: {steps:,} steps of {step:.3f} s, after {spent:.0f} s of "
+              f"preparing; a validation {judging:.1f} s, a save {saving:.1f} s", flush=True)  # fmt: skip
+
+    def _rehearse(self):
+        """Train, validate and save for a while, in a folder that is thrown away.
+
+        Returns the seconds that a step, a validation with its pictures, and a save take.
+        """
+        c, folder, log = self.config, self.folder, self.log
+        self.config = dataclasses.replace(c, steps=REHEARSED).settled()
+        existing = next(p for p in folder.absolute().parents if p.exists())
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".rehearsal-") as scratch:
+            self.folder, self.log = Path(scratch), report.Log(Path(scratch) / "log.jsonl")
+            try:
+                report.loss_curve(self.folder / "loss.png", [])  # matplotlib wakes up slowly
+                begun = []  # when each step began
+                batches = uploaded(self.loader.batches(0, REHEARSED), self.xp)
+                for k, rgb in enumerate(tqdm(batches, "rehearsal", REHEARSED, leave=False)):
+                    begun.append(time.perf_counter())
+                    logging = k % c.log_every == 0
+                    values, _ = self.train_step(rgb, measure=logging)
+                    if logging or k < WARMING:
+                        float(values[0])  # on a GPU: waits for it
+                    if begun[-1] - begun[0] > 60 * c.minutes * REHEARSAL:
+                        break
+                float(values[0])
+                trained = time.perf_counter()
+                batches.close()
+                self._validate_and_draw()
+                judged = time.perf_counter()
+                self.save()
+                saved = time.perf_counter()
+            finally:
+                self.folder, self.log, self.config = folder, log, c
+        begun = begun[WARMING:] or begun
+        return (trained - begun[0]) / len(begun), judged - trained, saved - judged
 
     def resume(self):
         """Take up the folder's run where its last checkpoint left it, to the bit."""
@@ -185,8 +271,16 @@ class Trainer:
         except Exception as error:
             reason = checkpoint.short(error)
             raise TrainingError(f"{self.folder}: cannot go on from here ({reason})") from None
-        if self.step > self.config.steps:
+        if self.config.steps is None or self.step > self.config.steps:
             raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
+        if meta.get("photos", now := _names(self.loader.photos)) != now:
+            print(f"the photos of --data are not those of the last time: {meta['photos'][0]:,} then, "
+                  f"{now[0]:,} now; the order is another one from here")  # fmt: skip
+        if self.best and self.best["photos"] != _names(self.val.photos):
+            print("the photos of --val are not those of the last time: the best step is looked for "
+                  "anew")  # fmt: skip
+            self.best = None
+        self._fill_caches()
         self.log.truncate(self.step)
         self._write_config()  # with what --resume changed, such as --steps
 
@@ -214,6 +308,9 @@ class Trainer:
             self.loss_scale.load_state(groups["loss_scale"])
         self.step = step
         self.group = [(float(w), float(u)) for w, u in meta["group"]]
+        if meta.get("best") is not None and self.config.val:
+            step, loss, photos = (meta["best"][key] for key in ("step", "loss", "photos"))
+            self.best = {"step": int(step), "loss": float(loss), "photos": list(photos)}
 
     def _prepare(self, prior):
         """What a new and a resumed run have in common."""
@@ -232,12 +329,11 @@ class Trainer:
         self.average = MovingAverage(learned, c.ema) if c.ema else None
 
     def save(self):
-        """Write checkpoint.npz and weights.npz, unless the weights are no longer numbers."""
-        # Colouring works at the scale of the training photos: the authors' 256 for crops of 176.
-        size = max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
+        """Write checkpoint.npz and the weights, unless they are no longer numbers."""
         net = self.network
-        meta = {"kind": "training", "width": net.width, "head": net.head, "size": size}
-        meta["step"] = self.step
+        meta = {"kind": "training", "width": net.width, "head": net.head, "size": self._photo_size()}
+        meta["step"], meta["best"] = self.step, self.best
+        meta["photos"] = _names(self.loader.photos)
         meta["group"] = [(float(w), float(u)) for w, u in self.group]
         raw, optimizer = self.network.state(), self.optimizer.state()
         groups = {"raw": raw, "network": self._judged(), "optimizer": optimizer}
@@ -248,8 +344,20 @@ class Trainer:
                 raise self._diverged()
         checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
         self.averaged.load_state(self._judged())
-        weights = self.folder / "weights.npz"
-        checkpoint.save_network(weights, self.averaged, size=size, step=self.step)
+        if self.config.val:
+            self._write_weights("last.npz")
+        if self.best is None:
+            self._write_weights("weights.npz")
+
+    def _write_weights(self, name, **more):
+        """Write what `averaged` holds, for inference."""
+        size = self._photo_size()
+        path = self.folder / name
+        checkpoint.save_network(path, self.averaged, size=size, step=self.step, **more)
+
+    def _photo_size(self):
+        """The side to colour at: the scale of the training photos, 256 for the authors' 176."""
+        return max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
 
     def _judged(self):
         """The state that is evaluated and shipped: the moving average, if there is one."""
@@ -292,7 +400,12 @@ class Trainer:
         return softmax_cross_entropy(logits, *truth, self.class_weight, scale)
 
     def _rate(self, step):
-        return step_schedule(step, self.config.lr, self.config.lr_every)
+        c = self.config
+        if c.schedule == "steps":
+            lr = step_schedule(step, c.lr, c.lr_every)
+        else:
+            lr = cosine_schedule(step, c.lr, c.steps)
+        return warmed_up(step, lr, c.warmup)
 
     def _colorfulness(self, x, logits):
         """Hasler and Süsstrunk's measure of the batch as predicted now, at h x w."""
@@ -352,10 +465,10 @@ class Trainer:
             **self._memory(),
         )
         for loader in (self.loader, self.val, self.shown):
-            for path, reason in list(loader.skipped.items()):
-                if path not in self.reported:
-                    self.reported.add(path)
-                    self.log.write(step=self.step, skipped=str(path), reason=reason)
+            for photo, reason in list(loader.skipped.items()):
+                if str(photo) not in self.reported:
+                    self.reported.add(str(photo))
+                    self.log.write(step=self.step, skipped=str(photo), reason=reason)
                     bar.write(f"skipped: {reason}")
 
     def _named(self, prefix, weighted, unweighted):
@@ -373,10 +486,21 @@ class Trainer:
         return {} if held is None else {"device_memory_mib": round(held / 2**20)}
 
     def _validate_and_draw(self):
-        """Validation loss, sample sheet, curve: of the weights that would be shipped."""
+        """Validation loss, sample sheet, curve: of the weights that would be shipped.
+
+        The best so far become weights.npz at once.
+        """
         self.averaged.load_state(self._judged())
         if self.config.val:
-            self.log.write(step=self.step, **self.validate())
+            losses = self.validate()
+            loss = next(iter(losses.values()))  # the one that is minimised
+            if not np.isfinite(loss):
+                raise self._diverged()
+            if self.best is None or loss < self.best["loss"]:
+                photos = _names(self.val.photos)
+                self.best = {"step": self.step, "loss": loss, "photos": photos}
+                self._write_weights("weights.npz", val_loss=loss)
+            self.log.write(step=self.step, **losses, best_step=self.best["step"])
         truth = next(self.shown.batches(0, 1))
         report.sample_sheet(
             self.folder / "samples" / f"step_{self.step:07d}.png", self.averaged, truth, self.xp
@@ -385,15 +509,22 @@ class Trainer:
             tqdm.write("no loss.png: it needs matplotlib (pip install matplotlib)")
 
     def validate(self):
-        """Losses of the judged weights on centre crops of --val. Returns a dict for the log."""
-        batches = max(1, len(self.val) // self.val.batch)
-        values = []
-        for rgb in self.val.batches(0, batches):
+        """Losses of what `averaged` holds on centre crops of all of --val, for the log.
+
+        Returns a dict, first the loss that is minimised. A photo without colour has no say, as in
+        training. Raises DataError if no photo has colour.
+        """
+        total, colored = np.zeros(2), 0
+        batches = -(-len(self.val) // self.val.batch)
+        for rgb in tqdm(self.val.batches(), "validation", batches, leave=False, delay=1):
             x, *truth = self.targets(self.xp.asarray(rgb))
+            count = int((truth[-1].reshape(len(rgb), -1) > 0).any(axis=1).sum())
             loss = self._loss(self.averaged.forward(x), truth)
-            values.append((float(loss.weighted), float(loss.unweighted)))
-        weighted, unweighted = np.mean(values, axis=0)
-        return self._named("val_loss", weighted, unweighted)
+            total += count * np.array([float(loss.weighted), float(loss.unweighted)])
+            colored += count
+        if not colored:
+            raise DataError("no photo of --val has any colour: there is nothing to measure")
+        return self._named("val_loss", *(total / colored))
 
 
 class _Signals:

@@ -135,6 +135,76 @@ def test_float16_is_half_the_size_and_keeps_batchnorm(network, path):
         np.testing.assert_allclose(back.state()[name], array, rtol=2**-11, atol=2**-24)
 
 
+def test_int8_has_one_factor_an_output_channel(network, path):
+    """weight = int8 * scale; the largest of a channel is 127; nothing is off by more than half."""
+    other = Network(WIDTH)
+    weight = network.params()["conv3_1.weight"].copy()
+    weight[..., 1] = 0
+    weight[..., 2] *= 1e6
+    other.load_state(state_of(network, **{"conv3_1.weight": weight}))
+    save_network(path, other, np.int8, size=32)
+    _, groups = load(path, kind="weights")
+    arrays, back = groups["network"], load_network(path)[0]
+    for name, array in other.state().items():
+        if array.ndim != 4:
+            np.testing.assert_array_equal(arrays[name], array)
+            continue
+        scale = arrays[name.replace("weight", "scale")]
+        assert arrays[name].dtype == np.int8 and scale.dtype == np.float32
+        assert scale.shape == array.shape[3:]
+        largest = abs(array).max(axis=(0, 1, 2))
+        np.testing.assert_allclose(scale * 127, largest, rtol=1e-6)
+        assert (abs(arrays[name].astype(int)).max(axis=(0, 1, 2)) == np.where(largest, 127, 0)).all()
+        assert (abs(arrays[name] * scale - array) <= scale * 0.5001).all()
+        np.testing.assert_array_equal(back.state()[name], arrays[name] * scale)
+    again = path.with_name("again.npz")
+    save_network(again, back, np.int8)  # once more loses nothing more
+    for name, array in load_network(again)[0].state().items():
+        np.testing.assert_allclose(array, back.state()[name], rtol=1e-6)
+
+
+def test_int8_is_small(path):
+    net = Network(1 / 8)
+    net.initialize(np.random.default_rng(0).uniform(-0.5, 0.5, (1, 32, 32, 1)).astype(np.float32))
+    save_network(path, net)
+    whole = path.stat().st_size
+    checkpoint.save_network(path, net, np.int8)
+    assert path.stat().st_size < whole / 4
+
+
+@pytest.mark.parametrize("how, told", [
+    ("missing", "has no conv3_1.scale"), ("nan", "not finite"), ("inf", "not finite"),
+    ("negative", "0 or more"), ("short", "8 factors"), ("scalar", "8 factors"),
+    ("shape", "8 factors"), ("float64", "float32"), ("int", "float32"), ("huge", "not finite"),
+    ("orphan", "conv3_1.scale does not match"), ("weight", "conv3_1.weight does not match"),
+    ("uint8", "real numbers"), ("bias", "real numbers"),
+])  # fmt: skip
+def test_int8_that_is_none(network, path, how, told):
+    save_network(path, network, np.int8)
+    meta, groups = load(path)
+    arrays = groups["network"]
+    scale = arrays["conv3_1.scale"].copy()
+    spoilt = {
+        "missing": None, "nan": np.where(np.arange(8) == 3, np.nan, scale).astype("f4"),
+        "inf": scale + np.float32(np.inf), "negative": -scale, "short": scale[:-1],
+        "scalar": scale[:1].reshape(()), "shape": scale.reshape(2, 4),
+        "float64": scale.astype(float), "int": scale.astype(int), "huge": scale * 0 + np.float32(3e38),
+    }  # fmt: skip
+    if how in spoilt:
+        arrays["conv3_1.scale"] = spoilt[how]
+    elif how == "orphan":
+        arrays["conv3_1.weight"] = arrays["conv3_1.weight"].astype(np.float32)
+    elif how == "weight":
+        arrays["conv3_1.weight"] = arrays["conv3_1.weight"][:2]
+    elif how == "uint8":
+        arrays["conv3_1.weight"] = arrays["conv3_1.weight"].view(np.uint8)
+        del arrays["conv3_1.scale"]
+    else:
+        arrays["conv3_1.bias"] = arrays["conv3_1.bias"].astype(np.int8)
+    save(path, meta, {"network": {n: a for n, a in arrays.items() if a is not None}})
+    assert told in refused(path)
+
+
 def test_numpy_reads_it_without_pickle(good):
     with np.load(io.BytesIO(good), allow_pickle=False) as arrays:
         assert {arrays[name].dtype.kind for name in arrays.files} == {"f", "u"}
@@ -505,29 +575,46 @@ def test_a_name_twice(network, path):
     refused(path)
 
 
-def test_the_shipped_path_is_in_the_package():
-    assert checkpoint.SHIPPED.parent.name == "weights"
-    assert checkpoint.SHIPPED.parent.parent == Path(checkpoint.__file__).parent
+@pytest.mark.parametrize("name, width, parameters", [("full", 1.0, 32.2e6), ("tiny", 0.25, 2.03e6)])
+def test_shipped_weights_by_name(name, width, parameters):
+    """Both are there, are what they are called, and recommend how to colour."""
+    net, meta = load_network(name)
+    assert net.width == width and meta["size"] % 8 == 0 and 0 < meta["temperature"] < 1
+    assert sum(p.size for p in net.params().values()) == pytest.approx(parameters, rel=0.01)
+    assert checkpoint.load_meta(name) == meta
+    assert (checkpoint.WEIGHTS / f"{name}.npz").stat().st_size < {"full": 24e6, "tiny": 2e6}[name]
+    assert checkpoint.WEIGHTS == Path(checkpoint.__file__).parent / "weights"
+
+
+def test_a_name_is_not_a_file_of_that_name(network, path, tmp_path, monkeypatch):
+    """--weights tiny means the shipped ones, ./tiny the file, whatever lies there."""
+    monkeypatch.chdir(tmp_path)
+    save_network("tiny", network)
+    assert load_network("tiny")[0].width == 0.25
+    for own in ("./tiny", str(tmp_path / "tiny"), Path("tiny")):
+        assert load_network(own)[0].width == WIDTH
+    assert load_network()[0].width == 1  # None is full
+    assert refused("small", lambda _: load_network("small")) == "no such file (shipped are full, tiny)"
 
 
 def test_a_shipped_file_that_was_changed_is_refused(network, path, monkeypatch):
     """One bit, in the middle of the weights, where nothing else would notice."""
     save_network(path, network)
     data = bytearray(path.read_bytes())
-    monkeypatch.setattr(checkpoint, "SHIPPED", path)
-    monkeypatch.setattr(checkpoint, "SHIPPED_SHA256", hashlib.sha256(data).hexdigest())
-    assert load_network()[0].width == WIDTH
+    monkeypatch.setattr(checkpoint, "WEIGHTS", path.parent)
+    monkeypatch.setitem(checkpoint.SHIPPED, "weights", hashlib.sha256(data).hexdigest())
+    assert load_network("weights")[0].width == WIDTH
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    assert "not the file that was shipped" in refused(path, lambda _: load_network())
+    assert "not the file that was shipped" in refused(path, lambda _: load_network("weights"))
     path.unlink()
-    assert refused(path, lambda _: load_network()) == "No such file or directory"
+    assert refused(path, lambda _: load_network("weights")) == "No such file or directory"
 
 
 def test_sharing_a_run_keeps_and_changes_what_is_recommended(network, path, tmp_path, capsys):
     save_network(path, network, size=32, step=7)
     shared = tmp_path / "shared.npz"
-    assert checkpoint.main([str(path), str(shared)]) == 0
+    assert checkpoint.main([str(path), str(shared), "--dtype", "float16"]) == 0
     net, meta = load_network(shared)
     assert (meta["size"], meta["step"], "temperature" in meta) == (32, 7, False)
     expected = network.params()["conv4_1.weight"].astype(np.float16)
@@ -550,7 +637,7 @@ def test_sharing_several_runs_shares_their_mean(network, path, tmp_path, capsys)
     other.load_state({name: array * 3 for name, array in network.state().items()})
     paths = [str(tmp_path / name) for name in ("other.npz", "wide.npz", "mean.npz")]
     save_network(paths[0], other, size=64)
-    assert checkpoint.main([str(path), paths[0], paths[2]]) == 0
+    assert checkpoint.main([str(path), paths[0], paths[2], "--dtype", "float16"]) == 0
     mean, meta = load_network(paths[2])
     assert meta["size"] == 32
     for name, array in network.state().items():
@@ -566,6 +653,7 @@ def test_a_weight_beyond_float16_is_not_written(network, path, tmp_path, capsys)
     large = np.full_like(network.state()["conv2_1.weight"], 1e5)
     other.load_state(state_of(network, **{"conv2_1.weight": large}))
     save_network(path, other)
-    assert checkpoint.main([str(path), str(tmp_path / "half.npz")]) == 2
+    arguments = [str(path), str(tmp_path / "half.npz"), "--dtype", "float16"]
+    assert checkpoint.main(arguments) == 2
     assert "conv2_1.weight does not fit float16" in capsys.readouterr().err
     assert not (tmp_path / "half.npz").exists()

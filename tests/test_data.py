@@ -1,6 +1,5 @@
 """The folder walk, the crop and the loader, against what they promise."""
 
-import os
 import threading
 import time
 
@@ -8,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize import data
-from mini_colorize.data import DataError, PhotoLoader, find_photos, load_crop
+from mini_colorize import cache, data
+from mini_colorize.data import PhotoLoader, ResizedPhoto, load_crop
 from mini_colorize.images import ImageError
+from mini_colorize.photos import DataError
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def photos(tmp_path):
     for i in range(10):
         values = np.dstack([np.full_like(x, 10 * i), 20 * x, 25 * y]).astype(np.uint8)
         Image.fromarray(values).save(tmp_path / f"{i}.png")
-    return find_photos(tmp_path)
+    return [tmp_path / f"{i}.png" for i in range(10)]
 
 
 def take(loader, start=0, stop=6):
@@ -30,64 +30,6 @@ def take(loader, start=0, stop=6):
 def number(crops):
     """Which photo each crop (..., H, W, 3) is of."""
     return crops[..., 0, 0, 0] // 10
-
-
-# ---- find_photos
-
-
-def touch(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def test_find_photos_by_posix_path(tmp_path):
-    touch(
-        tmp_path,
-        "b.JPG",
-        "a/z.png",
-        "a-b/y.webp",
-        "a.tiff",
-        "B.jpeg",
-        "a/sub/x.bmp",
-        ".hid.jpg",
-        ".git/h.jpg",
-        "notes.txt",
-        "film.mpg",
-        "drawing.eps",
-        "page.pdf",
-        "stars.fits",
-        "t.h5",
-    )
-    (tmp_path / "folder.jpg").mkdir()
-    names = [p.relative_to(tmp_path).as_posix() for p in find_photos(tmp_path)]
-    assert names == ["B.jpeg", "a-b/y.webp", "a.tiff", "a/sub/x.bmp", "a/z.png", "b.JPG"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
-def test_find_photos_follows_links_once(tmp_path):
-    touch(tmp_path, "in/a.png", "in/deep/b.png", "out/c.png")
-    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
-    (tmp_path / "in/deep/up").symlink_to(tmp_path)
-    (tmp_path / "in/linked").symlink_to(tmp_path / "out")
-    (tmp_path / "in/file.png").symlink_to(tmp_path / "out/c.png")
-    (tmp_path / "in/dangling.png").symlink_to(tmp_path / "nothing")
-    names = [p.relative_to(tmp_path / "in").as_posix() for p in find_photos(tmp_path / "in")]
-    # deep/up leads out of the folder, to "out" first; "in" itself has been visited.
-    assert names == ["a.png", "deep/b.png", "deep/up/out/c.png", "file.png"]
-
-
-def test_find_photos_refuses(tmp_path):
-    touch(tmp_path, "a.txt")
-    for path, reason in [
-        (tmp_path / "no", "no such folder"),
-        (tmp_path / "a.txt", "not a folder"),
-        (tmp_path, "holds no pictures"),
-    ]:
-        with pytest.raises(DataError) as caught:
-            find_photos(path)
-        assert str(caught.value) == f"{path}: {reason}"
 
 
 # ---- load_crop
@@ -116,9 +58,10 @@ def test_crop_is_that_of_the_resized_picture(tmp_path, shape, resize):
     noise = Image.fromarray(rng.integers(0, 256, (9, 13, 3), dtype=np.uint8))
     image = noise.resize(shape[::-1], Image.Resampling.BICUBIC)
     image.save(tmp_path / "a.png")
-    scale = resize / min(shape)
-    wide, high = (round(side * scale) for side in image.size)
-    whole = np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC)).astype(int)
+    step = min(shape) / resize
+    wide, high = (int(side / step) for side in image.size)
+    box = (0, 0, wide * step, high * step)
+    whole = np.asarray(image.resize((wide, high), Image.Resampling.BICUBIC, box)).astype(int)
     for seed in range(5):
         draw = np.random.default_rng(seed)
         x, y = draw.integers(wide - 32 + 1), draw.integers(high - 32 + 1)
@@ -160,16 +103,17 @@ def test_workers_and_start_do_not_matter(photos, augment):
     def loader(workers):
         return PhotoLoader(photos, size=6, batch=4, seed=3, augment=augment, workers=workers)
 
+    photos = photos * 4
     expected = take(loader(0), 0, 8)
     assert expected.shape == (8, 4, 6, 6, 3) and expected.dtype == np.uint8
     for workers in (1, 2, 4):
         np.testing.assert_array_equal(take(loader(workers), 0, 8), expected)
         np.testing.assert_array_equal(take(loader(workers), 5, 8), expected[5:])
     np.testing.assert_array_equal(take(loader(0), 7, 8), expected[7:])
-    endless = loader(2).batches()
-    np.testing.assert_array_equal([next(endless) for _ in range(8)], expected)
-    endless.close()
     if augment:
+        endless = loader(2).batches()
+        np.testing.assert_array_equal([next(endless) for _ in range(8)], expected)
+        endless.close()
         other = PhotoLoader(photos, size=6, batch=4, seed=4, workers=0)
         assert (take(other, 0, 8) != expected).any()
 
@@ -183,11 +127,24 @@ def test_every_photo_once_an_epoch(photos):
     assert len(loader) == 10 and loader.resize == 9
 
 
-def test_without_augmentation_the_order_is_as_given(photos):
-    loader = PhotoLoader(photos[::-1], size=6, resize=10, batch=4, augment=False, workers=2)
-    crops = take(loader, 0, 5).reshape(20, 6, 6, 3)
-    np.testing.assert_array_equal(number(crops), 2 * list(range(9, -1, -1)))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_without_augmentation_every_photo_once_in_the_order_given(photos, workers):
+    loader = PhotoLoader(photos[::-1], size=6, resize=10, batch=4, augment=False, workers=workers)
+    batches = list(loader.batches())
+    assert [len(batch) for batch in batches] == [4, 4, 2]  # the last one is short, not filled up
+    crops = np.concatenate(batches)
+    np.testing.assert_array_equal(number(crops), range(9, -1, -1))
     np.testing.assert_array_equal(crops[6], load_crop(photos[3], 6, 10))
+    assert [len(batch) for batch in loader.batches(1, 99)] == [4, 2]
+
+
+def test_without_augmentation_a_broken_photo_is_left_out(photos):
+    for i in (1, 8, 9):
+        photos[i].write_bytes(b"")
+    loader = PhotoLoader(photos, size=6, batch=4, augment=False, workers=2)
+    batches = list(loader.batches())
+    assert [list(number(batch)) for batch in batches] == [[0, 2, 3], [4, 5, 6, 7]]
+    assert set(loader.skipped) == {photos[i] for i in (1, 8, 9)}
 
 
 def test_flips_about_half_the_time(photos):
@@ -243,13 +200,13 @@ def test_broken_photos_are_replaced(photos):
 def test_a_broken_photo_is_tried_once(photos, monkeypatch):
     tried = []
 
-    def load(path, *rest):
+    def load(path, resize):
         tried.append(path)
         if path == photos[2]:
             raise ImageError(f"{path}: broken")
-        return load_crop(path, *rest)
+        return ResizedPhoto(path, resize)
 
-    monkeypatch.setattr(data, "load_crop", load)
+    monkeypatch.setattr(data, "ResizedPhoto", load)
     take(PhotoLoader(photos, size=6, batch=10, workers=0), 0, 3)
     assert tried.count(photos[2]) == 1 and len(tried) == 31
 
@@ -279,9 +236,9 @@ def threads():
 def test_workers_stop_promptly(photos, monkeypatch, end):
     def slow(*arguments):
         time.sleep(0.02)
-        return load_crop(*arguments)
+        return ResizedPhoto(*arguments)
 
-    monkeypatch.setattr(data, "load_crop", slow)
+    monkeypatch.setattr(data, "ResizedPhoto", slow)
     loader = PhotoLoader(photos, size=6, batch=8, workers=2)
     batches = loader.batches()
     next(batches)
@@ -301,7 +258,7 @@ def test_an_error_in_a_worker_reaches_the_caller(photos, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("a fault of the program")
 
-    monkeypatch.setattr(data, "load_crop", fail)
+    monkeypatch.setattr(data, "ResizedPhoto", fail)
     with pytest.raises(RuntimeError, match="a fault of the program"):
         take(PhotoLoader(photos, size=6, batch=4, workers=2))
     assert threads() == []
@@ -312,11 +269,150 @@ def test_prefetch_is_bounded(photos, monkeypatch):
 
     def load(*arguments):
         count.append(1)
-        return load_crop(*arguments)
+        return ResizedPhoto(*arguments)
 
-    monkeypatch.setattr(data, "load_crop", load)
+    monkeypatch.setattr(data, "ResizedPhoto", load)
     batches = PhotoLoader(photos, size=6, batch=2, workers=2).batches()
     next(batches)
     time.sleep(0.2)
     assert len(count) == 8  # the batch taken, and workers + 1 more
     batches.close()
+
+
+# ---- The cache
+
+
+@pytest.fixture
+def odd_photos(tmp_path):
+    """Photos of many sizes: enlarged, made smaller, of blocks, long, as JPEG and PNG."""
+    rng = np.random.default_rng(4)
+    noise = Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
+    sizes = [(500, 375), (301, 200), (40, 64), (77, 301), (1999, 1237), (2000, 40), (3, 300), (1, 1)]
+    paths = []
+    for i, size in enumerate(sizes):
+        paths.append(tmp_path / f"odd{i}.{'jpg' if i % 2 else 'png'}")
+        noise.resize(size, Image.Resampling.BICUBIC).save(paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("size, resize", [(16, 24), (40, 40), (40, 41), (88, 128)])
+def test_a_part_has_the_same_bits_as_cut_out_of_the_whole(odd_photos, size, resize):
+    for path in odd_photos:
+        whole = data.resized_pixels(path, resize)
+        assert min(whole.shape[:2]) == resize and whole.flags.owndata
+        for seed in (None, *range(8)):
+            rng = [None if seed is None else np.random.default_rng(seed) for _ in "ab"]
+            alone = data.crop(data.ResizedPhoto(path, resize), size, rng[0], 1.3, 0.3)
+            cut = data.crop(data.CachedPhoto(whole), size, rng[1], 1.3, 0.3)
+            np.testing.assert_array_equal(alone, cut)
+
+
+def test_of_a_very_long_photo_the_middle_is_used(tmp_path):
+    values = np.zeros((10, 1000, 3), np.uint8)
+    values[:, 460:540] = 255  # 8 times as long as high
+    Image.fromarray(values).save(tmp_path / "long.png")
+    whole = data.resized_pixels(tmp_path / "long.png", 10)
+    assert whole.shape == (10, 80, 3) and (whole == 255).all()
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_the_cache_changes_nothing(odd_photos, photos, augment):
+    odd_photos[2].write_bytes(b"no picture")
+    loaders = [
+        PhotoLoader(odd_photos + photos, size=32, resize=40, batch=5, augment=augment, workers=w)
+        for w in (0, 2)
+    ]
+    cache = loaders[1].fill_cache()
+    expected = list(loaders[0].batches(0, 9))
+    for path in odd_photos + photos:  # from here on all comes from memory
+        path.unlink()
+    got = list(loaders[1].batches(0, 9))
+    assert len(got) == len(expected)
+    for one, other in zip(got, expected):
+        np.testing.assert_array_equal(one, other)
+    assert loaders[1].skipped == loaders[0].skipped
+    assert list(loaders[1].skipped) == [odd_photos[2]] and odd_photos[2] not in cache
+
+
+def test_the_cache_says_what_it_takes(photos, odd_photos):
+    loader = PhotoLoader(photos * 3 + odd_photos, size=6, resize=10, batch=4, workers=2)
+    cache = loader.fill_cache()
+    taken = sum(pixels.nbytes for pixels in cache.values())  # each photo once
+    assert len(cache) == len(photos) + len(odd_photos)
+    assert abs(cache.expected / taken - 1) < 0.05
+    assert str(cache).startswith("18 photos, shorter side 10: 0.00 GB")
+
+
+def test_a_cache_that_does_not_fit_is_refused(photos, monkeypatch):
+    monkeypatch.setattr(cache, "free_memory", lambda: 3500)  # ten photos of 10 x 12 x 3 take 3,600
+    with pytest.raises(DataError, match="--cache: 10 photos with a shorter side of 10 take") as got:
+        PhotoLoader(photos, size=6, resize=10, batch=4).fill_cache()
+    assert len(str(got.value).splitlines()) == 1
+    monkeypatch.setattr(cache, "free_memory", lambda: 3600 / cache.SHARE)
+    PhotoLoader(photos, size=6, resize=10, batch=4).fill_cache()
+    # Heads that promise less than the photos turn out to take: noticed while it fills.
+    monkeypatch.setattr(cache.PhotoCache, "_bytes", lambda *_: 1)
+    monkeypatch.setattr(cache, "free_memory", lambda: 3000)
+    with pytest.raises(DataError, match="leave --cache out"):
+        PhotoLoader(photos, size=6, resize=10, batch=4, workers=1).fill_cache()
+
+
+def test_free_memory_is_that_of_the_machine_or_of_the_control_group(monkeypatch, tmp_path):
+    free = cache.free_memory()
+    assert free is None or 2**20 < free < 2**50
+    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:   4000 kB\n"}
+
+    class Fake(type(tmp_path)):
+        def read_text(self):
+            if str(self) not in files:
+                raise FileNotFoundError
+            return files[str(self)]
+
+    monkeypatch.setattr(cache, "Path", Fake)
+    assert cache.free_memory() == 4000 * 1024
+    files |= {"/sys/fs/cgroup/memory.max": "max\n", "/sys/fs/cgroup/memory.current": "5\n"}
+    assert cache.free_memory() == 4000 * 1024
+    files["/sys/fs/cgroup/memory.max"] = "1000005\n"
+    assert cache.free_memory() == 1_000_000
+    files.clear()
+    assert cache.free_memory() is None
+
+
+# ---- Scale and frame
+
+
+def test_scale_takes_squares_of_many_sides(tmp_path):
+    x = np.broadcast_to(np.arange(120) * 2, (90, 120))
+    Image.fromarray(np.dstack([x, x, x]).astype(np.uint8)).save(tmp_path / "ramp.png")
+    photo = data.ResizedPhoto(tmp_path / "ramp.png", 90)
+    sides = []
+    for seed in range(400):
+        crop = data.crop(photo, 40, np.random.default_rng(seed), scale=2.0).astype(int)
+        assert crop.shape == (40, 40, 3)
+        sides.append(abs(crop[20, 35, 0] - crop[20, 5, 0]) / 30 / 2 * 40)  # of the square taken
+    assert 18 < min(sides) < 22 and 76 < max(sides) < 84
+    assert abs(np.log(np.array(sides) / 40).mean()) < 0.08  # evenly in the logarithm
+    with_one = data.crop(photo, 40, np.random.default_rng(3), scale=1.0)
+    np.testing.assert_array_equal(with_one, data.crop(photo, 40, np.random.default_rng(3)))
+
+
+def test_frames_lie_on_grays(tmp_path):
+    Image.new("RGB", (64, 64), (200, 30, 60)).save(tmp_path / "red.png")
+    photo = data.ResizedPhoto(tmp_path / "red.png", 64)
+    grounds, shares, framed = [], [], 0
+    for seed in range(400):
+        crop = data.crop(photo, 48, np.random.default_rng(seed), frame=0.5).astype(int)
+        red = (crop == (200, 30, 60)).all(-1)
+        if red.all():
+            continue
+        framed += 1
+        others = crop[~red]
+        assert (others == others[:, :1]).all()  # grays, and nothing between
+        rows = np.flatnonzero(red.any(1))
+        assert red[rows[0] : rows[-1] + 1].any(1).all() and red.sum() == len(rows) ** 2  # a square
+        shares.append(len(rows) / 48)
+        if len(rows) < 0.8 * 48:  # the thin frame covers less than the ground
+            grounds.append(np.bincount(others[:, 0]).argmax())
+    assert 150 < framed < 250
+    assert 0.52 < min(shares) < 0.6 and 0.9 < max(shares) <= 0.96
+    assert 0.4 < np.mean(np.array(grounds) == 255) < 0.65 and min(grounds) < 40

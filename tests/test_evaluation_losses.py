@@ -32,7 +32,7 @@ def photos(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(6):
         small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        small.resize((40, 32), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+        small.resize((30, 24), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
     return folder
 
 
@@ -43,8 +43,9 @@ def narrow(monkeypatch):
 
 
 def trainer(photos, out, loss, xp=np, **options):
-    settings = {"size": 24, "resize": 24, "batch": 3, "steps": 8, "workers": 0, **options}
-    made = Trainer(Config(data=str(photos), loss=loss, **settings), out, xp)
+    settings = {"size": 24, "resize": 24, "batch": 3, "steps": 8, "workers": 0, "schedule": "steps",
+                **options}  # fmt: skip
+    made = Trainer(Config(data=[str(photos)], loss=loss, **settings), out, xp)
     made.start()
     return made
 
@@ -136,7 +137,7 @@ def test_a_regression_learns_two_photos_by_heart(photos, tmp_path, monkeypatch):
         path.unlink()
     monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 8)
     made = trainer(photos, tmp_path / "run", "regression", batch=2, lr=3e-3, weight_decay=0.0,
-                   steps=400, lr_every=150, size=32, resize=32)  # fmt: skip
+                   steps=400, schedule="steps", lr_every=150, size=32, resize=32)  # fmt: skip
     losses = run(made)
     assert losses[-1] < 0.1 * losses[0]
     rgb = next(made.val.batches(0, 1))
@@ -154,7 +155,7 @@ def command(*arguments):
 @pytest.mark.parametrize("loss", ["classification", "regression"])
 def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
     common = ["--data", photos, "--loss", loss, "--size", 16, "--batch", 2, "--workers", 1,
-              "--log-every", 2, "--lr-every", 9, "--val", photos]  # fmt: skip
+              "--log-every", 2, "--schedule", "steps", "--lr-every", 9, "--val", photos]  # fmt: skip
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert command(*common, "--steps", 6, "--out", whole).returncode == 0
     assert command(*common, "--steps", 3, "--out", broken).returncode == 0
@@ -185,7 +186,7 @@ def test_errors_are_one_line(arguments, told):
 
 def test_an_unknown_loss_in_a_run_and_weights_of_another_head(photos, narrow, tmp_path):
     with pytest.raises(TrainingError, match="--loss must be one of"):
-        Config(data="x", loss="other").check()
+        Config(data=["x"], loss="other").check()
     trainer(photos, tmp_path / "bins", "rebalanced").save()
     with pytest.raises(TrainingError, match="see --model and --loss"):
         trainer(photos, tmp_path / "ab", "regression", init=str(tmp_path / "bins"))
@@ -259,7 +260,7 @@ def test_a_regression_on_a_gpu(gpu, precision, limit, narrow, photos, tmp_path):
     (two, _), _ = there.train_step(rgb)
     if gpu is standin._module():
         assert standin.synchronisations == before
-    assert float(two) == pytest.approx(float(one), rel=1e-3 if there.loss_scale else 1e-6)
+    assert float(two) == pytest.approx(float(one), rel=1e-3 if there.loss_scale else 3e-6)
     for name, expected in here.grads.items():
         if precision == "fp32" or name.startswith("conv8_ab"):
             found = to_host(there.grads[name]) / scale

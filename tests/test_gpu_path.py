@@ -22,6 +22,7 @@ from mini_colorize.layers import conv as conv_module
 from mini_colorize.layers import winograd
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.network import Network
+from mini_colorize.photos import find_photos
 from mini_colorize.training import Trainer, targets
 from naive import relative_error
 from networks import leave_the_kinks
@@ -43,7 +44,7 @@ def photos(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(6):
         small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        small.resize((40, 32), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+        small.resize((30, 24), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
     return folder
 
 
@@ -152,8 +153,8 @@ def test_whole_network(gpu):
 
 def trained(folder, photos, xp, steps=3, **options):
     """The losses of a few steps, and the trainer."""
-    config = Config(data=str(photos), size=24, resize=24, batch=3, steps=steps, lr=2e-3, workers=0,
-                    **options)  # fmt: skip
+    config = Config(data=[str(photos)], size=24, resize=24, batch=3, steps=steps, lr=2e-3, schedule="steps",
+                    workers=0, **options)  # fmt: skip
     trainer = Trainer(config, folder, xp)
     trainer.start()
     if trainer.loss_scale:
@@ -227,8 +228,9 @@ def test_both_doors_and_a_resumed_run(gpu, precision, narrow, photos, tmp_path, 
     common = ["--data", str(photos), "--size", "16", "--batch", "3", "--log-every", "2",
               "--save-every", "2", "--sample-every", "100", "--precision", precision]  # fmt: skip
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    assert train.main([*common, "--steps", "4", "--lr-every", "9", "--out", str(straight)]) == 0
-    assert train.main([*common, "--steps", "2", "--lr-every", "9", "--out", str(broken)]) == 0
+    rate = ["--schedule", "steps", "--lr-every", "9"]
+    assert train.main([*common, "--steps", "4", *rate, "--out", str(straight)]) == 0
+    assert train.main([*common, "--steps", "2", *rate, "--out", str(broken)]) == 0
     assert train.main(["--resume", str(broken), "--steps", "4"]) == 0
     out = capsys.readouterr().out
     assert f"precision: {precision}" in out and "device memory held" in out and "(CuPy)" in out
@@ -249,7 +251,7 @@ def test_both_doors_and_a_resumed_run(gpu, precision, narrow, photos, tmp_path, 
 
 @pytest.mark.one_order
 def test_prior(gpu, photos):
-    loader = training.PhotoLoader(training.find_photos(photos), size=16, batch=2, workers=0)
+    loader = training.PhotoLoader(find_photos(photos), size=16, batch=2, workers=0)
     prior = training.measure_prior(loader, xp=gpu)
     assert isinstance(prior, np.ndarray)
     np.testing.assert_allclose(prior, training.measure_prior(loader), rtol=1e-4, atol=1e-9)
@@ -258,7 +260,8 @@ def test_prior(gpu, photos):
 @pytest.mark.one_order
 def test_a_run_moves_between_devices_and_precisions(gpu, narrow, photos, tmp_path, capsys):
     run = tmp_path / "run"
-    common = ["--size", "16", "--batch", "3", "--log-every", "1", "--lr-every", "9"]
+    common = ["--size", "16", "--batch", "3", "--log-every", "1",
+              "--schedule", "steps", "--lr-every", "9"]  # fmt: skip
     arguments = ["--data", str(photos), *common, "--steps", "1", "--out", str(run)]
     assert train.main([*arguments, "--device", "cuda", "--precision", "mixed"]) == 0
     resume = ["--resume", str(run), "--steps"]

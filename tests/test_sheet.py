@@ -50,4 +50,4 @@ def test_options_that_are_none(photos, options, capsys):
 
 def test_errors_are_one_line(tmp_path, capsys):
     assert sheet.main([str(tmp_path / "no"), "--out", str(tmp_path / "out.png")]) == 2
-    assert capsys.readouterr().err == f"sheet.py: {tmp_path / 'no'}: no such folder\n"
+    assert capsys.readouterr().err == f"sheet.py: {tmp_path / 'no'}: no such folder or archive\n"

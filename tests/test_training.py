@@ -17,7 +17,8 @@ from mini_colorize.optim import Adam
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.training import Trainer, measure_prior, targets
-from mini_colorize.data import DataError, PhotoLoader, find_photos
+from mini_colorize.data import PhotoLoader
+from mini_colorize.photos import DataError, find_photos
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"size": 16, "batch": 2, "steps": 12, "workers": 1, "log_every": 2, "save_every": 4,
@@ -75,10 +76,16 @@ def test_one_run_and_what_it_leaves(photos, tmp_path):
     assert set(steps[0]) == {
         "step", "loss_weighted", "loss_unweighted_nats", "lr", "images_per_s", "colorfulness"
     }  # fmt: skip
-    assert [e["step"] for e in log if "val_loss_unweighted_nats" in e] == [6, 12]
+    judged = [e for e in log if "val_loss_unweighted_nats" in e]
+    assert [e["step"] for e in judged] == [6, 12]
+    best = min(judged, key=lambda e: e["val_loss_weighted"])
+    assert judged[-1]["best_step"] == best["step"] == checkpoint.load_meta(run)["step"]
+    assert checkpoint.load_meta(run)["val_loss"] == best["val_loss_weighted"]
+    assert f"weights.npz: step {best['step']}, the lowest validation loss" in done.stdout
+    assert checkpoint.load_meta(run / "last.npz")["step"] == 12
     skipped = [e for e in log if "skipped" in e]
     assert len(skipped) == 1 and "broken.jpg" in skipped[0]["skipped"]
-    assert Image.open(run / "samples" / "step_0000012.png").size == (16 * 6, 16 * 4)
+    assert Image.open(run / "samples" / "step_0000012.png").size == (16 * 6, 16 * 3)
     assert Image.open(run / "loss.png").size == (800, 450)
     prior = np.load(run / "prior.npy")
     assert prior.shape == (313,) and abs(prior.sum() - 1) < 1e-9
@@ -126,7 +133,8 @@ def _losses(run):
 def test_signals_save_and_say_how_to_go_on(photos, tmp_path, which):
     run = tmp_path / "run"
     command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu"]
-    command += map(str, arguments(photos, run, steps=100_000, save_every=100_000, log_every=1))
+    command += map(str, arguments(photos, run, steps=100_000, schedule="steps", save_every=100_000,
+                                   log_every=1))  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
     while not ((run / "log.jsonl").exists() and '"step": 3' in _text(run)):
@@ -147,7 +155,7 @@ def test_signals_save_and_say_how_to_go_on(photos, tmp_path, which):
 
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(photos, tmp_path):
     run = tmp_path / "run"
-    trainer = Trainer(Config(str(photos), **SMALL), run)
+    trainer = Trainer(Config([str(photos)], **SMALL), run)
     trainer.start()
     trainer.save()
     before = (run / "checkpoint.npz").read_bytes()
@@ -159,9 +167,9 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(photos, tmp_path):
 
 def test_resume_before_the_first_checkpoint_starts_again(photos, tmp_path):
     run = tmp_path / "run"
-    Trainer(Config(str(photos), **SMALL), run).start()
+    Trainer(Config([str(photos)], **SMALL), run).start()
     assert not (run / "checkpoint.npz").exists()
-    trainer = Trainer(Config(str(photos), **SMALL), run)
+    trainer = Trainer(Config([str(photos)], **SMALL), run)
     trainer.resume()
     assert trainer.step == 0
 
@@ -169,7 +177,7 @@ def test_resume_before_the_first_checkpoint_starts_again(photos, tmp_path):
 def test_init_starts_from_given_weights(photos, tmp_path):
     run = tmp_path / "first"
     assert train(*arguments(photos, run, steps=2)).returncode == 0
-    trainer = Trainer(Config(str(photos), init=str(run), **SMALL), tmp_path / "second")
+    trainer = Trainer(Config([str(photos)], init=str(run), **SMALL), tmp_path / "second")
     trainer.start()
     given = checkpoint.load_network(run)[0].state()
     for name, array in trainer.network.state().items():
@@ -182,7 +190,7 @@ def test_init_widens_a_narrower_network(photos, tmp_path):
     narrow = Network(0.125)
     narrow.initialize(x)
     checkpoint.save_network(tmp_path / "narrow.npz", narrow)
-    config = Config(str(photos), init=str(tmp_path / "narrow.npz"), **SMALL)
+    config = Config([str(photos)], model="tiny", init=str(tmp_path / "narrow.npz"), **SMALL)
     trainer = Trainer(config, tmp_path / "run")
     trainer.start()
     assert trainer.network.width == 0.25
@@ -203,7 +211,7 @@ def test_gray_photos_have_no_say(tmp_path):
     with pytest.raises(DataError, match="no photo has any colour"):
         measure_prior(loader)
     for loss in LOSSES:
-        config = Config(str(folder), **{**SMALL, "batch": 1}, loss=loss)
+        config = Config([str(folder)], **{**SMALL, "batch": 1}, loss=loss)
         with pytest.raises(DataError, match="no photo has any colour"):
             Trainer(config, tmp_path / loss).start()
         assert not (tmp_path / loss).exists()

@@ -12,6 +12,7 @@ import train
 from mini_colorize import network, training
 from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.checkpoint import save, save_network
+from mini_colorize.config import Config
 
 unix = pytest.mark.skipif(os.name != "posix", reason="links")
 
@@ -104,7 +105,9 @@ def resume(go, run, *more):
     ("weight-decay", -1), ("weight-decay", "nan"), ("weight-decay", "inf"), ("lam", 0),
     ("lam", 1.5), ("lam", "nan"), ("ema", 1), ("ema", -0.1), ("ema", "nan"), ("seed", -1),
     ("workers", -1), ("log-every", 0), ("sample-every", 0), ("save-every", 0), ("model", "huge"),
-    ("device", "tpu"), ("nonsense", 1),
+    ("device", "tpu"), ("nonsense", 1), ("minutes", 0), ("minutes", -1), ("minutes", "nan"),
+    ("warmup", -1), ("warmup", 1.5), ("schedule", "linear"), ("scale", 0.9), ("scale", 4.1),
+    ("scale", "nan"), ("frame", -0.1), ("frame", 1.1),
 ])  # fmt: skip
 def test_values_that_make_no_sense(photos, tmp_path, go, name, value):
     key = name.replace("-", "_")
@@ -115,7 +118,7 @@ def test_values_that_make_no_sense(photos, tmp_path, go, name, value):
 def test_no_photos_said(go):
     refused(go(), "--data")
     refused(go("--out", "run", "--steps", "5"), "--data")
-    refused(go("--data", ""), "--data")
+    refused(go("--data", ""), "no such folder")
     refused(go("--data"), "--data")
 
 
@@ -133,7 +136,7 @@ def test_cuda_without_cuda(photos, tmp_path, go):
 def test_help_mentions_every_setting(go):
     code, _, text = go("--help")
     assert code == 0
-    for field in training.Config.__dataclass_fields__:
+    for field in Config.__dataclass_fields__:
         assert f"--{field.replace('_', '-')} " in text, field
 
 
@@ -207,6 +210,42 @@ def test_init_that_is_none(photos, tmp_path, go, kind):
     assert code == 0, text
 
 
+def test_init_of_a_width_of_its_own(photos, tmp_path, go):
+    save_network(tmp_path / "w.npz", network.Network(1 / 16))
+    arguments = options(photos, tmp_path / "run", init=tmp_path / "w.npz", model=None)
+    refused(go(*arguments), tmp_path / "w.npz", "say --model")
+
+
+def test_init_of_another_head(photos, tmp_path, go):
+    save_network(tmp_path / "w.npz", network.Network(1 / 32, head="ab"))
+    refused(go(*options(photos, tmp_path / "run", init=tmp_path / "w.npz")), "another --loss")
+
+
+def test_options_that_exclude_one_another(photos, tmp_path, go):
+    refused(go(*options(photos, tmp_path / "run", minutes=3)), "--minutes", "--steps")
+    refused(go(*options(photos, tmp_path / "run", lr_every=3)), "--lr-every", "--schedule steps")
+
+
+def test_minutes_that_are_too_few(photos, tmp_path, go):
+    result = go(*options(photos, tmp_path / "run", steps=None, minutes=1e-4))
+    refused(result, "--minutes 0.0001", "too few for one step")
+    assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".rehearsal*"))
+
+
+@pytest.mark.parametrize("which", ["data", "val"])
+def test_archives_that_are_damaged(photos, tmp_path, go, which):
+    for name in ("x.zip", "x.tar"):
+        (tmp_path / name).write_bytes(b"no archive" * 100)
+        refused(go(*options(photos, tmp_path / "run", **{which: tmp_path / name})), tmp_path / name)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_cache_that_does_not_fit(photos, tmp_path, go, monkeypatch):
+    monkeypatch.setattr("mini_colorize.cache.free_memory", lambda: 1000)
+    refused(go(*options(photos, tmp_path / "run"), "--cache"), "--cache", "GB")
+    assert not (tmp_path / "run").exists()
+
+
 # ---- The run's folder
 
 
@@ -256,10 +295,11 @@ def test_config_of_bytes(run, go):
 @pytest.mark.parametrize("name, value", [
     ("size", "16"), ("size", 16.0), ("size", None), ("size", [16]), ("size", 12), ("size", True),
     ("data", 5), ("data", None), ("data", ["a"]), ("val", 5), ("model", "huge"), ("model", []),
-    ("model", None), ("batch", 2.5), ("batch", "2"), ("steps", 2.5), ("lr", "fast"),
+    ("batch", 2.5), ("batch", "2"), ("steps", 2.5), ("lr", "fast"),
     ("lr", float("nan")), ("lam", None), ("ema", "x"), ("seed", 1.5), ("seed", "x"),
     ("workers", "x"), ("workers", 1.5), ("resize", "x"), ("resize", 22.5), ("lr_every", "x"),
-    ("log_every", None), ("save_every", "x"), ("weight_decay", "x"),
+    ("log_every", None), ("save_every", "x"), ("weight_decay", "x"), ("cache", 1), ("cache", "yes"),
+    ("data", []), ("data", [5]), ("val", [None]), ("minutes", "x"), ("schedule", 5), ("frame", None),
 ])  # fmt: skip
 def test_config_with_values_of_the_wrong_kind(run, go, name, value):
     config = json.loads((run / "config.json").read_text())
@@ -358,7 +398,8 @@ def test_photos_that_are_gone(run, tmp_path, go):
 @pytest.mark.parametrize("change", [
     ["--size=32"], ["--resize=64"], ["--batch=3"], ["--lr=1"], ["--lr-every=5"], ["--lam=1"],
     ["--weight-decay=0"], ["--ema=0"], ["--seed=1"], ["--model=full"], ["--init=x.npz"],
-    ["--out=other"],
+    ["--out=other"], ["--minutes=3"], ["--schedule=steps"], ["--warmup=1"], ["--scale=2"],
+    ["--frame=1"],
 ])  # fmt: skip
 def test_what_cannot_change(run, go, change):
     before = (run / "config.json").read_bytes(), (run / "checkpoint.npz").read_bytes()

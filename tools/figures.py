@@ -28,9 +28,10 @@ from mini_colorize.color import (  # noqa: E402
     lab_to_rgb, normalize_lightness, rgb_to_lab, rgb_to_lightness, to_byte,
 )  # fmt: skip
 from mini_colorize.colorizer import Colorizer  # noqa: E402
-from mini_colorize.data import DataError, PhotoLoader, find_photos  # noqa: E402
+from mini_colorize.data import PhotoLoader  # noqa: E402
 from mini_colorize.files import atomic_write  # noqa: E402
 from mini_colorize.images import ImageError, read_image  # noqa: E402
+from mini_colorize.photos import DataError, find_photos  # noqa: E402
 from mini_colorize.training import targets  # noqa: E402
 
 TEMPERATURES = (1, 0.77, 0.58, 0.38, 0.29, 0.14, 0)
@@ -273,7 +274,7 @@ def parse(argv):
     p.add_argument("--data", help="photos whose prior is drawn")
     p.add_argument("--photo", type=Path, help="for temperature and pixel")
     p.add_argument("--at", type=int, nargs=2, metavar=("X", "Y"), help="the pixel, from top left")
-    p.add_argument("--weights", help="file or run's folder (those shipped)")
+    p.add_argument("--weights", help="full, tiny, a file or a run's folder (full)")
     p.add_argument("--out", type=Path, default=ROOT / "docs" / "figures", help="folder")
     args = p.parse_args(argv)
     args.names = args.names or [name for name in FIGURES if name != "prior" or args.data]

@@ -9,18 +9,20 @@ from .checks import check_folder
 EPILOG = """\
 examples
   the weights that ship with this
-      python -m mini_colorize.evaluation --data photos/val
+      python -m mini_colorize.evaluation --data val.tar --weights full tiny
   two runs, at two temperatures each, on 500 of the photos
       python -m mini_colorize.evaluation --data photos/val --weights runs/a runs/b \\
           --temperature 0.38 0.2 --limit 500 --out out/ab
 
 Use photos that no network was trained on. Writes scores.txt, scores.json and curves.png into --out.
 Every pixel of every photo counts alike, so photos should be of about one size; the paper's were
-256 x 256.
+256 x 256. Of several networks (or temperatures), the differences to the first are printed as well.
 
 columns
   AuC            area under the curve of the share of pixels whose ab is within 0 ... 150 of the
                  truth, in percent; balanced: the mean over the classes of the truth's colours
+  gap closed     the share of what gray lacks in the balanced AuC: (this - gray) / (100 - gray). The
+                 balanced AuC depends on how many classes the photos have; this less so
   PSNR, dB       10 log10(255^2 / mean squared error), the mean over all sRGB values of all photos
                  together: not a mean of the photos' own PSNRs
   colourfulness  Hasler and Suesstrunk's, the mean over the photos
@@ -37,9 +39,10 @@ def parse(argv):
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder of photos")
-    p.add_argument("--weights", nargs="+", default=[None], metavar="FILE|RUN",
-                   help="weights files or runs' folders (those shipped)")  # fmt: skip
+    p.add_argument("--data", required=True, nargs="+", metavar="SOURCE",
+                   help="folders of photos, .zip or .tar files")  # fmt: skip
+    p.add_argument("--weights", nargs="+", default=["full"], metavar="full|tiny|FILE|RUN",
+                   help="full and tiny, those that ship; weights files; runs' folders (full)")  # fmt: skip
     p.add_argument("--temperature", nargs="+", type=float, default=[None], metavar="T",
                    help="of the annealed mean; several give a row each "
                    "(each weights' own)")  # fmt: skip
@@ -75,22 +78,23 @@ _positive.__name__ = "number above 0"  # argparse: invalid ... value
 
 def run(args):
     """Measure, print and write. Raises what `main` turns into a line."""
-    from ..data import find_photos
+    from ..photos import find_photos
     from . import report
     from .run import evaluate, limited
     from .systems import Checkpoint, Gray, Random, Truth
 
     check_folder(args.out)  # now, not after an hour
-    paths = limited(find_photos(args.data), args.limit)
-    systems = [Truth(), Gray(), Random(paths, args.seed)]
+    photos = limited(find_photos(args.data), args.limit)
+    systems = [Truth(), Gray(), Random(photos, args.seed)]
     for weights in args.weights:
-        for temperature in args.temperature:
-            system = Checkpoint(weights, temperature, args.size, args.device)
-            systems.append(system)
-            if system.regression:
-                break  # it has no temperature
+        first, *others = args.temperature
+        systems.append(Checkpoint(weights, first, args.size, args.device))
+        if not systems[-1].regression:  # it has no temperature
+            systems += [systems[-1].at(temperature) for temperature in others]
     print(systems[-1].colorizer.device)
-    result = evaluate(paths, args.data, systems, seed=args.seed, batch=args.batch)
+    result = evaluate(
+        photos, systems, data=" ".join(args.data), seed=args.seed, batch=args.batch
+    )
     rows = report.rows(result, args.min_count)
     print(report.text(result, args.min_count, rows), end="")
     drawn = report.write(result, args.min_count, rows, args.out)
@@ -103,7 +107,7 @@ def attempt(args):
     """`run`, and a line for what went wrong. Returns the exit code."""
     from ..backend import DeviceError
     from ..checkpoint import CheckpointError
-    from ..data import DataError
+    from ..photos import DataError
 
     try:
         run(args)

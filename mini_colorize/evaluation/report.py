@@ -14,9 +14,10 @@ from .tally import B, interval
 _COLUMNS = {
     "auc_raw": ("AuC raw", ".1f", 18),
     "auc_balanced": ("AuC balanced", ".1f", 18),
+    "gap_closed": ("gap closed", ".3f", 24),
     "psnr_db": ("PSNR, dB", ".2f", 21),
     "colorfulness": ("colourfulness", ".1f", 18),
-    "loss_nats": ("loss, nats", ".3f", 20),
+    "loss_nats": ("loss, nats", ".3f", 24),
     "seconds": ("s a photo", ".3f", 9),
 }
 
@@ -26,15 +27,22 @@ def rows(result, min_count):
 
     Returns a list of dicts, the `found` of the functions below: name, curve_raw and curve_balanced
     (151 shares each, None if no class counts), and for each measure value, low and high; what does
-    not apply is None, the infinite PSNR of the truth too.
+    not apply is None, the infinite PSNR of the truth too. gap_closed is the share of what gray
+    lacks in the balanced AuC, (ours - gray) / (100 - gray). Every network but the first has
+    "difference", the same measures minus those of the first network, paired over the photos.
     """
-    found = []
-    for system, tally in zip(result.systems, result.tallies):
-        row = {"name": system.name}
-        for name, values in tally.scores(min_count).items():
-            low, high = (name != "seconds" and interval(values)) or (None, None)
-            value = float(values[0]) if math.isfinite(values[0]) else None
-            row[name] = {"value": value, "low": low, "high": high}
+    scores = [tally.scores(min_count) for tally in result.tallies]
+    gray = next((s for s, known in zip(scores, result.systems) if known.name == "gray"), None)
+    found, first = [], None
+    for system, tally, measured in zip(result.systems, result.tallies, scores):
+        missing = np.nan if gray is None else 100 - gray["auc_balanced"]
+        measured["gap_closed"] = 1 - (100 - measured["auc_balanced"]) / missing
+        row = {"name": system.name, **_entries(measured)}
+        if hasattr(system, "weights"):  # a network
+            if first is not None:
+                names = measured.keys() - {"seconds"}
+                row["difference"] = _entries({n: measured[n] - first[n] for n in names})
+            first = first or measured
         raw, balanced = curves(tally.histogram, min_count)
         row["curve_raw"] = raw.tolist()
         row["curve_balanced"] = balanced.tolist() if np.isfinite(balanced).all() else None
@@ -42,12 +50,22 @@ def rows(result, min_count):
     return found
 
 
+def _entries(measured):
+    """measure -> its value and interval, as numbers for JSON. measured: measure -> (1 + B,)."""
+    entries = {}
+    for name, values in measured.items():
+        low, high = (name != "seconds" and interval(values)) or (None, None)
+        value = float(values[0]) if math.isfinite(values[0]) else None
+        entries[name] = {"value": value, "low": low, "high": high}
+    return entries
+
+
 def head(result, min_count):
     """What was measured, in lines."""
     pixels = result.class_pixels()
     seen, used = int((pixels > 0).sum()), int((pixels >= max(1, min_count)).sum())
     lines = [
-        f"{result.photos} photos of {result.folder}, {pixels.sum() / 1e6:.1f} million pixels at "
+        f"{result.photos} photos of {result.data}, {pixels.sum() / 1e6:.1f} million pixels at "
         f"the photos' own size",
         f"{seen} classes of colour in them; {used} have at least {min_count} pixels and count in "
         f"the balanced AuC",
@@ -58,9 +76,10 @@ def head(result, min_count):
     return lines
 
 
-def _cell(name, row):
-    """One measure of a row as text."""
+def _cell(name, row, sign=""):
+    """One measure of a row as text. sign: "+" for differences."""
     entry, (_, form, width) = row[name], _COLUMNS[name]
+    form = sign + form
     if entry["value"] is None:
         same = name == "psnr_db" and row["auc_raw"]["value"] == 100
         return ("inf" if same else "-").ljust(width)
@@ -79,10 +98,19 @@ def text(result, min_count, found):
         cells = "".join(_cell(name, row) for name in _COLUMNS)
         lines.append(f"{row['name']:<{wide}}  {cells}".rstrip())
     lines += ["", f"published: {published.SOURCE}; other photos than ours"]
-    for name, raw, balanced in published.ROWS:
-        gap = _COLUMNS["auc_raw"][2]
-        lines.append(f"{name:<{wide}}  {format(raw, '.1f'):<{gap}}{balanced:.1f}")
+    gray = published.ROWS[0][2]
+    for name, *numbers in published.ROWS:
+        numbers.append((numbers[1] - gray) / (100 - gray))
+        cells = [format(n, f).ljust(w) for n, (_, f, w) in zip(numbers, _COLUMNS.values())]
+        lines.append(f"{name:<{wide}}  {''.join(cells)}".rstrip())
     lines.append(published.BALANCED)
+    compared = [row for row in found if "difference" in row]
+    if compared:
+        network = next(s.name for s in result.systems if hasattr(s, "weights"))
+        lines += ["", f"minus {network}, paired over the photos"]
+        for row in compared:
+            cells = "".join(_cell(n, row["difference"], "+") for n in _COLUMNS if n != "seconds")
+            lines.append(f"{row['name']:<{wide}}  {cells}".rstrip())
     return "\n".join(lines) + "\n"
 
 
@@ -90,7 +118,7 @@ def as_json(result, min_count, found):
     """The same as a dict for a JSON file, with the curves and the pixels of each class."""
     names = ("name", "auc_raw", "auc_balanced")
     return {
-        "data": result.folder,
+        "data": result.data,
         "photos": result.photos,
         "skipped": result.skipped,
         "class_pixels": result.class_pixels().tolist(),

@@ -1,16 +1,17 @@
 """The loop: every photo once through every system. Only one batch of photos is in memory."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
 
 from ..color import colorfulness, lab_to_rgb, to_byte
-from ..data import DataError
 from ..images import ImageError
+from ..photos import DataError
 from .measures import histogram, squared_error
-from .systems import Photo, photo_name
+from .systems import Photo
 from .tally import Tally, times_drawn
 
 
@@ -18,7 +19,7 @@ from .tally import Tally, times_drawn
 class Evaluation:
     """What came out. tallies: one a system, in their order. skipped: path -> why."""
 
-    folder: str
+    data: str  # where the photos are
     systems: list
     seed: int
     photos: int = 0
@@ -30,30 +31,32 @@ class Evaluation:
         return self.tallies[0].histogram.sum(axis=1)
 
 
-def limited(paths, limit):
-    """At most `limit` of the paths, evenly spread. Returns a list. None is no limit."""
-    if limit is None or limit >= len(paths):
-        return list(paths)
-    return [paths[i * len(paths) // limit] for i in range(limit)]
+def limited(photos, limit):
+    """At most `limit` of the photos, evenly spread. Returns a list. None is no limit."""
+    if limit is None or limit >= len(photos):
+        return list(photos)
+    return [photos[i * len(photos) // limit] for i in range(limit)]
 
 
-def evaluate(paths, folder, systems, *, seed=0, batch=1, progress=True):
+def evaluate(photos, systems, *, data="", seed=0, batch=1, progress=True):
     """Measure systems on photos.
 
-    paths: list of Path below `folder`. systems: list with `name` and `answer`, see systems.
+    photos: list of PhotoFile. data: where they are, for the report. systems: list with `name` and `answer`, see systems.
     batch: photos a network sees at a time; changes nothing but the speed.
     Photos that cannot be read are skipped. Raises DataError if fewer than two can be.
     """
-    result = Evaluation(str(folder), systems, seed, tallies=[Tally() for _ in systems])
+    result = Evaluation(data, systems, seed, tallies=[Tally() for _ in systems])
     for system in systems:
         getattr(system, "warm_up", lambda: None)()
-    held = []
-    with tqdm(paths, "evaluate", unit="photo", leave=False, disable=not progress) as bar:
-        for path in bar:
+    held, names = [], Counter()
+    with tqdm(photos, "evaluate", unit="photo", leave=False, disable=not progress) as bar:
+        for file in bar:
+            names[file.name] += 1
+            again = f" ({names[file.name]})" if names[file.name] > 1 else ""
             try:
-                held.append(Photo(path, photo_name(path, folder)))
+                held.append(Photo(file, file.name + again))
             except ImageError as error:
-                result.skipped[str(path)] = str(error)
+                result.skipped[str(file)] = str(error)
                 bar.write(f"skipped: {error}")
             if len(held) == batch:
                 _measure(held, result)
@@ -61,7 +64,7 @@ def evaluate(paths, folder, systems, *, seed=0, batch=1, progress=True):
         if held:
             _measure(held, result)
     if result.photos < 2:
-        raise DataError(f"{folder}: {result.photos} photos can be read; at least two are needed")
+        raise DataError(f"{data}: {result.photos} photos can be read; at least two are needed")
     return result
 
 

@@ -4,22 +4,23 @@ Notation
     H, W   a photo's own size       S   side the network works at      h = w = S/4
 """
 
+import copy
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ..backend import to_host
 from ..bins import Q
+from ..checkpoint import DEFAULT
 from ..color import normalize_lightness, rgb_to_lab
-from ..colorizer import Colorizer
-from ..data import DataError
+from ..colorizer import Colorizer, check_temperature
 from ..guided import enlarge, fit_lines
 from ..images import ImageError, flatten, read_image
 from ..losses import softmax_cross_entropy
+from ..photos import DataError
 from ..training import targets
 from .measures import classes
 
@@ -27,13 +28,13 @@ from .measures import classes
 class Photo:
     """A photograph and what is true of it; each array is made when first asked for.
 
-    path: Path. name: str, what it is called in the folder, whatever the folder. Raises ImageError.
+    file: PhotoFile. name: str, unlike that of any other photo measured. Raises ImageError.
     rgb: (H, W, 3) uint8. lab: (H, W, 3) float32. label: (H, W) int32, the class of each pixel.
     """
 
-    def __init__(self, path, name):
-        self.path, self.name = path, name
-        self.rgb = np.asarray(flatten(read_image(path)))
+    def __init__(self, file, name):
+        self.file, self.name = file, name
+        self.rgb = np.asarray(flatten(read_image(file)))
         self.size = self.rgb.shape[:2]
 
     @cached_property
@@ -74,24 +75,24 @@ class Random:
 
     Who lends to whom is one circle through all photos, in an order drawn from the seed; a photo
     that cannot be read lends nothing, and the next one in the circle steps in.
-    paths: list of Path, in any order. Raises DataError if there are fewer than two.
+    photos: list of PhotoFile, in any order. Raises DataError if there are fewer than two.
     """
 
     name = "random"
 
-    def __init__(self, paths, seed=0):
-        if len(paths) < 2:
+    def __init__(self, photos, seed=0):
+        if len(photos) < 2:
             raise DataError("one photo is too few: at least two are needed")
-        circle = sorted(paths)
+        circle = sorted(photos, key=lambda photo: photo.name)
         order = np.random.default_rng(seed).permutation(len(circle))
         self.circle = [circle[i] for i in order]
-        self.place = {path: i for i, path in enumerate(self.circle)}
+        self.place = {file: i for i, file in enumerate(self.circle)}
 
     def answer(self, photos):
         return [Answer(self._lent(photo)) for photo in photos]
 
     def _lent(self, photo):
-        n, start = len(self.circle), self.place[photo.path]
+        n, start = len(self.circle), self.place[photo.file]
         for step in range(1, n):
             try:
                 image = flatten(read_image(self.circle[(start + step) % n]))
@@ -104,36 +105,64 @@ class Random:
 
 
 class Checkpoint:
-    """A network, coloured with exactly as infer.py does.
+    """A network, and its colours as infer.py gives them.
 
-    weights: file or run's folder, None for the shipped ones. temperature: of the annealed mean;
-    size: S; None for those that the weights recommend. device: "auto", "cpu" or "cuda".
+    weights: as of Colorizer.load. temperature: of the annealed mean;
+    size: S; None for those that the weights recommend. device: "auto", "cpu" or "cuda". name: in
+    place of one made of all these.
     Raises CheckpointError, DeviceError, ValueError.
     """
 
-    def __init__(self, weights=None, temperature=None, size=None, device="cpu"):
+    def __init__(self, weights=DEFAULT, temperature=None, size=None, device="cpu", name=None):
         self.colorizer = Colorizer.load(weights, device, temperature=temperature, size=size)
-        self.weights = "shipped weights" if weights is None else str(weights)
+        self.weights = str(weights)
         self.regression = self.colorizer.network.head == "ab"
         self.ones = self.colorizer.xp.ones(Q, dtype=np.float32)
-        how = "regression" if self.regression else f"T {self.colorizer.temperature:g}"
-        self.name = f"{self.weights}, {how}, S {self.colorizer.size}"
+        self.temperature, self.own_name = self.colorizer.temperature, name
+        self.seen = {}  # what the network made of the last photos, at any temperature
+
+    def at(self, temperature):
+        """The same network at another temperature: all of them see a photo only once."""
+        other = copy.copy(self)
+        other.temperature = check_temperature(temperature)
+        return other
+
+    @property
+    def name(self):
+        if self.own_name is not None:
+            return self.own_name
+        how = "regression" if self.regression else f"T {self.temperature:g}"
+        return f"{self.weights}, {how}, S {self.colorizer.size}"
 
     def warm_up(self):
         """Do once what only the first picture costs (compiled kernels, fresh memory)."""
         self.colorizer.predict(np.full((8, 8), 50, np.float32))
 
     def answer(self, photos):
+        if self.seen.get("photos") is not photos:
+            self.seen.update(self._see(photos))
+        start = time.perf_counter()
+        color = self.colorizer.network.colors(self.seen["logits"], self.temperature)
+        lightness = [np.ascontiguousarray(photo.lab[..., 0]) for photo in photos]
+        large = [
+            to_host(enlarge(fit_lines(light, ab), light))
+            for light, ab in zip(lightness, color.astype(np.float32, copy=False))
+        ]
+        seconds = (time.perf_counter() - start + self.seen["seconds"]) / len(photos)
+        return [Answer(ab, nats, seconds) for ab, nats in zip(large, self.seen["nats"])]
+
+    def _see(self, photos):
+        """What the network says of photos, its losses and the seconds it took."""
         colorizer, xp = self.colorizer, self.colorizer.xp
         start = time.perf_counter()
         small = np.stack([colorizer.shrunk(photo.lab[..., 0]) for photo in photos])
         logits = colorizer.inference.forward(normalize_lightness(xp.asarray(small))[..., None])
-        color = colorizer.network.colors(logits, colorizer.temperature).astype(np.float32)
-        lightness = [np.ascontiguousarray(photo.lab[..., 0]) for photo in photos]
-        large = [to_host(enlarge(fit_lines(l, ab), l)) for l, ab in zip(lightness, color)]
-        seconds = (time.perf_counter() - start) / len(photos)
-        nats = [None if self.regression else self._nats(*pair) for pair in zip(photos, logits)]
-        return [Answer(ab, n, seconds) for ab, n in zip(large, nats)]
+        seconds = time.perf_counter() - start
+        nats = [
+            None if self.regression else self._nats(photo, each.copy())
+            for photo, each in zip(photos, logits)
+        ]
+        return {"photos": photos, "logits": logits, "seconds": seconds, "nats": nats}
 
     def _nats(self, photo, logits):
         """The unweighted loss, as in training: on the photo at S x S, at one pixel of every 4 x 4.
@@ -147,8 +176,3 @@ class Checkpoint:
             return None
         loss = softmax_cross_entropy(logits[None], index, weight, self.ones)
         return float(loss.unweighted)
-
-
-def photo_name(path, folder):
-    """What a photo is called in its folder: a POSIX path. Returns a str."""
-    return Path(path).relative_to(folder).as_posix()

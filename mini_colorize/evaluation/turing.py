@@ -25,10 +25,10 @@ def parse(argv):
         "well, 2 if not.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of photos, "
-                   "none of which the network was trained on")  # fmt: skip
-    p.add_argument("--weights", metavar="FILE|RUN", help="weights file, or folder of a training "
-                   "run (default: those shipped)")  # fmt: skip
+    p.add_argument("--data", nargs="+", required=True, metavar="SOURCE", help="folders of photos, "
+                   ".zip or .tar files; none that the network was trained on")  # fmt: skip
+    p.add_argument("--weights", metavar="full|tiny|FILE|RUN", help="full or tiny, those that ship; a "
+                   "weights file; the folder of a training run (default full)")  # fmt: skip
     p.add_argument("--out", type=Path, default=Path("turing.html"), metavar="FILE",
                    help="the page (default turing.html)")  # fmt: skip
     p.add_argument("--trials", type=int, default=40, metavar="N", help="pairs that count "
@@ -66,7 +66,7 @@ def attempt(argv):
     args = None if scoring else parse(argv)
     from mini_colorize.backend import DeviceError
     from mini_colorize.checkpoint import CheckpointError
-    from mini_colorize.data import DataError
+    from mini_colorize.photos import DataError
 
     try:
         if scoring:

@@ -5,8 +5,9 @@ from tqdm import tqdm
 
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer, paint
-from mini_colorize.data import DataError, find_photos, load_crop
+from mini_colorize.data import load_crop
 from mini_colorize.images import ImageError
+from mini_colorize.photos import DataError, find_photos
 
 from .checks import check_folder
 from .turing_page import CHECK, COLORING, PRACTICE, join, write_page
@@ -26,20 +27,22 @@ def own_color(rgb):
     return float(np.sqrt(((lab[:, 1:] - fit) ** 2).sum(1).mean()))
 
 
-def choose(folder, side, seed, count):
-    """Square crops of the first `count` usable photos of a folder, in an order drawn from the seed.
+def choose(sources, side, seed, count):
+    """Square crops of the first `count` usable photos, in an order drawn from the seed.
+
+    sources: of find_photos.
 
     Returns the crops, (side, side, 3) uint8 each, and a line that says why photos before the last
     of them were left out, empty if none was. Raises DataError if there are too few.
     """
-    paths = find_photos(folder)
+    photos = find_photos(sources)
     left_out = {"without colour": 0, "that cannot be read": 0, "there twice": 0}
     crops, known = [], set()
-    for i in np.random.default_rng(seed).permutation(len(paths)):
+    for i in np.random.default_rng(seed).permutation(len(photos)):
         if len(crops) == count:
             break
         try:
-            rgb = load_crop(paths[i], side, side)
+            rgb = load_crop(photos[i], side, side)
         except ImageError:
             left_out["that cannot be read"] += 1
             continue
@@ -53,7 +56,7 @@ def choose(folder, side, seed, count):
     reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.items() if n)
     told = f"left out: {reasons}" if reasons else ""
     if len(crops) < count:
-        few = (f"{folder}: only {len(crops)} usable photos, {count} are needed "
+        few = (f"{' '.join(sources)}: only {len(crops)} usable photos, {count} are needed "
                "(--trials and --practice make it fewer)")  # fmt: skip
         raise DataError(f"{few}; {told}".rstrip("; "))
     return crops, told

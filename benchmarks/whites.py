@@ -1,0 +1,61 @@
+"""How much colour does a network give to white paper?
+
+    python -m benchmarks.whites --data DIR [--weights full tiny ...] [--limit 100]
+
+Every photo is laid, at half of the side, on a white page of the network's own size, in the middle.
+Printed is the mean chroma (distance from gray in the ab plane) that the page around it is given,
+which should be 0, and that of the photo, beside the truth's.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+from PIL import Image
+
+from mini_colorize.checkpoint import CheckpointError
+from mini_colorize.color import rgb_to_lab
+from mini_colorize.colorizer import Colorizer
+from mini_colorize.data import load_crop
+from mini_colorize.evaluation.run import limited
+from mini_colorize.images import ImageError
+from mini_colorize.photos import DataError, find_photos
+
+
+def chroma(rgb, where):
+    """Mean chroma of the pixels `where`, (H, W) bool, of a picture (H, W, 3) uint8."""
+    return np.linalg.norm(rgb_to_lab(rgb)[where][:, 1:], axis=-1).mean()
+
+
+def page(rgb):
+    """A photo (side, side, 3) on a white page of twice the side, and where the page is white."""
+    side = len(rgb)
+    paper = np.full((2 * side, 2 * side, 3), 255, np.uint8)
+    white = np.ones(paper.shape[:2], bool)
+    middle = slice(side // 2, side // 2 + side)
+    paper[middle, middle], white[middle, middle] = rgb, False
+    return paper, white
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--data", nargs="+", required=True, help="photos, never trained on")
+    p.add_argument("--weights", nargs="+", default=["full", "tiny"])
+    p.add_argument("--limit", type=int, default=100, help="photos, evenly spread (100)")
+    args = p.parse_args()
+    try:
+        photos = limited(find_photos(args.data), args.limit)
+        print(f"{len(photos)} photos; mean chroma of {'page':>8} {'photo':>8} {'truth':>8}")
+        for weights in args.weights:
+            colorizer, found = Colorizer.load(weights), []
+            for photo in photos:
+                paper, white = page(load_crop(photo, colorizer.size // 2, colorizer.size // 2))
+                made = np.asarray(colorizer(Image.fromarray(paper)))
+                found.append([chroma(made, white), chroma(made, ~white), chroma(paper, ~white)])
+            print(f"{weights:<26}" + " ".join(f"{v:8.2f}" for v in np.mean(found, axis=0)))
+    except (CheckpointError, DataError, ImageError) as error:
+        sys.exit(f"whites: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Where photographs lie: folders, .zip and .tar files, read where they are (chapter 7a).
+
+Collections come as archives of a hundred gigabytes; unpacking one takes hours and a second disk.
+An archive is listed once, and each photo is then read from its place, by any number of threads.
+
+Notation
+    source   a folder, a .zip or a .tar file
+    name     of a photo: its POSIX path within its source
+"""
+
+import heapq
+import io
+import os
+import posixpath
+import tarfile
+import zipfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .images import EXTENSIONS
+
+ARCHIVES = (".zip", ".tar")
+MAX_BYTES = 2**30  # of one photo's file in an archive; larger than any that can be decoded
+
+
+class DataError(Exception):
+    """A folder, an archive or a list of photos is of no use. One line for a person."""
+
+
+class PhotoFile:
+    """One photo of a source. `open` gives its bytes; str() says where it is."""
+
+    __slots__ = ("source", "name", "place")
+
+    def __init__(self, source, name, place=None):
+        self.source, self.name, self.place = source, name, place
+
+    def __str__(self):
+        return f"{self.source.path}/{self.name}"
+
+    @property
+    def path(self):
+        """Of a photo in a folder: its Path."""
+        return Path(self.source.path, self.name)
+
+    def open(self, mode="rb"):
+        """A binary file of the photo's bytes, like Path.open. Raises nearly anything."""
+        return self.source.open(self)
+
+
+def find_photos(sources):
+    """All photos of one or several sources.
+
+    sources: a str or Path, or a list of them: folders (with those below them, flat or one folder
+    a class), .zip and .tar files, and .tar files within a .tar file.
+    Returns a list of PhotoFile in the order of their names, whatever source they are in, so that
+    the order, and with it every batch, is the same on every machine; of equal names the one whose
+    source was named first comes first. A photo is a file whose extension is in images.EXTENSIONS.
+    Names with a leading dot are left out. Linked folders are followed; each real folder is
+    visited once, so links in a circle do no harm.
+    Raises DataError if a source is missing, cannot be read or holds no photos.
+    """
+    if isinstance(sources, (str, os.PathLike)):
+        sources = [sources]
+    if "" in sources:  # an unset variable; Path would make the current folder of it
+        raise DataError("'': no such folder or archive")
+    return list(heapq.merge(*(_listed(Path(s)) for s in sources), key=lambda photo: photo.name))
+
+
+def _listed(path):
+    """The photos of one source, a list of PhotoFile in the order of their names."""
+    if path.is_dir():
+        source = _Folder(path)
+    elif not path.exists():
+        raise DataError(f"{path}: no such folder or archive")
+    elif path.suffix.lower() in ARCHIVES and path.is_file():
+        source = _Zip(path) if path.suffix.lower() == ".zip" else _Tar(path)
+    else:
+        raise DataError(f"{path}: neither a folder nor a .zip or .tar file")
+    try:
+        # Of several of one name the last one counts, as when an archive is unpacked.
+        found = {photo.name: photo for photo in source.photos()}
+    except OSError as error:
+        what = "folder" if path.is_dir() else "archive"
+        where = error.filename or path
+        raise DataError(f"{where}: cannot read this {what} ({error.strerror or error})") from None
+    if not found:
+        raise DataError(f"{path}: holds no pictures{source.hint()}")
+    return [found[name] for name in sorted(found)]
+
+
+def _is_photo(name):
+    """Whether a file of this name, a POSIX path, is taken for a photo."""
+    return posixpath.splitext(name)[1].lower() in EXTENSIONS and not any(
+        part.startswith(".") and part not in (".", "..") for part in name.split("/")
+    )
+
+
+class _Folder:
+    def __init__(self, path):
+        self.path = path
+
+    def photos(self):
+        found = []
+        self._collect(str(self.path), "", found, set())
+        return found
+
+    def _collect(self, folder, prefix, found, visited):
+        """Append the photos below `folder`; their names begin with `prefix`."""
+        real = os.path.realpath(folder)
+        if real in visited:
+            return
+        visited.add(real)
+        with os.scandir(folder) as entries:
+            # Sorted, because of several links to one folder the first is the one that counts.
+            entries = sorted(entries, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                self._collect(entry.path, f"{prefix}{entry.name}/", found, visited)
+            elif _is_photo(entry.name) and entry.is_file():
+                found.append(PhotoFile(self, prefix + entry.name))
+
+    def hint(self):
+        """What to do about a source without photos, or nothing."""
+        archives = sorted(p.name for p in self.path.iterdir() if p.suffix.lower() in ARCHIVES)
+        return f"; name the archives in it, such as {self.path / archives[0]}" if archives else ""
+
+    def open(self, photo):
+        return photo.path.open("rb")
+
+
+class _Zip:
+    def __init__(self, path):
+        self.path = path
+
+    def photos(self):
+        try:
+            self.archive = zipfile.ZipFile(self.path)  # its reads may come from any thread
+        except (zipfile.BadZipFile, NotImplementedError) as error:
+            raise DataError(f"{self.path}: not a .zip file, or damaged ({error})") from None
+        for info in self.archive.infolist():
+            name = posixpath.normpath(info.filename)
+            if not info.is_dir() and _is_photo(name):
+                yield PhotoFile(self, name, info)
+
+    def hint(self):
+        return ""
+
+    def open(self, photo):
+        if photo.place.file_size > MAX_BYTES:
+            raise OSError(f"{photo.place.file_size} bytes are no photo")
+        with self.archive.open(photo.place) as file:
+            return io.BytesIO(file.read(MAX_BYTES))
+
+
+class _Tar:
+    def __init__(self, path):
+        self.path = path
+
+    def photos(self):
+        with open(self.path, "rb") as file:
+            # a list of a million photos takes a minute
+            with tqdm(desc=f"list of {self.path.name}", unit=" photos", delay=2, leave=False) as bar:
+                try:
+                    yield from self._members(file, 0, "", bar)
+                except tarfile.TarError as error:
+                    raise DataError(
+                        f"{self.path}: not a plain .tar file, or cut short ({error})"
+                    ) from None
+
+    def _members(self, file, start, prefix, bar):
+        """Photos of the archive that begins at byte `start`; of a .tar file in it, too."""
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # or a million descriptions are kept
+                name, offset = posixpath.normpath(member.name), start + member.offset_data
+                if not member.isreg() or member.issparse():
+                    continue
+                if _is_photo(name):
+                    bar.update()
+                    yield PhotoFile(self, prefix + name, (offset, member.size))
+                elif name.lower().endswith(".tar") and not prefix:
+                    inner = archive.extractfile(member)
+                    try:
+                        yield from self._members(inner, offset, name[: -len(".tar")] + "/", bar)
+                    except tarfile.TarError as error:  # it fails when its turn comes, as a photo
+                        yield PhotoFile(self, name, f"this .tar file is damaged ({error})")
+            file.seek(archive.offset)
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a bad header for the end
+                raise tarfile.ReadError("a damaged header")
+
+    def hint(self):
+        return ""
+
+    def open(self, photo):
+        if isinstance(photo.place, str):
+            raise OSError(photo.place)
+        offset, size = photo.place
+        if size > MAX_BYTES:
+            raise OSError(f"{size} bytes are no photo")
+        with open(self.path, "rb") as file:  # a file of its own: threads do not share its place
+            file.seek(offset)
+            data = file.read(size)
+        if len(data) < size:
+            raise OSError("the archive ends in the middle of it")
+        return io.BytesIO(data)

@@ -1,0 +1,333 @@
+"""Photos in folders and archives: which there are, in which order, and their bytes."""
+
+import io
+import os
+import tarfile
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mini_colorize import photos as module
+from mini_colorize.images import ImageError, read_image
+from mini_colorize.photos import DataError, find_photos
+
+
+# ---- Folders
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_find_photos_by_posix_path(tmp_path):
+    touch(
+        tmp_path,
+        "b.JPG",
+        "a/z.png",
+        "a-b/y.webp",
+        "a.tiff",
+        "B.jpeg",
+        "a/sub/x.bmp",
+        ".hid.jpg",
+        ".git/h.jpg",
+        "notes.txt",
+        "film.mpg",
+        "drawing.eps",
+        "page.pdf",
+        "stars.fits",
+        "t.h5",
+    )
+    (tmp_path / "folder.jpg").mkdir()
+    names = [p.name for p in find_photos(tmp_path)]
+    assert names == ["B.jpeg", "a-b/y.webp", "a.tiff", "a/sub/x.bmp", "a/z.png", "b.JPG"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_find_photos_follows_links_once(tmp_path):
+    touch(tmp_path, "in/a.png", "in/deep/b.png", "out/c.png")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in/deep/up").symlink_to(tmp_path)
+    (tmp_path / "in/linked").symlink_to(tmp_path / "out")
+    (tmp_path / "in/file.png").symlink_to(tmp_path / "out/c.png")
+    (tmp_path / "in/dangling.png").symlink_to(tmp_path / "nothing")
+    names = [p.name for p in find_photos(tmp_path / "in")]
+    # deep/up leads out of the folder, to "out" first; "in" itself has been visited.
+    assert names == ["a.png", "deep/b.png", "deep/up/out/c.png", "file.png"]
+
+
+def test_find_photos_refuses(tmp_path):
+    touch(tmp_path, "a.txt")
+    for path, reason in [
+        (tmp_path / "no", "no such folder or archive"),
+        (tmp_path / "a.txt", "neither a folder nor a .zip or .tar file"),
+        (tmp_path, "holds no pictures"),
+    ]:
+        with pytest.raises(DataError) as caught:
+            find_photos(path)
+        assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_a_folder_of_archives_says_so(tmp_path):
+    touch(tmp_path, "b.zip", "a.tar")
+    with pytest.raises(DataError, match="holds no pictures; name the archives in it, such as .*a.tar"):
+        find_photos(tmp_path)
+
+
+# ---- Archives
+
+
+def picture(value, kind="PNG"):
+    """The bytes of a 6 x 4 picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4), (value, 2 * value, 255 - value)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+NAMES = ["b/2.png", "a/1.png", "b/10.png", "top.png"]
+ORDER = ["a/1.png", "b/10.png", "b/2.png", "top.png"]
+EXTRA = {"notes.txt": b"x", "b/.hidden.png": picture(1), "__MACOSX/b/._2.png": b"x", "d.png/x": b""}
+
+
+def make_zip(path, files, compression=zipfile.ZIP_STORED, prefix=""):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("folder.png/", b"")
+        for name, data in files.items():
+            archive.writestr(prefix + name, data)
+    return path
+
+
+def make_tar(path, files, prefix="", form=tarfile.PAX_FORMAT):
+    with tarfile.open(path, "w", format=form) as archive:
+        folder = tarfile.TarInfo("folder.png")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, data in files.items():
+            info = tarfile.TarInfo(prefix + name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def tar_bytes(files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def make_folder(path, files):
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def files():
+    return {name: picture(10 * i) for i, name in enumerate(NAMES, 1)} | EXTRA
+
+
+MAKERS = {
+    "folder": lambda p: make_folder(p / "x", files()),
+    "zip": lambda p: make_zip(p / "x.zip", files()),
+    "zip deflated": lambda p: make_zip(p / "x.ZIP", files(), zipfile.ZIP_DEFLATED),
+    "tar": lambda p: make_tar(p / "x.tar", files()),
+    "tar of .": lambda p: make_tar(p / "x.tar", files(), "./"),
+    "gnu tar": lambda p: make_tar(p / "x.tar", files(), form=tarfile.GNU_FORMAT),
+    "tar in tar": lambda p: make_tar(p / "x.tar", {
+        "b.tar": tar_bytes({"2.png": picture(10), "10.png": picture(30), ".h.png": b""}),
+        "top.png": picture(40),
+        "./a.tar": tar_bytes({"./1.png": picture(20)}),
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_kind_of_source_gives_the_same_photos(tmp_path, kind):
+    """Names, order and pictures do not depend on what the photos lie in."""
+    source = MAKERS[kind](tmp_path)
+    for given in (source, str(source), [source]):
+        found = find_photos(given)
+        assert [photo.name for photo in found] == ORDER
+        assert [np.asarray(read_image(photo))[0, 0, 0] for photo in found] == [20, 30, 10, 40]
+        assert all(str(photo) == f"{source}/{photo.name}" for photo in found)
+
+
+def test_several_sources_are_one_list_by_name(tmp_path):
+    sources = [
+        make_zip(tmp_path / "z.zip", {"a.png": picture(1), "c.png": picture(2)}),
+        make_tar(tmp_path / "a.tar", {"b.png": picture(3), "c.png": picture(4)}),
+        make_folder(tmp_path / "m", {"d/e.png": picture(5), "a.png": picture(6)}),
+    ]
+    found = find_photos(sources)
+    assert [photo.name for photo in found] == ["a.png", "a.png", "b.png", "c.png", "c.png", "d/e.png"]
+    values = [np.asarray(read_image(photo))[0, 0, 0] for photo in found]
+    assert values == [1, 6, 3, 2, 4, 5]  # of equal names, that of the source named first
+    assert len(find_photos([sources[0]] * 3)) == 6  # a source counts as often as it is named
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_of_one_name_the_last_counts(tmp_path, make):
+    """As when it is unpacked: an archive that was appended to."""
+    path = make(tmp_path / f"x{make.__name__[4:]}", {"a.png": picture(1)})
+    path = path.rename(path.with_suffix("." + make.__name__[5:]))
+    if make is make_zip:
+        with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning):
+            archive.writestr("a.png", picture(2))
+    else:
+        with tarfile.open(path, "a") as archive:
+            info = tarfile.TarInfo("./a.png")
+            info.size = len(picture(2))
+            archive.addfile(info, io.BytesIO(picture(2)))
+    (photo,) = find_photos(path)
+    assert np.asarray(read_image(photo))[0, 0, 0] == 2
+
+
+def test_links_and_odd_members_of_a_tar_are_left_out(tmp_path):
+    path = make_tar(tmp_path / "x.tar", {"a.png": picture(1)})
+    with tarfile.open(path, "a") as archive:
+        for kind, name in [(tarfile.SYMTYPE, "s.png"), (tarfile.LNKTYPE, "h.png"),
+                           (tarfile.FIFOTYPE, "f.png"), (tarfile.CHRTYPE, "c.png")]:  # fmt: skip
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "a.png"
+            archive.addfile(info)
+    assert [photo.name for photo in find_photos(path)] == ["a.png"]
+
+
+def test_names_that_are_not_unicode(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w", encoding="latin-1") as archive:
+        info = tarfile.TarInfo("caf\u00e9.png")
+        info.size = len(picture(7))
+        archive.addfile(info, io.BytesIO(picture(7)))
+    (photo,) = find_photos(tmp_path / "x.tar")
+    assert np.asarray(read_image(photo))[0, 0, 0] == 7
+
+
+def unreadable(photo, *parts):
+    with pytest.raises(ImageError) as caught:
+        read_image(photo)
+    line = str(caught.value)
+    assert line.startswith(f"{photo}: ") and len(line.splitlines()) == 1 and len(line) < 300
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_broken_member_is_named_and_the_others_are_read(tmp_path, make):
+    path = tmp_path / f"x.{make.__name__[5:]}"
+    make(path, {"a.png": picture(1), "b.png": b"no picture", "c.png": picture(3)[:40]})
+    good, *bad = find_photos(path)
+    assert np.asarray(read_image(good))[0, 0, 0] == 1
+    for photo in bad:
+        unreadable(photo)
+
+
+def test_a_member_whose_bytes_changed(tmp_path):
+    path = make_zip(tmp_path / "x.zip", {"a.png": picture(1), "b.png": picture(2)})
+    data = bytearray(path.read_bytes())
+    data[data.find(b"IDAT") + 5] ^= 1
+    path.write_bytes(data)
+    first, second = find_photos(path)
+    unreadable(first, "CRC")
+    assert np.asarray(read_image(second))[0, 0, 0] == 2
+
+
+def test_an_encrypted_member(tmp_path):
+    path = make_zip(tmp_path / "x.zip", {"a.png": picture(1)})
+    data = bytearray(path.read_bytes())
+    data[data.rfind(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    unreadable(find_photos(path)[0], "encrypted")
+
+
+def test_a_damaged_tar_in_a_tar_is_named_when_its_turn_comes(tmp_path):
+    inner = tar_bytes({"1.png": picture(1)})
+    path = make_tar(tmp_path / "x.tar", {"a.tar": b"rubbish" * 200, "b.tar": inner})
+    bad, good = find_photos(path)
+    unreadable(bad, "x.tar/a.tar", "damaged")
+    assert good.name == "b/1.png" and np.asarray(read_image(good))[0, 0, 0] == 1
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("how", ["cut", "empty", "text", "no photos", "folder"])
+def test_archives_of_no_use(tmp_path, kind, how):
+    path = tmp_path / f"x.{kind}"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    content = {"a.png": picture(1), "big.png": buffer.getvalue()}
+    {"zip": make_zip, "tar": make_tar}[kind](path, {"x.txt": b""} if how == "no photos" else content)
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:3000])
+    elif how in ("empty", "text"):
+        path.write_bytes(b"" if how == "empty" else b"no archive at all\n" * 100)
+    elif how == "folder":
+        path.unlink()
+        path.mkdir()
+    with pytest.raises(DataError) as caught:
+        find_photos(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and len(line.splitlines()) == 1 and len(line) < 250
+
+
+def test_a_tar_with_a_damaged_header_is_not_taken_for_a_short_one(tmp_path):
+    path = make_tar(tmp_path / "x.tar", {"a.png": picture(1), "b.png": picture(2)})
+    data = bytearray(path.read_bytes())
+    at = data.find(b"b.png")
+    data[at : at + 100] = b"?" * 100
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="damaged header"):
+        find_photos(path)
+
+
+def test_compressed_tars_are_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w:gz") as archive:
+        info = tarfile.TarInfo("a.png")
+        info.size = len(picture(1))
+        archive.addfile(info, io.BytesIO(picture(1)))
+    with pytest.raises(DataError, match="not a plain .tar file"):
+        find_photos(tmp_path / "x.tar")
+    with pytest.raises(DataError, match="neither a folder nor a .zip or .tar file"):
+        find_photos((tmp_path / "x.tar").rename(tmp_path / "x.tar.gz"))
+
+
+def test_members_that_claim_too_much_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 50)
+    for path in (make_zip(tmp_path / "x.zip", {"a.png": picture(1)}),
+                 make_tar(tmp_path / "x.tar", {"a.png": picture(1)})):  # fmt: skip
+        unreadable(find_photos(path)[0], "are no photo")
+
+
+def test_an_archive_that_was_cut_since_it_was_listed(tmp_path):
+    path = make_tar(tmp_path / "x.tar", {"a.png": picture(1), "b.png": picture(2)})
+    photos = find_photos(path)
+    path.write_bytes(path.read_bytes()[: photos[1].place[0] + 10])
+    assert np.asarray(read_image(photos[0]))[0, 0, 0] == 1
+    unreadable(photos[1], "the archive ends in the middle of it")
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_many_threads_read_at_once(tmp_path, make):
+    path = make(tmp_path / f"x.{make.__name__[5:]}", {f"{i:03}.png": picture(i) for i in range(120)})
+    photos, wrong = find_photos(path), []
+
+    def read(part):
+        for _ in range(5):
+            for photo in part:
+                if np.asarray(read_image(photo))[0, 0, 0] != int(photo.name[:3]):
+                    wrong.append(photo)
+
+    threads = [threading.Thread(target=read, args=(photos[i::4],)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -1,0 +1,344 @@
+"""How long a run is, at which rate, which weights it keeps, and from where it takes its photos."""
+
+import dataclasses
+import json
+import shutil
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train
+from mini_colorize import checkpoint, config, network, training
+from mini_colorize.config import Config, TrainingError, load_config
+from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.optim import cosine_schedule, step_schedule, warmed_up
+from mini_colorize.training import Trainer, targets
+from test_training import assert_same_bits, smooth_photo, weights
+
+SMALL = {"model": "tiny", "size": 16, "batch": 3, "steps": 12, "workers": 1, "log_every": 2,
+         "save_every": 3, "sample_every": 4}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 32)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Seven in colour, one grey, one broken."""
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    (folder / "sub").mkdir(parents=True)
+    for i in range(7):
+        smooth_photo(rng, 40).save(folder / "sub" / f"{i}.png")
+    smooth_photo(rng, 40).convert("L").save(folder / "gray.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def started(photos, out, **changed):
+    trainer = Trainer(Config([str(photos)], **{**SMALL, **changed}), out)
+    trainer.start()
+    return trainer
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_at(trainer, step):
+    """Run until so many steps are made, and stop as kill -9 does: nothing more is saved."""
+    real = trainer.train_step
+
+    def train_step(*args, **options):
+        if trainer.step == step:
+            raise Killed
+        return real(*args, **options)
+
+    trainer.train_step = train_step
+    with pytest.raises(Killed):
+        trainer.run()
+
+
+def resumed(folder, **changed):
+    trainer = Trainer(dataclasses.replace(load_config(folder), **changed), folder)
+    trainer.resume()
+    return trainer
+
+
+# ---- The rate
+
+
+def test_cosine():
+    rates = [cosine_schedule(step, 2.0, 100) for step in (0, 25, 50, 75, 100)]
+    half = 2 * (0.01 + 0.99 / 2)
+    swing = 2 * 0.99 / 2 / np.sqrt(2)
+    np.testing.assert_allclose(rates, [2, half + swing, half, half - swing, 0.02])
+
+
+def test_warmup_grows_in_line():
+    assert [warmed_up(step, 8.0, 4) for step in (0, 1, 2, 3, 4, 99)] == [2, 4, 6, 8, 8, 8]
+    assert warmed_up(0, 8.0, 0) == 8
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "steps"])
+def test_the_rate_of_a_run_is_that_of_its_schedule(photos, tmp_path, schedule):
+    run = started(photos, tmp_path / "run", schedule=schedule, warmup=4, lr=0.01, log_every=1)
+    run.run()
+    rates = [e["lr"] for e in run.log.read() if "lr" in e]
+    if schedule == "cosine":
+        expected = [cosine_schedule(step, 0.01, 12) for step in range(12)]
+    else:
+        assert run.config.lr_every == 6  # 12 * 215 / 450
+        expected = [step_schedule(step, 0.01, 6) for step in range(12)]
+    expected[:4] = [r * share for r, share in zip(expected, (0.25, 0.5, 0.75, 1))]
+    np.testing.assert_allclose(rates, expected)
+
+
+def test_a_longer_run_ends_its_cosine_later_and_keeps_its_steps(photos, tmp_path):
+    for schedule in ("cosine", "steps"):
+        run = started(photos, tmp_path / schedule, schedule=schedule, steps=4)
+        run.run()
+        more = resumed(tmp_path / schedule, steps=8)
+        if schedule == "cosine":
+            assert more._rate(4) == cosine_schedule(4, 1e-3, 8)
+        else:
+            assert more._rate(4) == step_schedule(4, 1e-3, 2)
+
+
+# ---- What is left open
+
+
+def test_what_is_settled():
+    plain = Config(["x"]).settled()
+    assert (plain.model, plain.lr, plain.steps, plain.warmup) == ("tiny", 1e-3, 10_000, 0)
+    assert plain.lr_every is None
+    init = Config(["x"], init="full").settled()
+    assert (init.model, init.lr, init.warmup) == ("full", config.LR_INIT, 200)
+    assert Config(["x"], init="full", steps=50).settled().warmup == 5
+    own = Config(["x"], init="full", model="small", lr=1.0, warmup=7).settled()
+    assert (own.model, own.lr, own.warmup) == ("small", 1.0, 7)
+    open_ = Config(["x"], minutes=5.0, schedule="steps").settled()
+    assert open_.steps is None and open_.lr_every is None and open_.warmup is None
+    fixed = dataclasses.replace(open_, steps=450).settled()
+    assert (fixed.lr_every, fixed.warmup) == (215, 0)
+
+
+def test_init_by_name_is_no_path(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(network.WIDTHS, "tiny", 0.25)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--data", "photos", "--init", "tiny", "--size", "16", "--batch", "2", "--steps", "1",
+                 "--workers", "0", "--device", "cpu", "--lr", "1e-9"]  # fmt: skip
+    assert train.main([*arguments, "--out", "run"]) == 0
+    told = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (told["init"], told["model"], told["data"]) == ("tiny", "tiny", [str(photos)])
+    now, then = (checkpoint.load_network(w)[0].params() for w in (tmp_path / "run", "tiny"))
+    for name, array in then.items():
+        np.testing.assert_allclose(now[name], array, atol=1e-6)
+
+
+def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
+    """It had one folder, steps for a schedule, no warm-up; and said so by saying nothing."""
+    run = started(photos, tmp_path / "run", schedule="steps", lr_every=5, steps=6)
+    run.run()
+    path = tmp_path / "run" / "config.json"
+    told = json.loads(path.read_text())
+    old = {k: v for k, v in told.items() if k not in ("minutes", "schedule", "warmup", "cache",
+                                                       "scale", "frame")}  # fmt: skip
+    path.write_text(json.dumps({**old, "data": str(photos)}))
+    meta, groups = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
+    for name in ("best", "photos"):
+        meta.pop(name)
+    checkpoint.save(tmp_path / "run" / "checkpoint.npz", meta, groups)
+    again = resumed(tmp_path / "run", steps=8)
+    assert (again.config.schedule, again.config.warmup) == ("steps", 0)
+    assert again.run() and again.step == 8
+
+
+# ---- Minutes
+
+
+def test_the_number_of_steps_is_what_fits(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (0.1, 2.0, 0.5))
+    begun = time.perf_counter() - 100  # of the command
+    options = {**SMALL, "steps": None, "minutes": 10.0, "sample_every": 200, "save_every": 100}
+    trainer = Trainer(Config([str(photos)], **options), tmp_path / "run", started=begun)
+    trainer.start()
+    spent = time.perf_counter() - begun
+    left = 600 * (1 - training.RESERVE) - training.ENDING - spent
+    # A validation and a save at the end; each step has its share of the others.
+    assert trainer.config.steps == pytest.approx((left - 2.5) / (0.1 + 0.01 + 0.005), abs=30)
+    told = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert told["steps"] == trainer.config.steps and told["minutes"] == 10
+
+
+def test_too_few_minutes(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (0.1, 2.0, 40.0))
+    with pytest.raises(TrainingError, match="--minutes 0.5: .*too few for one step"):
+        started(photos, tmp_path / "run", steps=None, minutes=0.5)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("judged_on", ["val", "nothing"])
+def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, judged_on):
+    """Killed and resumed, too, and nothing is left of the rehearsal."""
+    monkeypatch.setattr(training, "REHEARSED", 5)
+    rehearse, found = Trainer._rehearse, []
+
+    def rehearse_and_tell(self):
+        found.append(rehearse(self))
+        return 1.0, 1.0, 0.5
+
+    monkeypatch.setattr(Trainer, "_rehearse", rehearse_and_tell)
+    val = {"val": [str(photos)]} if judged_on == "val" else {}
+    run = started(photos, tmp_path / "run", steps=None, minutes=0.5, **val)
+    steps = run.config.steps
+    assert 8 < steps < 22 and all(0 < seconds < 5 for seconds in found[0])
+    assert run.step == 0 and run.best is None and not run.group
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["photos", "run"]
+    monkeypatch.setattr(Trainer, "_rehearse", lambda self: pytest.fail("measured again"))
+    kill_at(run, 7)
+    assert resumed(tmp_path / "run").run()
+    whole = started(photos, tmp_path / "whole", steps=steps, **val)
+    assert whole.run()
+    assert_same_bits(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    for name in ("weights.npz", "last.npz") if val else ("weights.npz",):
+        one, two = (tmp_path / r / name for r in ("run", "whole"))
+        assert one.read_bytes() == two.read_bytes()
+    assert (tmp_path / "run" / "last.npz").exists() == bool(val)
+
+
+def test_killed_before_the_first_checkpoint_it_is_not_measured_again(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (1.0, 0.0, 0.0))
+    first = started(photos, tmp_path / "run", steps=None, minutes=1.0)
+    monkeypatch.setattr(Trainer, "_rehearse", lambda self: pytest.fail("measured again"))
+    again = resumed(tmp_path / "run")
+    assert again.step == 0 and again.config == first.config
+
+
+# ---- The best weights
+
+
+def judged(trainer, losses):
+    """The trainer, whose validations say these losses, one after another."""
+    losses = iter(losses)
+    trainer.validate = lambda: {"val_loss_weighted": next(losses), "val_loss_unweighted_nats": 1.0}
+    return trainer
+
+
+def steps_of(run):
+    return [checkpoint.load_meta(run / name)["step"] for name in ("weights.npz", "last.npz")]
+
+
+def test_the_weights_are_the_best_validated(photos, tmp_path):
+    run = tmp_path / "run"
+    trainer = judged(started(photos, run, val=[str(photos)], steps=14), [3.0, 2.0, 2.5, 2.25])
+    states = {}
+    real = trainer._validate_and_draw
+
+    def look():
+        real()
+        states[trainer.step] = {n: a.copy() for n, a in trainer._judged().items()}
+
+    trainer._validate_and_draw = look
+    assert trainer.run()
+    assert steps_of(run) == [8, 14] and list(states) == [4, 8, 12, 14]
+    for name, step in (("weights.npz", 8), ("last.npz", 14)):
+        found = checkpoint.load_network(run / name)[0].state()
+        for key, array in states[step].items():
+            np.testing.assert_array_equal(found[key], array)
+    assert [e["best_step"] for e in trainer.log.read() if "best_step" in e] == [4, 8, 8, 8]
+    assert checkpoint.load_meta(run / "checkpoint.npz")["best"]["loss"] == 2.0
+
+
+def test_a_resume_remembers_the_best(photos, tmp_path):
+    run = tmp_path / "run"
+    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).run()
+    before = (run / "weights.npz").read_bytes()
+    judged(resumed(run, steps=16), [2.5, 2.01]).run()
+    assert (run / "weights.npz").read_bytes() == before and steps_of(run) == [4, 16]
+    judged(resumed(run, steps=20), [1.9]).run()
+    assert steps_of(run) == [20, 20]
+
+
+def test_another_val_begins_anew(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).run()
+    moved = shutil.copytree(photos, tmp_path / "moved")  # the same names: the same photos
+    capsys.readouterr()
+    same = resumed(run, val=[str(moved)])
+    assert same.best["step"] == 4 and "anew" not in capsys.readouterr().out
+    (moved / "broken.jpg").unlink()
+    other = judged(resumed(run, val=[str(moved)], steps=16), [9.0, 8.0])
+    assert "the best step is looked for anew" in capsys.readouterr().out and other.best is None
+    other.run()
+    assert steps_of(run) == [16, 16]
+
+
+def test_before_the_first_validation_and_without_val_the_last_are_kept(photos, tmp_path):
+    run = started(photos, tmp_path / "run", val=[str(photos)], sample_every=100)
+    kill_at(run, 10)
+    assert steps_of(tmp_path / "run") == [9, 9]
+    plain = started(photos, tmp_path / "plain")
+    plain.run()
+    assert checkpoint.load_meta(tmp_path / "plain")["step"] == 12 and plain.best is None
+    assert not (tmp_path / "plain" / "last.npz").exists()
+
+
+def test_every_photo_of_val_counts_once(photos, tmp_path):
+    """In batches of 3 as in one of 8: of 7 photos in colour; the grey one and the broken one not."""
+    trainer = started(photos, tmp_path / "run", val=[str(photos)])
+    found = trainer.validate()
+    pictures = [Image.open(p) for p in sorted((photos / "sub").iterdir())]
+    small = [picture.resize((23, 23), Image.Resampling.BICUBIC) for picture in pictures]
+    x, index, weight = targets(np.stack([np.asarray(p)[3:19, 3:19] for p in small]))
+    loss = softmax_cross_entropy(trainer.averaged.forward(x), index, weight, trainer.class_weight)
+    # Pillow's resize and ours differ by a rounding of the step.
+    assert found["val_loss_weighted"] == pytest.approx(float(loss.weighted), rel=2e-3)
+    whole = started(photos, tmp_path / "whole", val=[str(photos)], batch=8)
+    whole.class_weight = trainer.class_weight
+    whole.averaged.load_state(trainer.averaged.state())
+    for name, value in whole.validate().items():
+        assert found[name] == pytest.approx(value, rel=1e-5)
+
+
+# ---- Where the photos are
+
+
+def zipped(folder, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*.*"):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def test_from_an_archive_and_from_the_cache_the_bits_are_the_same(photos, tmp_path):
+    """Also if it begins one way and goes on another."""
+    archive = zipped(photos, tmp_path / "photos.zip")
+    options = dict(val=[str(photos)], scale=1.2, frame=0.2)
+    started(photos, tmp_path / "plain", **options).run()
+    run = started(archive, tmp_path / "run", cache=True, **options)
+    kill_at(run, 5)
+    assert resumed(tmp_path / "run", cache=False, data=[str(photos)], val=[str(archive)]).run()
+    assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "run"))
+    cached = started(archive, tmp_path / "cached", cache=True, **options)
+    assert cached.loader.cache and cached.val.cache
+    cached.run()
+    assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "cached"))
+    assert cached.log.read()[0]["step"] == 2  # and the broken photo is named
+    named = [e["skipped"] for e in cached.log.read() if "skipped" in e]
+    assert named == [f"{archive}/broken.jpg", f"{photos}/broken.jpg"]
+
+
+def test_other_photos_on_resume_are_noticed(photos, tmp_path, capsys):
+    started(photos, tmp_path / "run").run()
+    resumed(tmp_path / "run", steps=13)
+    assert "--data" not in capsys.readouterr().out
+    shutil.copy(photos / "gray.png", photos / "more.png")
+    resumed(tmp_path / "run", steps=13)
+    assert "the photos of --data are not those of the last time: 9 then, 10 now" in (
+        capsys.readouterr().out
+    )
