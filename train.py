@@ -127,9 +127,7 @@ def parse(argv):
         "preparations, validations and saving included; a rehearsal tells how many, and --resume "
         "keeps to it",
     )
-    opt.add_argument(
-        "--lr", type=float, help="learning rate of Adam (1e-3; with --init 2e-4)"
-    )
+    opt.add_argument("--lr", type=float, help="learning rate of Adam (1e-3; with --init 1e-4)")
     opt.add_argument(
         "--schedule",
         choices=("cosine", "steps"),

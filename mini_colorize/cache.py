@@ -28,7 +28,8 @@ class PhotoCache(dict):
     def __init__(self, photos, resize, resized, aspect):
         super().__init__()
         self.photos, self.resize, self.resized = list(dict.fromkeys(photos)), resize, resized
-        self.limit = (free_memory() or float("inf")) * SHARE
+        free = free_memory()
+        self.limit = float("inf") if free is None else free * SHARE
         probed = self.photos[:: -(-len(self.photos) // PROBED)]
         each = [self._bytes(photo, aspect) for photo in probed]
         self.expected = sum(each) / len(each) * len(self.photos)
@@ -51,7 +52,9 @@ class PhotoCache(dict):
             )
 
     def __str__(self):
-        return f"{len(self.photos):,} photos, shorter side {self.resize}: {self.expected / 1e9:.2f} GB"
+        return (
+            f"{len(self.photos):,} photos, shorter side {self.resize}: {self.expected / 1e9:.2f} GB"
+        )
 
     def fill(self, workers):
         """Decode every photo. Returns photo -> why, for those that cannot be read."""

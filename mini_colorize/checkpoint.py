@@ -291,7 +291,7 @@ def _mean(network, paths):
     return {name: array / len(paths) for name, array in total.items()}
 
 
-def main(argv=None):
+def parse(argv):
     p = argparse.ArgumentParser(
         prog="python -m mini_colorize.checkpoint",
         description="A run's weights at a sixth of the size (int8), to share. Of several runs "
@@ -306,7 +306,11 @@ def main(argv=None):
                    help="temperature that it recommends (the first run's, or none)")  # fmt: skip
     p.add_argument("--dtype", choices=DTYPES, default="int8",
                    help="of the convolutions' weights in the file (int8)")  # fmt: skip
-    args = p.parse_args(argv)
+    return p.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse(argv)
     try:
         if Path(args.file).exists():  # above all, not a run whose output was forgotten
             raise CheckpointError(f"{args.file}: exists already; choose another name")

@@ -12,7 +12,7 @@ from .network import MULTIPLE, WIDTHS
 LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
 SCHEDULES = ("cosine", "steps")
 STEPS = 10_000  # where neither steps nor minutes are said
-LR, LR_INIT = 1e-3, 2e-4  # from random weights, and from trained ones: Adam's moments are new
+LR, LR_INIT = 1e-3, 1e-4  # from random weights, and from trained ones: Adam's moments are new
 WARMUP_INIT = 200  # steps, from trained weights; at most a tenth of all
 MAX_SCALE = 4.0
 

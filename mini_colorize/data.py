@@ -196,9 +196,13 @@ class PhotoLoader:
         """The number of photos, n (not of batches)."""
         return len(self.photos)
 
-    def fill_cache(self):
-        """Decode every photo once and keep it in memory. Raises DataError if they do not fit."""
+    def fill_cache(self, say=print):
+        """Decode every photo once and keep it in memory. Raises DataError if they do not fit.
+
+        say: is given a line about what the cache will take, before it is filled.
+        """
         self.cache = PhotoCache(self.photos, self.resize, resized_pixels, ASPECT)
+        say(f"cache: {self.cache}")
         self.skipped |= self.cache.fill(max(1, self.workers))
         return self.cache
 

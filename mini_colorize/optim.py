@@ -188,11 +188,13 @@ class MovingAverage:
 
         average <- average + (1 - d) (now - average),   d = min(decay, (1 + t) / (10 + t))
 
-    The early, smaller d forgets the random start. groups: list of Packed, all their names apart.
+    The early, smaller d forgets a random start; what was trained before is not to be forgotten,
+    and d = decay from the first step on. groups: list of Packed, all their names apart. trained:
+    whether the arrays are trained already.
     """
 
-    def __init__(self, groups, decay):
-        self.decay, self.t = decay, 0
+    def __init__(self, groups, decay, trained=False):
+        self.decay, self.t, self.trained = decay, 0, trained
         self.groups = [(Packed(arrays), arrays) for arrays in groups]
 
     @property
@@ -203,6 +205,6 @@ class MovingAverage:
     def update(self):
         """Take in the arrays as they are now, after one more step."""
         self.t += 1
-        d = min(self.decay, (1 + self.t) / (10 + self.t))
+        d = self.decay if self.trained else min(self.decay, (1 + self.t) / (10 + self.t))
         for averages, now in self.groups:
             moving_average(averages.flat, now.flat, 1 - d)

@@ -29,7 +29,9 @@ class DataError(Exception):
 
 
 class PhotoFile:
-    """One photo of a source. `open` gives its bytes; str() says where it is."""
+    """One photo of a source. `open` gives its bytes; str() says where it is, and so which it is:
+    a source that is named twice has the same photos twice.
+    """
 
     __slots__ = ("source", "name", "place")
 
@@ -38,6 +40,12 @@ class PhotoFile:
 
     def __str__(self):
         return f"{self.source.path}/{self.name}"
+
+    def __hash__(self):
+        return hash(str(self))
+
+    def __eq__(self, other):
+        return isinstance(other, PhotoFile) and str(self) == str(other)
 
     @property
     def path(self):
@@ -163,7 +171,9 @@ class _Tar:
     def photos(self):
         with open(self.path, "rb") as file:
             # a list of a million photos takes a minute
-            with tqdm(desc=f"list of {self.path.name}", unit=" photos", delay=2, leave=False) as bar:
+            with tqdm(
+                desc=f"list of {self.path.name}", unit=" photos", delay=2, leave=False
+            ) as bar:
                 try:
                     yield from self._members(file, 0, "", bar)
                 except tarfile.TarError as error:

@@ -196,7 +196,7 @@ class Trainer:
         if not self.config.cache:
             return
         for loader in (self.loader, self.val) if self.config.val else (self.loader,):
-            print(f"cache: {loader.fill_cache()}", flush=True)
+            loader.fill_cache()
 
     def _fit_steps(self, prior):
         """Settle how many steps fit into --minutes, by a rehearsal of which nothing remains.
@@ -220,8 +220,11 @@ class Trainer:
                 f"validating and saving {judging + saving:.1f} s: too few for one step"
             )
         self.config = dataclasses.replace(c, steps=steps).settled()
-        print(f"--minutes {c.minutes:g}: {steps:,} steps of {step:.3f} s, after {spent:.0f} s of "
-              f"preparing; a validation {judging:.1f} s, a save {saving:.1f} s", flush=True)  # fmt: skip
+        print(
+            f"--minutes {c.minutes:g}: {steps:,} steps of {step:.3f} s, after {spent:.0f} s of "
+            f"preparing; a validation {judging:.1f} s, a save {saving:.1f} s",
+            flush=True,
+        )
 
     def _rehearse(self):
         """Train, validate and save for a while, in a folder that is thrown away.
@@ -274,11 +277,12 @@ class Trainer:
         if self.config.steps is None or self.step > self.config.steps:
             raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
         if meta.get("photos", now := _names(self.loader.photos)) != now:
-            print(f"the photos of --data are not those of the last time: {meta['photos'][0]:,} then, "
-                  f"{now[0]:,} now; the order is another one from here")  # fmt: skip
+            print(
+                f"the photos of --data are not those of the last time: {meta['photos'][0]:,} then, "
+                f"{now[0]:,} now; the order is another one from here"
+            )
         if self.best and self.best["photos"] != _names(self.val.photos):
-            print("the photos of --val are not those of the last time: the best step is looked for "
-                  "anew")  # fmt: skip
+            print("the photos of --val are not those of the last time: the best step begins anew")
             self.best = None
         self._fill_caches()
         self.log.truncate(self.step)
@@ -326,13 +330,14 @@ class Trainer:
         self.optimizer = Adam(packed["params"], decay=c.weight_decay / pixels)
         self.grads = packed["grads"]
         learned = [packed["params"], packed["buffers"]]
-        self.average = MovingAverage(learned, c.ema) if c.ema else None
+        trained = c.init is not None
+        self.average = MovingAverage(learned, c.ema, trained) if c.ema else None
 
     def save(self):
         """Write checkpoint.npz and the weights, unless they are no longer numbers."""
         net = self.network
-        meta = {"kind": "training", "width": net.width, "head": net.head, "size": self._photo_size()}
-        meta["step"], meta["best"] = self.step, self.best
+        meta = {"kind": "training", "width": net.width, "head": net.head}
+        meta["size"], meta["step"], meta["best"] = self._photo_size(), self.step, self.best
         meta["photos"] = _names(self.loader.photos)
         meta["group"] = [(float(w), float(u)) for w, u in self.group]
         raw, optimizer = self.network.state(), self.optimizer.state()

@@ -336,7 +336,9 @@ def test_the_cache_changes_nothing(odd_photos, photos, augment):
 
 def test_the_cache_says_what_it_takes(photos, odd_photos):
     loader = PhotoLoader(photos * 3 + odd_photos, size=6, resize=10, batch=4, workers=2)
-    cache = loader.fill_cache()
+    told = []
+    cache = loader.fill_cache(lambda line: told.append((line, len(loader.cache))))
+    assert told == [(f"cache: {cache}", 0)]  # before anything is decoded
     taken = sum(pixels.nbytes for pixels in cache.values())  # each photo once
     assert len(cache) == len(photos) + len(odd_photos)
     assert abs(cache.expected / taken - 1) < 0.05

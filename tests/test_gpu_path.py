@@ -250,6 +250,38 @@ def test_both_doors_and_a_resumed_run(gpu, precision, narrow, photos, tmp_path, 
 
 
 @pytest.mark.one_order
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_minutes_validation_and_the_best_weights(gpu, precision, narrow, photos, tmp_path, monkeypatch):
+    """The rehearsal leaves nothing behind on the device; --val has a short last batch."""
+    rehearse = Trainer._rehearse
+    monkeypatch.setattr(training, "REHEARSED", 3)
+    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (rehearse(self), (6.0, 6.0, 1.0))[1])
+    options = dict(size=16, batch=4, workers=0, lr=2e-3, precision=precision, cache=True,
+                   sample_every=2, val=[str(photos)])  # fmt: skip
+    made = Trainer(Config([str(photos)], minutes=1.0, **options), tmp_path / "run", gpu)
+    made.start()
+    steps = made.config.steps
+    assert 2 <= steps <= 6
+    straight = Trainer(Config([str(photos)], steps=steps, **options), tmp_path / "straight", gpu)
+    straight.start()
+    for name, array in straight.network.state().items():
+        np.testing.assert_array_equal(to_host(made.network.state()[name]), to_host(array))
+    assert made.optimizer.t == 0 and not to_host(made.optimizer.m.flat).any()
+    if made.loss_scale:
+        assert float(made.loss_scale.scale) == 2.0**16
+    assert made.run()
+    judged = [e for e in made.log.read() if "best_step" in e]
+    assert [e["step"] for e in judged] == sorted({2, *range(4, steps, 2), steps})
+    best = min(judged, key=lambda e: e["val_loss_weighted"])
+    assert checkpoint.load_meta(tmp_path / "run")["step"] == best["step"] == judged[-1]["best_step"]
+    here = Trainer(Config([str(photos)], steps=steps, **options | {"precision": "fp32"}), tmp_path / "x")
+    here._prepare(np.load(tmp_path / "run" / "prior.npy"))
+    here.averaged.load_state(checkpoint.load_network(tmp_path / "run")[0].state())
+    for name, value in here.validate().items():
+        assert best[name] == pytest.approx(value, rel=1e-4 if precision == "fp32" else 2e-2)
+
+
+@pytest.mark.one_order
 def test_prior(gpu, photos):
     loader = training.PhotoLoader(find_photos(photos), size=16, batch=2, workers=0)
     prior = training.measure_prior(loader, xp=gpu)

@@ -173,6 +173,16 @@ def test_moving_average_by_hand():
     assert arrays["p"][0] == 4  # a copy: the network's own weights are left alone
 
 
+def test_moving_average_of_trained_arrays_forgets_slowly_from_the_first_step_on():
+    """Starts at 8, decay 0.75: 8 - 8/4 = 6, then 6 - 6/4 = 4.5."""
+    arrays = Packed({"p": np.full(1, 8.0)})
+    moving = MovingAverage([arrays], decay=0.75, trained=True)
+    arrays["p"][:] = 0
+    for average in (6, 4.5):
+        moving.update()
+        assert moving.average["p"][0] == average
+
+
 def test_moving_average_of_a_constant_is_that_constant():
     moving = MovingAverage([Packed({"p": np.full(2, 3.0)})], decay=0.999)
     for _ in range(5):

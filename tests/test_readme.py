@@ -1,9 +1,17 @@
 """The README's commands: how they are found, and that the two doors are among them."""
 
+import re
+import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
+import infer
+import train
+from mini_colorize import checkpoint
+from mini_colorize.config import Config
+from mini_colorize.evaluation import __main__ as evaluation
 from tools import run_readme
 
 SAMPLE = """\
@@ -86,3 +94,36 @@ def test_the_readme_shows_both_doors(door):
         for _, command in run_readme.commands(block)
     ]
     assert any(door in command for command in shown)
+
+
+ROOT = Path(__file__).parent.parent
+PARSERS = {
+    "train.py": lambda argv: train.parse(argv)[1],
+    "infer.py": infer.parse,
+    "-m mini_colorize.evaluation": evaluation.parse,
+    "-m mini_colorize.checkpoint": checkpoint.parse,
+}
+
+
+def recipes():
+    """The commands of the docs that take hours or other people's photos, and of train.py --help."""
+    texts = {str(p): "\n".join(
+        "\n".join(line for _, line in block)
+        for block in run_readme.blocks(p.read_text(encoding="utf-8"), "text"))
+        for p in [*ROOT.glob("docs/**/*.md"), ROOT / "mini_colorize" / "weights" / "README.md"]
+    }  # fmt: skip
+    texts["train.py"] = train.EPILOG
+    for name, text in texts.items():
+        for line in text.replace("\\\n", " ").splitlines():
+            if match := re.match(r"\s*python (-m mini_colorize\.\w+|\w+\.py) (.*)", line):
+                yield pytest.param(*match.groups(), id=f"{name}: {line.strip()}"[-120:])
+
+
+@pytest.mark.parametrize("program, arguments", list(recipes()))
+def test_recipes_are_commands_that_the_programs_take(program, arguments):
+    """They cannot be run here, but every option must be there and fit the others."""
+    args = PARSERS[program](shlex.split(arguments))
+    if program == "train.py" and not args.resume:
+        names = Config.__dataclass_fields__
+        given = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+        Config(**{**given, "model": given.get("model", "tiny")}).settled()

@@ -273,7 +273,7 @@ def test_another_val_begins_anew(photos, tmp_path, capsys):
     assert same.best["step"] == 4 and "anew" not in capsys.readouterr().out
     (moved / "broken.jpg").unlink()
     other = judged(resumed(run, val=[str(moved)], steps=16), [9.0, 8.0])
-    assert "the best step is looked for anew" in capsys.readouterr().out and other.best is None
+    assert "the best step begins anew" in capsys.readouterr().out and other.best is None
     other.run()
     assert steps_of(run) == [16, 16]
 

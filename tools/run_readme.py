@@ -20,15 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*(.*?)\s*$")
 
 
-def blocks(text):
-    """The sh blocks of a Markdown text: a list of blocks, each a list of (line number, line)."""
+def blocks(text, kind="sh"):
+    """The blocks of a kind in a Markdown text: a list of blocks, each a list of (line number, line)."""
     found, fence, block = [], None, None
     for number, line in enumerate(text.splitlines(), start=1):
         match = FENCE.match(line)
         if fence is None:
             if match:
                 fence = match[1]
-                block = [] if match[2] == "sh" else None
+                block = [] if match[2] == kind else None
         elif match and match[1].startswith(fence) and not match[2]:
             if block:
                 found.append(block)
