@@ -15,8 +15,8 @@ Notation
 
 import dataclasses
 import hashlib
+import shutil
 import signal
-import tempfile
 import time
 from pathlib import Path
 
@@ -233,30 +233,34 @@ class Trainer:
         """
         c, folder, log = self.config, self.folder, self.log
         self.config = dataclasses.replace(c, steps=REHEARSED).settled()
-        existing = next(p for p in folder.absolute().parents if p.exists())
-        with tempfile.TemporaryDirectory(dir=existing, prefix=".rehearsal-") as scratch:
-            self.folder, self.log = Path(scratch), report.Log(Path(scratch) / "log.jsonl")
-            try:
-                report.loss_curve(self.folder / "loss.png", [])  # matplotlib wakes up slowly
-                begun = []  # when each step began
-                batches = uploaded(self.loader.batches(0, REHEARSED), self.xp)
-                for k, rgb in enumerate(tqdm(batches, "rehearsal", REHEARSED, leave=False)):
-                    begun.append(time.perf_counter())
-                    logging = k % c.log_every == 0
-                    values, _ = self.train_step(rgb, measure=logging)
-                    if logging or k < WARMING:
-                        float(values[0])  # on a GPU: waits for it
-                    if begun[-1] - begun[0] > 60 * c.minutes * REHEARSAL:
-                        break
-                float(values[0])
-                trained = time.perf_counter()
-                batches.close()
-                self._validate_and_draw()
-                judged = time.perf_counter()
-                self.save()
-                saved = time.perf_counter()
-            finally:
-                self.folder, self.log, self.config = folder, log, c
+        # One that was killed left its folder, which is in nobody's way and goes now.
+        beside = next(p for p in folder.absolute().parents if p.exists())
+        self.folder = beside / f".{folder.name}.rehearsal"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        self.log = report.Log(self.folder / "log.jsonl")
+        try:
+            report.loss_curve(self.folder / "loss.png", [])  # matplotlib wakes up slowly
+            begun = []  # when each step began
+            batches = uploaded(self.loader.batches(0, REHEARSED), self.xp)
+            for k, rgb in enumerate(tqdm(batches, "rehearsal", REHEARSED, leave=False)):
+                begun.append(time.perf_counter())
+                logging = k % c.log_every == 0
+                values, _ = self.train_step(rgb, measure=logging)
+                if logging or k < WARMING:
+                    float(values[0])  # on a GPU: waits for it
+                if begun[-1] - begun[0] > 60 * c.minutes * REHEARSAL:
+                    break
+            float(values[0])
+            trained = time.perf_counter()
+            batches.close()
+            self._validate_and_draw()
+            judged = time.perf_counter()
+            self.save()
+            saved = time.perf_counter()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder, self.log, self.config = folder, log, c
         begun = begun[WARMING:] or begun
         return (trained - begun[0]) / len(begun), judged - trained, saved - judged
 

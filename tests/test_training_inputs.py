@@ -229,7 +229,7 @@ def test_options_that_exclude_one_another(photos, tmp_path, go):
 def test_minutes_that_are_too_few(photos, tmp_path, go):
     result = go(*options(photos, tmp_path / "run", steps=None, minutes=1e-4))
     refused(result, "--minutes 0.0001", "too few for one step")
-    assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".rehearsal*"))
+    assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("which", ["data", "val"])

@@ -193,6 +193,7 @@ def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, ju
         return 1.0, 1.0, 0.5
 
     monkeypatch.setattr(Trainer, "_rehearse", rehearse_and_tell)
+    (tmp_path / ".run.rehearsal" / "samples").mkdir(parents=True)  # of one that was killed
     val = {"val": [str(photos)]} if judged_on == "val" else {}
     run = started(photos, tmp_path / "run", steps=None, minutes=0.5, **val)
     steps = run.config.steps
