@@ -41,7 +41,7 @@ def parse(argv):
     p.add_argument(
         "--weights",
         metavar="full|tiny|FILE|RUN",
-        help="full or tiny, those that ship: tiny is a third of the time and a quarter of the "
+        help="full or tiny, those that ship: tiny takes half of the time and a third of the "
         "memory, with paler colours; or a weights file (one named so is ./full), or the folder of a "
         "training run (default: full)",
     )

@@ -96,7 +96,7 @@ class Colorizer:
     def load(cls, weights=None, device="cpu", **options):
         """From a file of weights, a run's folder, or the name of shipped weights, "full" or "tiny".
 
-        None is "full"; "tiny" takes a third of the time and of the memory, and is paler.
+        None is "full"; "tiny" takes half of the time and a third of the memory, and is paler.
 
         device: "auto", "cpu" or "cuda". options: size and temperature (by default what the
         weights recommend, else the paper's), precision. The attribute `device` says in one line
