@@ -42,6 +42,7 @@ def parse(argv):
     what.add_argument(
         "--data",
         nargs="+",
+        action="extend",
         metavar="SOURCE",
         help="folders of photos, with or without subfolders, .zip and .tar files, and .tar files in "
         "a .tar file; archives are read where they are",
@@ -49,6 +50,7 @@ def parse(argv):
     what.add_argument(
         "--val",
         nargs="+",
+        action="extend",
         metavar="SOURCE",
         help="photos to measure the loss on, never trained on; all of them, every --sample-every "
         "steps",
@@ -217,6 +219,9 @@ def prepare(parser, args):
     folder = Path(args.out) if args.out else _new_folder(Path("runs"), config.model)
     if (folder / "config.json").exists():
         parser.error(f"{folder} holds a run: go on with --resume {folder}, or choose another --out")
+    for name in ("weights.npz", "checkpoint.npz"):
+        if (folder / name).exists():
+            parser.error(f"{folder} holds {name} already: choose another --out")
     return config, folder, False
 
 
@@ -231,8 +236,8 @@ def main(argv=None):
     from mini_colorize.backend import DeviceError, device_memory, gpu_failure, select_device
     from mini_colorize.checkpoint import CheckpointError
     from mini_colorize.config import TrainingError
-    from mini_colorize.photos import DataError
     from mini_colorize.images import ImageError
+    from mini_colorize.photos import DataError
     from mini_colorize.training import Trainer
 
     try:
@@ -282,4 +287,6 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be valid text
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

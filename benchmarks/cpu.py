@@ -194,7 +194,9 @@ def errors():
     for _ in range(30):
         step()
     print(f"{'full, after 30 steps':<42} {_error(fresh):.1e}")
-    print(f"{'tiny, the weights that ship':<42} {_error(checkpoint.load_network("tiny")[0]):.1e}")
+    for name in checkpoint.SHIPPED:
+        network = checkpoint.load_network(name)[0]
+        print(f"{name + ', the weights that ship':<42} {_error(network):.1e}")
 
 
 def _error(network):

@@ -324,8 +324,11 @@ def main(argv=None):
                 keep[key] = getattr(args, key)
         _check_recommended(args.file, keep)
         save_network(args.file, network, DTYPES[args.dtype], **keep)
-    except (CheckpointError, OSError) as error:
+    except CheckpointError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename or args.file}: {error.strerror or error}", file=sys.stderr)
         return 2
     return 0
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from .backend import PRECISIONS
-from .checkpoint import load_meta, short
+from .checkpoint import MAX_SIZE, load_meta, short
 from .network import MULTIPLE, WIDTHS
 
 LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
@@ -14,7 +14,7 @@ SCHEDULES = ("cosine", "steps")
 STEPS = 10_000  # where neither steps nor minutes are said
 LR, LR_INIT = 1e-3, 1e-4  # from random weights, and from trained ones: Adam's moments are new
 WARMUP_INIT = 200  # steps, from trained weights; at most a tenth of all
-MAX_SCALE = 4.0
+MAX_SCALE, MAX_MINUTES = 4.0, 1e6
 
 
 class TrainingError(Exception):
@@ -111,6 +111,12 @@ class Config:
             raise TrainingError(f"--loss must be one of {', '.join(LOSSES)}")
         if self.size % MULTIPLE:
             raise TrainingError(f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
+        if max(self.size, self.resize or 0) > MAX_SIZE:
+            raise TrainingError(f"--size and --resize are at most {MAX_SIZE}")
+        if self.minutes is not None and self.minutes > MAX_MINUTES:
+            raise TrainingError(f"--minutes must be at most {MAX_MINUTES:.0f}")
+        if self.warmup and self.steps and self.warmup >= self.steps:
+            raise TrainingError(f"--warmup {self.warmup} must be less than the {self.steps} steps")
         if self.resize is not None and self.resize < self.size:
             raise TrainingError("--resize must not be less than --size")
         if self.schedule not in SCHEDULES:

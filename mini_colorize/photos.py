@@ -93,6 +93,9 @@ def _listed(path):
         what = "folder" if path.is_dir() else "archive"
         where = error.filename or path
         raise DataError(f"{where}: cannot read this {what} ({error.strerror or error})") from None
+    except (ValueError, LookupError, ArithmeticError) as error:  # of damaged bytes, any of these
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{path}: damaged archive ({reason})") from None
     if not found:
         raise DataError(f"{path}: holds no pictures{source.hint()}")
     return [found[name] for name in sorted(found)]
@@ -100,9 +103,11 @@ def _listed(path):
 
 def _is_photo(name):
     """Whether a file of this name, a POSIX path, is taken for a photo."""
-    return posixpath.splitext(name)[1].lower() in EXTENSIONS and not any(
-        part.startswith(".") and part not in (".", "..") for part in name.split("/")
-    )
+    return posixpath.splitext(name)[1].lower() in EXTENSIONS and not _is_hidden(name)
+
+
+def _is_hidden(name):
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 class _Folder:
@@ -151,7 +156,7 @@ class _Zip:
             raise DataError(f"{self.path}: not a .zip file, or damaged ({error})") from None
         for info in self.archive.infolist():
             name = posixpath.normpath(info.filename)
-            if not info.is_dir() and _is_photo(name):
+            if not info.filename.endswith("/") and _is_photo(name):
                 yield PhotoFile(self, name, info)
 
     def hint(self):
@@ -160,6 +165,8 @@ class _Zip:
     def open(self, photo):
         if photo.place.file_size > MAX_BYTES:
             raise OSError(f"{photo.place.file_size} bytes are no photo")
+        if photo.place.flag_bits & 1:
+            raise OSError("it is encrypted")
         with self.archive.open(photo.place) as file:
             return io.BytesIO(file.read(MAX_BYTES))
 
@@ -192,7 +199,7 @@ class _Tar:
                 if _is_photo(name):
                     bar.update()
                     yield PhotoFile(self, prefix + name, (offset, member.size))
-                elif name.lower().endswith(".tar") and not prefix:
+                elif name.lower().endswith(".tar") and not (prefix or _is_hidden(name)):
                     inner = archive.extractfile(member)
                     try:
                         yield from self._members(inner, offset, name[: -len(".tar")] + "/", bar)

@@ -41,7 +41,7 @@ class Log:
                 entries.append(json.loads(line))
             except ValueError:
                 continue
-        return [entry for entry in entries if isinstance(entry, dict) and "step" in entry]
+        return [e for e in entries if isinstance(e, dict) and type(e.get("step")) is int]
 
     def truncate(self, step):
         """Forget what was logged after `step`, all of it for 0: a resumed run does it again."""

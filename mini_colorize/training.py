@@ -15,6 +15,7 @@ Notation
 
 import dataclasses
 import hashlib
+import itertools
 import shutil
 import signal
 import time
@@ -28,11 +29,17 @@ from .backend import array_module, as_numbers, device_memory, set_precision, to_
 from .color import colorfulness, crops_to_lab, lab_to_rgb
 from .config import TrainingError
 from .data import PhotoLoader
-from .files import atomic_write
+from .files import atomic_write, check_folder
 from .losses import l2_loss, softmax_cross_entropy
 from .network import AB_SCALE, MULTIPLE, WIDTHS, Network
 from .optim import (
-    Adam, LossScale, MovingAverage, cosine_schedule, find_overflow, step_schedule, warmed_up,
+    Adam,
+    LossScale,
+    MovingAverage,
+    cosine_schedule,
+    find_overflow,
+    step_schedule,
+    warmed_up,
 )  # fmt: skip
 from .photos import DataError, find_photos
 from .widen import widened
@@ -135,7 +142,8 @@ class Trainer:
         )
         judges = find_photos(config.val) if config.val else self.loader.photos
         self.val = self._centre_crops(judges, config.batch)
-        self.shown = self._centre_crops(judges[:: -(-len(judges) // SHEET_PHOTOS)], SHEET_PHOTOS)
+        spread = judges[:: -(-len(judges) // SHEET_PHOTOS)]  # and others, where these are broken
+        self.shown = self._centre_crops(list(dict.fromkeys(spread + judges)), SHEET_PHOTOS)
         head = "ab" if config.loss == "regression" else "bins"
         self.targets = regression_targets if config.loss == "regression" else targets
         self.network = Network(WIDTHS[config.model], head=head)
@@ -155,7 +163,9 @@ class Trainer:
 
     def start(self):
         """A new run: prior, first weights, optimiser, folder. The folder is made last."""
+        check_folder(self.folder)  # all that can be checked is, before the long work begins
         init = self._initial_network() if self.config.init else None
+        self._check_val()
         self._fill_caches()
         prior = None
         if self.config.loss == "rebalanced":
@@ -167,8 +177,6 @@ class Trainer:
         else:
             x, *_ = self.targets(next(self.loader.batches(0, 1)))
             self.network.initialize(x, self.config.seed)
-        if self.config.val:
-            next(self.val.batches())  # now, not after hours: can any be read?
         self._prepare(prior)
         if self.config.steps is None:
             self._fit_steps(prior)
@@ -179,6 +187,18 @@ class Trainer:
         self.log.truncate(0)
         self._write_config()
 
+    def _check_val(self):
+        """Raises DataError if --val is of no use. Says if it is not kept apart from --data."""
+        if not self.config.val:
+            return
+        try:
+            require_color(self.val)
+        except DataError as error:
+            raise DataError(f"--val {' '.join(self.config.val)}: {error}") from None
+        both = {str(photo) for photo in self.val.photos} & {str(p) for p in self.loader.photos}
+        if both:
+            print(f"{len(both):,} photos of --val are among --data: their loss tells little")
+
     def _initial_network(self):
         """The network of --init, as wide as ours."""
         init = self.config.init
@@ -186,7 +206,9 @@ class Trainer:
         try:
             if source.head != self.network.head:
                 raise ValueError(f"was trained with another --loss than {self.config.loss}")
-            if source.width != self.network.width:
+            if source.width > self.network.width:
+                raise ValueError(f"is wider than --model {self.config.model}")
+            if source.width < self.network.width:
                 return widened(source, self.network.width, self.config.seed)
         except ValueError as error:
             raise TrainingError(f"{init}: {error}; see --model and --loss") from None
@@ -212,7 +234,7 @@ class Trainer:
         spent = time.perf_counter() - self.started
         left = 60 * c.minutes * (1 - RESERVE) - ENDING - spent
         saves = left // SAVE_SECONDS + 1
-        each = step + judging / c.sample_every + saving / c.save_every
+        each = step + (judging + saving) / c.sample_every + saving / c.save_every
         steps = int((left - judging - saves * saving) / each)
         if steps < 1:
             raise TrainingError(
@@ -281,10 +303,12 @@ class Trainer:
         if self.config.steps is None or self.step > self.config.steps:
             raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
         if meta.get("photos", now := _names(self.loader.photos)) != now:
+            require_color(self.loader)
             print(
                 f"the photos of --data are not those of the last time: {meta['photos'][0]:,} then, "
                 f"{now[0]:,} now; the order is another one from here"
             )
+        self._check_val()
         if self.best and self.best["photos"] != _names(self.val.photos):
             print("the photos of --val are not those of the last time: the best step begins anew")
             self.best = None
@@ -432,7 +456,7 @@ class Trainer:
         saved_step = None
         timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
         with _Signals() as signals, bar:
-            for rgb in batches:
+            for rgb in self._kept_safe(batches):
                 logging = (self.step + 1) % c.log_every == 0 or self.step + 1 == c.steps
                 values, color = self.train_step(rgb, measure=logging)
                 self.group.append(values)
@@ -441,20 +465,31 @@ class Trainer:
                 if logging:
                     self._log_group(bar, color, timed * c.batch / seconds)
                     timed, seconds = 0, 0.0
-                last = self.step == c.steps
+                last, better = self.step == c.steps, False
                 if self.step % c.sample_every == 0 or last:
-                    self._validate_and_draw()
-                if self.step % c.save_every == 0 or time.perf_counter() - saved > SAVE_SECONDS:
+                    better = self._validate_and_draw()
+                late = time.perf_counter() - saved > SAVE_SECONDS
+                # Better weights are on the disk already: the checkpoint must know of them.
+                if better or late or self.step % c.save_every == 0:
                     self.save()
                     saved, saved_step = time.perf_counter(), self.step
                 if signals.received:
-                    tqdm.write("stopping after this step ...")
                     break
                 since = time.perf_counter()  # validating and saving are not training
             batches.close()
             if saved_step != self.step:
                 self.save()
         return self.step == c.steps
+
+    def _kept_safe(self, batches):
+        """The batches; if they fail on the way, what was learned is saved first."""
+        try:
+            yield from batches
+        except DataError as error:
+            self.save()
+            raise DataError(
+                f"{error}; saved at step {self.step}, go on with --resume {self.folder}"
+            ) from None
 
     def _log_group(self, bar, color, rate):
         """A line of the log and of the progress bar: the mean over the steps since the last."""
@@ -497,25 +532,28 @@ class Trainer:
     def _validate_and_draw(self):
         """Validation loss, sample sheet, curve: of the weights that would be shipped.
 
-        The best so far become weights.npz at once.
+        The best so far become weights.npz at once. Returns whether these are.
         """
+        better = False
         self.averaged.load_state(self._judged())
         if self.config.val:
             losses = self.validate()
             loss = next(iter(losses.values()))  # the one that is minimised
             if not np.isfinite(loss):
                 raise self._diverged()
-            if self.best is None or loss < self.best["loss"]:
+            better = self.best is None or loss < self.best["loss"]
+            if better:
                 photos = _names(self.val.photos)
                 self.best = {"step": self.step, "loss": loss, "photos": photos}
                 self._write_weights("weights.npz", val_loss=loss)
             self.log.write(step=self.step, **losses, best_step=self.best["step"])
-        truth = next(self.shown.batches(0, 1))
-        report.sample_sheet(
-            self.folder / "samples" / f"step_{self.step:07d}.png", self.averaged, truth, self.xp
-        )
+        shown = (self.shown.batches(k, k + 1) for k in range(len(self.shown)))
+        truth = next(itertools.chain.from_iterable(shown))
+        path = self.folder / "samples" / f"step_{self.step:07d}.png"
+        report.sample_sheet(path, self.averaged, truth, self.xp)
         if not report.loss_curve(self.folder / "loss.png", self.log.read()):
             tqdm.write("no loss.png: it needs matplotlib (pip install matplotlib)")
+        return better
 
     def validate(self):
         """Losses of what `averaged` holds on centre crops of all of --val, for the log.
@@ -547,6 +585,7 @@ class _Signals:
     def _receive(self, number, frame):
         self.received = number
         self._restore()
+        tqdm.write("stopping after this step, or validation; once more stops at once ...")
 
     def _restore(self):
         for s, handler in self.before.items():

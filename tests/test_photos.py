@@ -14,7 +14,6 @@ from mini_colorize import photos as module
 from mini_colorize.images import ImageError, read_image
 from mini_colorize.photos import DataError, find_photos
 
-
 # ---- Folders
 
 
@@ -93,7 +92,13 @@ def picture(value, kind="PNG"):
 
 NAMES = ["b/2.png", "a/1.png", "b/10.png", "top.png"]
 ORDER = ["a/1.png", "b/10.png", "b/2.png", "top.png"]
-EXTRA = {"notes.txt": b"x", "b/.hidden.png": picture(1), "__MACOSX/b/._2.png": b"x", "d.png/x": b""}
+EXTRA = {
+    "._n.tar": b"x",
+    "notes.txt": b"x",
+    "b/.hidden.png": picture(1),
+    "__MACOSX/b/._2.png": b"x",
+    "d.png/x": b"",
+}
 
 
 def make_zip(path, files, compression=zipfile.ZIP_STORED, prefix=""):
@@ -255,7 +260,7 @@ def test_an_encrypted_member(tmp_path):
     data = bytearray(path.read_bytes())
     data[data.rfind(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    unreadable(find_photos(path)[0], "encrypted")
+    unreadable(find_photos(path)[0], "it is encrypted")
 
 
 def test_a_damaged_tar_in_a_tar_is_named_when_its_turn_comes(tmp_path):
@@ -298,6 +303,34 @@ def test_a_tar_with_a_damaged_header_is_not_taken_for_a_short_one(tmp_path):
     path.write_bytes(data)
     with pytest.raises(DataError, match="damaged header"):
         find_photos(path)
+
+
+@pytest.mark.parametrize("how", ["name", "no name", "size"])
+def test_fields_that_are_absurd(tmp_path, how):
+    """Python's zipfile and tarfile raise other things than they say of these."""
+    path = tmp_path / ("x.tar" if how == "size" else "x.zip")
+    if how == "size":
+        make_tar(path, {"a.png": picture(1), "b.png": picture(2)})
+        data = bytearray(path.read_bytes())
+        at = data.find(b"a.png")
+        data[at + 124 : at + 136] = b"\x80" + b"\xff" * 11  # the size, in base 256
+        data[at + 148 : at + 156] = b" " * 8
+        data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
+    else:
+        make_zip(path, {"a.png": picture(1), "\u00e9.png": picture(2)})
+        data = bytearray(path.read_bytes())
+        if how == "name":
+            data = data.replace("\u00e9.png".encode(), b"\xff\xff.png")
+        else:
+            at = data.rfind(b"PK\x01\x02") + 28
+            data[at : at + 4] = b"\0\0" + (6).to_bytes(2, "little")  # its name is an extra field
+    path.write_bytes(data)
+    try:
+        found = find_photos(path)
+    except DataError as error:
+        assert str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1
+    else:
+        assert [photo.name for photo in found] == ["a.png"]
 
 
 def test_compressed_tars_are_refused(tmp_path):

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.checkpoint import save, save_network
 from mini_colorize.config import Config
 
+ROOT = Path(__file__).parent.parent
 unix = pytest.mark.skipif(os.name != "posix", reason="links")
 
 
@@ -107,7 +111,7 @@ def resume(go, run, *more):
     ("workers", -1), ("log-every", 0), ("sample-every", 0), ("save-every", 0), ("model", "huge"),
     ("device", "tpu"), ("nonsense", 1), ("minutes", 0), ("minutes", -1), ("minutes", "nan"),
     ("warmup", -1), ("warmup", 1.5), ("schedule", "linear"), ("scale", 0.9), ("scale", 4.1),
-    ("scale", "nan"), ("frame", -0.1), ("frame", 1.1),
+    ("scale", "nan"), ("frame", -0.1), ("frame", 1.1), ("resize", 2147483648), ("warmup", 2),
 ])  # fmt: skip
 def test_values_that_make_no_sense(photos, tmp_path, go, name, value):
     key = name.replace("-", "_")
@@ -224,6 +228,45 @@ def test_init_of_another_head(photos, tmp_path, go):
 def test_options_that_exclude_one_another(photos, tmp_path, go):
     refused(go(*options(photos, tmp_path / "run", minutes=3)), "--minutes", "--steps")
     refused(go(*options(photos, tmp_path / "run", lr_every=3)), "--lr-every", "--schedule steps")
+
+
+def test_minutes_without_end(photos, tmp_path, go):
+    refused(go(*options(photos, tmp_path / "run", steps=None, minutes=1e308)), "--minutes")
+
+
+def test_sources_of_a_repeated_option_add_up(photos, tmp_path, go):
+    write_photos(tmp_path / "more")
+    code, _, text = go(*options(photos, tmp_path / "run"), "--data", str(tmp_path / "more"))
+    assert code == 0 and "8 photos" in text
+
+
+def test_a_name_that_is_not_text(photos, tmp_path):
+    """Under a terminal that cannot show it, in a process of its own: it sets up the streams."""
+    name = os.fsencode(photos / "caf") + b"\xe9.png"
+    try:
+        with open(name, "wb") as file:
+            file.write(b"no picture")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    command = [sys.executable, str(ROOT / "train.py"), *options(photos, tmp_path / "run", steps=3)]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert b"skipped" in done.stderr + done.stdout and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "checkpoint.npz"])
+def test_weights_that_lie_in_out_are_not_overwritten(photos, tmp_path, go, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_bytes(b"mine")
+    refused(go(*options(photos, tmp_path / "run")), name, "another --out")
+    assert (tmp_path / "run" / name).read_bytes() == b"mine"
+
+
+def test_out_is_tried_before_the_long_work(photos, tmp_path, go, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setattr(training, "measure_prior", lambda *_, **__: pytest.fail("too late"))
+    refused(go(*options(photos, tmp_path / "file")), tmp_path / "file")
 
 
 def test_minutes_that_are_too_few(photos, tmp_path, go):

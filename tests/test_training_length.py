@@ -9,14 +9,15 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from test_training import assert_same_bits, smooth_photo, weights
 
 import train
 from mini_colorize import checkpoint, config, network, training
 from mini_colorize.config import Config, TrainingError, load_config
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.optim import cosine_schedule, step_schedule, warmed_up
+from mini_colorize.photos import DataError
 from mini_colorize.training import Trainer, targets
-from test_training import assert_same_bits, smooth_photo, weights
 
 SMALL = {"model": "tiny", "size": 16, "batch": 3, "steps": 12, "workers": 1, "log_every": 2,
          "save_every": 3, "sample_every": 4}  # fmt: skip
@@ -169,8 +170,9 @@ def test_the_number_of_steps_is_what_fits(photos, tmp_path, monkeypatch):
     trainer.start()
     spent = time.perf_counter() - begun
     left = 600 * (1 - training.RESERVE) - training.ENDING - spent
-    # A validation and a save at the end; each step has its share of the others.
-    assert trainer.config.steps == pytest.approx((left - 2.5) / (0.1 + 0.01 + 0.005), abs=30)
+    # A validation and a save at the end; each step has its share of the others: a validation,
+    # after which better weights are saved, every 200 steps, and a save every 100.
+    assert trainer.config.steps == pytest.approx((left - 2.5) / (0.1 + 0.0125 + 0.005), abs=30)
     told = json.loads((tmp_path / "run" / "config.json").read_text())
     assert told["steps"] == trainer.config.steps and told["minutes"] == 10
 
@@ -279,6 +281,16 @@ def test_another_val_begins_anew(photos, tmp_path, capsys):
     assert steps_of(run) == [16, 16]
 
 
+def test_better_weights_are_never_ahead_of_the_checkpoint(photos, tmp_path):
+    """Killed after them and gone on another way, worse weights must not replace them."""
+    run = tmp_path / "run"
+    kill_at(judged(started(photos, run, val=[str(photos)], save_every=100), [3.0, 2.0]), 9)
+    assert checkpoint.load_meta(run / "checkpoint.npz")["step"] == 8
+    other = judged(resumed(run, steps=20), [2.5, 2.4, 2.3])
+    assert other.step == 8 and other.best["loss"] == 2.0
+    assert other.run() and steps_of(run) == [8, 20]
+
+
 def test_before_the_first_validation_and_without_val_the_last_are_kept(photos, tmp_path):
     run = started(photos, tmp_path / "run", val=[str(photos)], sample_every=100)
     kill_at(run, 10)
@@ -287,6 +299,74 @@ def test_before_the_first_validation_and_without_val_the_last_are_kept(photos, t
     plain.run()
     assert checkpoint.load_meta(tmp_path / "plain")["step"] == 12 and plain.best is None
     assert not (tmp_path / "plain" / "last.npz").exists()
+
+
+def test_a_sheet_is_drawn_though_the_photos_chosen_for_it_are_broken(photos, tmp_path):
+    """Of 17 photos every second is readable, none of the nine that are spread evenly."""
+    for path in photos.rglob("*.*"):
+        path.unlink()
+    rng = np.random.default_rng(1)
+    for i in range(17):
+        if i % 2:
+            smooth_photo(rng, 40).save(photos / f"{i:02}.png")
+        else:
+            (photos / f"{i:02}.png").write_bytes(b"no picture")
+    run = started(photos, tmp_path / "run", steps=4)
+    assert run.run()
+    assert Image.open(tmp_path / "run" / "samples" / "step_0000004.png").width == 96
+
+
+@pytest.mark.parametrize("kind", ["grey", "broken"])
+def test_a_val_of_no_use_is_refused_at_the_start_and_on_resume(photos, tmp_path, kind):
+    val = tmp_path / "val"
+    val.mkdir()
+    if kind == "grey":
+        shutil.copy(photos / "gray.png", val)
+    else:
+        (val / "a.png").write_bytes(b"no picture")
+    told = "has any colour" if kind == "grey" else "can be read"
+    with pytest.raises(DataError, match=f"^--val {val}: .*{told}"):
+        started(photos, tmp_path / "run", val=[str(val)])
+    assert not (tmp_path / "run").exists()
+    started(photos, tmp_path / "run").run()
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(DataError, match=told):
+        resumed(tmp_path / "run", val=[str(val)], steps=20)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_photos_of_val_that_are_trained_on_are_counted(photos, tmp_path, capsys):
+    started(photos, tmp_path / "run", val=[str(photos / "sub"), str(photos)])
+    assert "9 photos of --val are among --data" in capsys.readouterr().out
+    apart = shutil.copytree(photos, tmp_path / "apart")
+    started(photos, tmp_path / "other", val=[str(apart)])
+    assert "--val" not in capsys.readouterr().out
+
+
+def test_grey_data_on_resume(photos, tmp_path):
+    started(photos, tmp_path / "run").run()
+    gray = tmp_path / "gray"
+    gray.mkdir()
+    shutil.copy(photos / "gray.png", gray)
+    with pytest.raises(DataError, match="no photo has any colour"):
+        resumed(tmp_path / "run", data=[str(gray)], steps=20)
+
+
+def test_photos_that_vanish_cost_nothing_that_was_learned(photos, tmp_path):
+    run = started(photos, tmp_path / "run", save_every=100, steps=100, workers=0)
+    real = run.train_step
+
+    def train_step(*args, **options):
+        if run.step == 5:
+            shutil.rmtree(photos)
+        return real(*args, **options)
+
+    run.train_step = train_step
+    with pytest.raises(
+        DataError, match="none of the 9 photos .*saved at step 6, go on with --resume"
+    ):
+        run.run()
+    assert checkpoint.load_meta(tmp_path / "run" / "checkpoint.npz")["step"] == 6
 
 
 def test_every_photo_of_val_counts_once(photos, tmp_path):

@@ -420,3 +420,10 @@ def test_only_checks_and_a_foreign_picture_number(go, page, tmp_path):
     files = save(tmp_path / "b", answers(made, 1, [(999, "colouring", False)]))
     code, _, err = go("score", *files, "--out", tmp_path / "out")
     assert code == 2 and err[0] == f"turing: {files[0]}: picture 999 is not in the page"
+
+
+def test_the_page_does_not_replace_the_photos(tmp_path, capsys):
+    archive = tmp_path / "photos.zip"
+    archive.write_bytes(b"mine")
+    assert turing.main(["--data", str(archive), "--out", str(tmp_path / "." / "photos.zip")]) == 2
+    assert "is --data" in capsys.readouterr().err and archive.read_bytes() == b"mine"

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .checks import check_folder
+from ..files import check_folder
 
 EPILOG = """\
 examples
@@ -39,9 +39,9 @@ def parse(argv):
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--data", required=True, nargs="+", metavar="SOURCE",
+    p.add_argument("--data", required=True, nargs="+", action="extend", metavar="SOURCE",
                    help="folders of photos, .zip or .tar files")  # fmt: skip
-    p.add_argument("--weights", nargs="+", default=["full"], metavar="full|tiny|FILE|RUN",
+    p.add_argument("--weights", nargs="+", action="extend", metavar="full|tiny|FILE|RUN",
                    help="full and tiny, those that ship; weights files; runs' folders (full)")  # fmt: skip
     p.add_argument("--temperature", nargs="+", type=float, default=[None], metavar="T",
                    help="of the annealed mean; several give a row each "
@@ -78,6 +78,7 @@ _positive.__name__ = "number above 0"  # argparse: invalid ... value
 
 def run(args):
     """Measure, print and write. Raises what `main` turns into a line."""
+    from ..checkpoint import DEFAULT
     from ..photos import find_photos
     from . import report
     from .run import evaluate, limited
@@ -86,7 +87,7 @@ def run(args):
     check_folder(args.out)  # now, not after an hour
     photos = limited(find_photos(args.data), args.limit)
     systems = [Truth(), Gray(), Random(photos, args.seed)]
-    for weights in args.weights:
+    for weights in args.weights or [DEFAULT]:
         first, *others = args.temperature
         systems.append(Checkpoint(weights, first, args.size, args.device))
         if not systems[-1].regression:  # it has no temperature
@@ -96,8 +97,8 @@ def run(args):
         photos, systems, data=" ".join(args.data), seed=args.seed, batch=args.batch
     )
     rows = report.rows(result, args.min_count)
+    drawn = report.write(result, args.min_count, rows, args.out)  # a reader may have gone
     print(report.text(result, args.min_count, rows), end="")
-    drawn = report.write(result, args.min_count, rows, args.out)
     print(f"\nscores.txt, scores.json{', curves.png' if drawn else ''}: in {args.out}")
     if not drawn:
         print("no curves.png: it needs matplotlib (pip install 'mini_colorize[plots]')")

@@ -12,11 +12,11 @@ from .tally import B, interval
 
 # measure: heading, format, width of its column
 _COLUMNS = {
-    "auc_raw": ("AuC raw", ".1f", 18),
-    "auc_balanced": ("AuC balanced", ".1f", 18),
+    "auc_raw": ("AuC raw", ".1f", 20),
+    "auc_balanced": ("AuC balanced", ".1f", 20),
     "gap_closed": ("gap closed", ".3f", 24),
     "psnr_db": ("PSNR, dB", ".2f", 21),
-    "colorfulness": ("colourfulness", ".1f", 18),
+    "colorfulness": ("colourfulness", ".1f", 20),
     "loss_nats": ("loss, nats", ".3f", 24),
     "seconds": ("s a photo", ".3f", 9),
 }

@@ -13,7 +13,6 @@ import argparse
 import sys
 from pathlib import Path
 
-
 PROG = "python -m mini_colorize.evaluation.turing"
 
 
@@ -25,7 +24,7 @@ def parse(argv):
         "well, 2 if not.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--data", nargs="+", required=True, metavar="SOURCE", help="folders of photos, "
+    p.add_argument("--data", nargs="+", action="extend", required=True, metavar="SOURCE", help="folders of photos, "
                    ".zip or .tar files; none that the network was trained on")  # fmt: skip
     p.add_argument("--weights", metavar="full|tiny|FILE|RUN", help="full or tiny, those that ship; a "
                    "weights file; the folder of a training run (default full)")  # fmt: skip

@@ -1,15 +1,17 @@
 """Makes the page of the Turing test: chooses photos, colours them, joins the pairs."""
 
+import os
+
 import numpy as np
 from tqdm import tqdm
 
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer, paint
 from mini_colorize.data import load_crop
+from mini_colorize.files import check_folder
 from mini_colorize.images import ImageError
 from mini_colorize.photos import DataError, find_photos
 
-from .checks import check_folder
 from .turing_page import CHECK, COLORING, PRACTICE, join, write_page
 
 OWN_COLOR = 3.0  # Lab units; below, a photo has no colour of its own
@@ -85,6 +87,8 @@ def build(args):
     """
     if args.out.is_dir():
         raise ValueError(f"{args.out}: is a folder; --out names the page's file")
+    if os.path.realpath(args.out) in map(os.path.realpath, args.data):
+        raise ValueError(f"{args.out}: is --data; the page needs a file of its own")
     check_folder(args.out.parent)
     colorings = args.trials - args.checks
     kinds = [PRACTICE] * args.practice + [COLORING] * colorings + [CHECK] * args.checks
