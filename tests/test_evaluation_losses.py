@@ -11,7 +11,7 @@ from PIL import Image
 
 import naive
 from emulator import standin
-from mini_colorize import checkpoint, config, network, training
+from mini_colorize import checkpoint, config, network
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.bins import Q, annealed_mean, class_weights
 from mini_colorize.checkpoint import CheckpointError
