@@ -44,7 +44,7 @@ def bare(paths, size, resize):
     """The bare loop over `paths`: one (size, size, 3) uint8 crop each."""
     rng = np.random.default_rng(0)
     for path in paths:
-        with Image.open(path) as image:
+        with path.open() as file, Image.open(file) as image:
             image.draft("RGB", (resize, resize))
             image = image.convert("RGB")
         scale = resize / min(image.size)
