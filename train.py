@@ -177,7 +177,8 @@ def parse(argv):
         "--save-every",
         type=int,
         metavar="N",
-        help="steps between checkpoints, and every 10 minutes (100)",
+        help="steps between checkpoints (by the clock: every 30 seconds to 10 minutes, so that they "
+        "take a twentieth of the time or less; one more with each new best)",
     )
     return p, p.parse_args(argv)
 
@@ -191,7 +192,7 @@ def prepare(parser, args):
     given = {name: value for name, value in given.items() if value is not None}
     for name in {"data", "val"} & given.keys():  # --resume may be called from elsewhere
         given[name] = [path and os.path.abspath(path) for path in given[name]]
-    if given.get("init") is not None and given["init"] not in SHIPPED:
+    if given.get("init") and given["init"] not in SHIPPED:
         given["init"] = os.path.abspath(given["init"])
     if args.resume:
         free = {

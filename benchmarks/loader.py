@@ -54,9 +54,10 @@ def bare(paths, size, resize):
         np.asarray(image.crop((x, y, x + size, y + size)))
 
 
-def loader(paths, size, resize, workers):
+def loader(paths, size, resize, workers, cache=None):
     """The same number of crops through PhotoLoader."""
     photos = PhotoLoader(paths, size=size, resize=resize, batch=BATCH, workers=workers)
+    photos.cache = cache
     for _ in photos.batches(0, len(paths) // BATCH):
         pass
 
@@ -64,10 +65,12 @@ def loader(paths, size, resize, workers):
 def measure(paths, size, rounds):
     """Returns {name: [images/s of each round]}. Round 0 warms the disk cache and is dropped."""
     resize = round(size * 256 / 176)
+    cache = PhotoLoader(paths, size=size, resize=resize, batch=BATCH).fill_cache()
     candidates = {
         "bare Pillow loop": lambda: bare(paths, size, resize),
         "loader, 1 worker": lambda: loader(paths, size, resize, 1),
         "loader, 2 workers": lambda: loader(paths, size, resize, 2),
+        "loader, cached": lambda: loader(paths, size, resize, 1, cache),
     }
     rates = {name: [] for name in candidates}
     for _ in range(rounds + 1):

@@ -16,9 +16,8 @@ from PIL import Image
 from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
-from mini_colorize.data import load_crop
+from mini_colorize.data import PhotoLoader
 from mini_colorize.evaluation.run import limited
-from mini_colorize.images import ImageError
 from mini_colorize.photos import DataError, find_photos
 
 
@@ -48,14 +47,18 @@ def main():
         print(f"{len(photos)} photos; mean chroma of {'page':>8} {'photo':>8} {'truth':>8}")
         for weights in args.weights:
             colorizer, found = Colorizer.load(weights), []
-            for photo in photos:
-                paper, white = page(load_crop(photo, colorizer.size // 2, colorizer.size // 2))
+            side = colorizer.size // 2
+            loader = PhotoLoader(photos, size=side, resize=side, batch=1, augment=False)
+            for (photo,) in loader.batches():
+                paper, white = page(photo)
                 made = np.asarray(colorizer(Image.fromarray(paper)))
                 found.append([chroma(made, white), chroma(made, ~white), chroma(paper, ~white)])
             print(f"{weights:<26}" + " ".join(f"{v:8.2f}" for v in np.mean(found, axis=0)))
-    except (CheckpointError, DataError, ImageError) as error:
-        sys.exit(f"whites: {error}")
+    except (CheckpointError, DataError) as error:
+        print(f"whites: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,14 +22,15 @@ class PhotoCache(dict):
 
     photos: list. resize: the shorter side, pixels. resized: function (photo, resize) -> pixels.
     aspect: the most that `resized` makes of the longer side, in shorter sides.
+    taken: bytes of the free memory that another cache will take.
     Raises DataError in one line if they will not fit; `expected` says how many bytes they take.
     """
 
-    def __init__(self, photos, resize, resized, aspect):
+    def __init__(self, photos, resize, resized, aspect, taken=0):
         super().__init__()
         self.photos, self.resize, self.resized = list(dict.fromkeys(photos)), resize, resized
         free = free_memory()
-        self.limit = float("inf") if free is None else free * SHARE
+        self.limit = float("inf") if free is None else max(0, free * SHARE - taken)
         probed = self.photos[:: -(-len(self.photos) // PROBED)]
         each = [self._bytes(photo, aspect) for photo in probed]
         self.expected = sum(each) / len(each) * len(self.photos)
@@ -89,20 +90,25 @@ class PhotoCache(dict):
 def free_memory():
     """Bytes of memory that a process may still have here, or None where the system does not say.
 
-    On Linux: what is available, or less where the process's control group has a limit.
+    On Linux: what is available, or less where the process's control group has a limit; files
+    that the system keeps in memory, and gives up when asked, count as free.
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     except OSError:
         return None
-    for folder, most, used in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current"),
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
+    for folder, most, used, files in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+         "total_inactive_file"),
+    ):  # fmt: skip
         try:
-            limit, now = (Path(folder, name).read_text().strip() for name in (most, used))
-            free += [int(limit) - int(now)] if limit != "max" else []
+            names = most, used, "memory.stat"
+            limit, now, stat = (Path(folder, name).read_text().strip() for name in names)
         except OSError:
             continue
+        if limit != "max":
+            kept = dict(line.split() for line in stat.splitlines()).get(files, 0)
+            free.append(int(limit) - int(now) + int(kept))
     return min(free, default=None)

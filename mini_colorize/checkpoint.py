@@ -250,6 +250,8 @@ def load_network(path=None):
 
 def _find(path):
     """The Path of the file that `path` means, see load_network."""
+    if path == "":  # an unset variable; Path would make the current folder of it
+        raise CheckpointError("'': no such file")
     path = shipped(DEFAULT) if path is None else shipped(path) or Path(path)
     return path / "weights.npz" if path.is_dir() else path
 

@@ -51,7 +51,7 @@ class Config:
     cache: bool = False
     log_every: int = 10
     sample_every: int = 200
-    save_every: int = 100
+    save_every: int | None = None  # None: by the clock
 
     def settled(self):
         """A Config in which nothing is left open but what only the run itself can tell: None
@@ -103,6 +103,8 @@ class Config:
         for name in positive:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise TrainingError(f"{_flag(name)} must be more than 0")
+        if self.init == "":  # an unset variable
+            raise TrainingError("--init '': no such file")
         if self.precision not in PRECISIONS:
             raise TrainingError(f"--precision must be one of {', '.join(PRECISIONS)}")
         if self.model is not None and self.model not in WIDTHS:

@@ -196,13 +196,18 @@ class PhotoLoader:
         """The number of photos, n (not of batches)."""
         return len(self.photos)
 
-    def fill_cache(self, say=print):
-        """Decode every photo once and keep it in memory. Raises DataError if they do not fit.
+    def plan_cache(self, taken=0):
+        """Make a PhotoCache for the photos, to be filled by fill_cache, and return it.
 
-        say: is given a line about what the cache will take, before it is filled.
+        taken: bytes that another cache will take. Raises DataError if the photos do not fit.
         """
-        self.cache = PhotoCache(self.photos, self.resize, resized_pixels, ASPECT)
-        say(f"cache: {self.cache}")
+        self.cache = PhotoCache(self.photos, self.resize, resized_pixels, ASPECT, taken)
+        return self.cache
+
+    def fill_cache(self):
+        """Decode every photo once and keep it in memory. Raises DataError if they do not fit."""
+        if self.cache is None:
+            self.plan_cache()
         self.skipped |= self.cache.fill(max(1, self.workers))
         return self.cache
 
@@ -231,15 +236,17 @@ class PhotoLoader:
 
     def _made(self, numbers, closing):
         """The batches of these numbers, made ahead by the workers."""
-        if self.workers == 0:
+        # Crops of cached photos are all Python, of which one thread runs at a time.
+        workers = self.workers if self.cache is None else min(1, self.workers)
+        if workers == 0:
             for k in numbers:
                 yield self._make(k, closing)
             return
         # One task makes one whole batch: tasks as small as a crop would spend Python's lock on
         # bookkeeping.
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="photos")
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
         try:
-            ahead = itertools.islice(numbers, self.workers + 1)
+            ahead = itertools.islice(numbers, workers + 1)
             pending = deque(pool.submit(self._make, k, closing) for k in ahead)
             while pending:
                 made = pending.popleft().result()

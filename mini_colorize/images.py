@@ -91,6 +91,10 @@ _SRGB = ImageCms.createProfile("sRGB")
 class ImageError(Exception):
     """A picture file cannot be read or written. One line, starting with the path."""
 
+    def __init__(self, message):
+        # a name, above all in an archive, may hold line ends and codes that terminals obey
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+
 
 def read_image(path, draft_side=None):
     """Read a picture file of any kind.

@@ -7,6 +7,8 @@ Notation
     s      loss scale: the gradients that arrive are s times the true ones
 """
 
+import math
+
 import numpy as np
 
 from . import kernels
@@ -29,7 +31,6 @@ def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_cor
         return kernels.adam(p, g, m, v, scale, overflow, *arguments)
     if overflow:
         return None
-
 
     def one(part):
         work, root = scratch("adam", (2, part.stop - part.start), p.dtype)
@@ -124,7 +125,7 @@ def cosine_schedule(step, lr, steps, least=0.01):
 
     Source: Loshchilov and Hutter, "SGDR", 2017, equation 5, without restarts.
     """
-    return lr * (least + (1 - least) * (1 + np.cos(np.pi * step / steps)) / 2)
+    return lr * (least + (1 - least) * (1 + math.cos(math.pi * step / steps)) / 2)
 
 
 def warmed_up(step, lr, warmup):
@@ -175,7 +176,6 @@ def moving_average(average, now, share):
     """average <- average + share (now - average), in place. Both (n,) float."""
     if array_module(average) is not np:
         return kernels.moving_average(average, now, share)
-
 
     def one(part):
         average[part] += share * (now[part] - average[part])

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .images import EXTENSIONS
 
 ARCHIVES = (".zip", ".tar")
-MAX_BYTES = 2**30  # of one photo's file in an archive; larger than any that can be decoded
+MAX_BYTES = 2**28  # of one photo's file in an archive; it is read into memory
 
 
 class DataError(Exception):
@@ -191,7 +191,11 @@ class _Tar:
     def _members(self, file, start, prefix, bar):
         """Photos of the archive that begins at byte `start`; of a .tar file in it, too."""
         with tarfile.open(fileobj=file, mode="r:") as archive:
+            before = -1
             while (member := archive.next()) is not None:
+                if member.size < 0 or archive.offset <= before:  # it would be listed for ever
+                    raise tarfile.ReadError("a damaged header")
+                before = archive.offset
                 archive.members.clear()  # or a million descriptions are kept
                 name, offset = posixpath.normpath(member.name), start + member.offset_data
                 if not member.isreg() or member.issparse():

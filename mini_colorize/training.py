@@ -27,7 +27,7 @@ from tqdm import tqdm
 from . import bins, checkpoint, report
 from .backend import array_module, as_numbers, device_memory, set_precision, to_host, uploaded
 from .color import colorfulness, crops_to_lab, lab_to_rgb
-from .config import TrainingError
+from .config import STEPS, TrainingError
 from .data import PhotoLoader
 from .files import atomic_write, check_folder
 from .losses import l2_loss, softmax_cross_entropy
@@ -46,7 +46,8 @@ from .widen import widened
 
 PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
-SAVE_SECONDS = 600  # a checkpoint at least this often, however slow the steps are
+SAVE_SECONDS = 30, 600  # between checkpoints, at least and at most, where they go by the clock
+SAVE_SHARE = 0.05  # of the time, that they may take within those bounds
 REHEARSAL = 0.05  # share of --minutes that goes to measuring how long a step takes, at most
 REHEARSED = 100  # steps, at most
 WARMING = 2  # its first steps, untimed: kernels are compiled, memory is asked for
@@ -115,6 +116,12 @@ def _names(photos):
     """What tells one list of photos from another: how many, and a hash of their names."""
     digest = hashlib.sha256("\0".join(photo.name for photo in photos).encode(errors="replace"))
     return [len(photos), digest.hexdigest()[:16]]
+
+
+def _read_names(told):
+    """What `_names` gave, from a file. Raises nearly anything if it is damaged."""
+    count, digest = told
+    return [int(count), str(digest)]
 
 
 class Trainer:
@@ -217,7 +224,12 @@ class Trainer:
     def _fill_caches(self):
         if not self.config.cache:
             return
-        for loader in (self.loader, self.val) if self.config.val else (self.loader,):
+        loaders = {"--data": self.loader} | ({"--val": self.val} if self.config.val else {})
+        taken = 0
+        for name, loader in loaders.items():
+            taken += loader.plan_cache(taken).expected
+            print(f"cache of {name}: {loader.cache}", flush=True)
+        for loader in loaders.values():
             loader.fill_cache()
 
     def _fit_steps(self, prior):
@@ -233,9 +245,11 @@ class Trainer:
         self.step, self.group, self.best, self.config = 0, [], None, c
         spent = time.perf_counter() - self.started
         left = 60 * c.minutes * (1 - RESERVE) - ENDING - spent
-        saves = left // SAVE_SECONDS + 1
-        each = step + (judging + saving) / c.sample_every + saving / c.save_every
-        steps = int((left - judging - saves * saving) / each)
+        # One that is better is saved, and the clock begins anew.
+        saves = 1 + (c.sample_every * step + judging) // self._due(saving)
+        each = step + (judging + saves * saving) / c.sample_every
+        each += saving / c.save_every if c.save_every else 0
+        steps = int((left - judging - saving) / each)
         if steps < 1:
             raise TrainingError(
                 f"--minutes {c.minutes:g}: {spent:.0f} s are gone, a step takes {step:.1f} s, and "
@@ -254,9 +268,9 @@ class Trainer:
         Returns the seconds that a step, a validation with its pictures, and a save take.
         """
         c, folder, log = self.config, self.folder, self.log
-        self.config = dataclasses.replace(c, steps=REHEARSED).settled()
-        # One that was killed left its folder, which is in nobody's way and goes now.
-        beside = next(p for p in folder.absolute().parents if p.exists())
+        self.config = dataclasses.replace(c, steps=STEPS + (c.warmup or 0)).settled()
+        # On the disk of the run. One that was killed left its folder, which goes now.
+        beside = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
         self.folder = beside / f".{folder.name}.rehearsal"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
@@ -293,7 +307,7 @@ class Trainer:
             return self.start()
         meta, groups = checkpoint.load(path, kind="training")
         try:
-            self._restore(meta, groups)
+            photos = self._restore(meta, groups)
         except MemoryError:
             raise
         # Whatever a damaged file makes of these lines, the answer is the same.
@@ -302,25 +316,43 @@ class Trainer:
             raise TrainingError(f"{self.folder}: cannot go on from here ({reason})") from None
         if self.config.steps is None or self.step > self.config.steps:
             raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
-        if meta.get("photos", now := _names(self.loader.photos)) != now:
+        if photos != (now := _names(self.loader.photos)):
             require_color(self.loader)
             print(
-                f"the photos of --data are not those of the last time: {meta['photos'][0]:,} then, "
+                f"the photos of --data are not those of the last time: {photos[0]:,} then, "
                 f"{now[0]:,} now; the order is another one from here"
             )
         self._check_val()
-        if self.best and self.best["photos"] != _names(self.val.photos):
-            print("the photos of --val are not those of the last time: the best step begins anew")
-            self.best = None
         self._fill_caches()
+        if self.best and self.best["photos"] != _names(self.val.photos):
+            self._begin_best_anew()
         self.log.truncate(self.step)
         self._write_config()  # with what --resume changed, such as --steps
+
+    def _begin_best_anew(self):
+        """--val has other photos now: weights.npz, the best so far, is measured on them."""
+        print("the photos of --val are not those of the last time: the best step begins anew")
+        step, self.best = self.best["step"], None
+        try:
+            network, _ = checkpoint.load_network(self.folder / "weights.npz")
+            self.averaged.load_state(network.state())
+        except (checkpoint.CheckpointError, ValueError):
+            return  # missing, or of another network: the next ones are the best
+        self._note_best(self.validate(), step)
+
+    def _note_best(self, losses, step):
+        """Take down what is best. losses: of `validate`."""
+        loss = next(iter(losses.values()))  # the one that is minimised
+        self.best = {"step": step, "loss": loss, "photos": _names(self.val.photos)}
 
     def _write_config(self):
         report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
 
     def _restore(self, meta, groups):
-        """Take over a training state and the run's prior. Raises nearly anything if damaged."""
+        """Take over a training state and the run's prior. Returns the `_names` of its photos.
+
+        Raises nearly anything if damaged.
+        """
         step = meta["step"]
         if type(step) is not int or step < 0:
             raise ValueError(f"{step!r} is no number of steps")
@@ -336,13 +368,18 @@ class Trainer:
             for name, array in self.average.average.items():
                 array[...] = as_numbers(name, groups["network"][name], array)
             self.average.t = step
+            self.average.trained = bool(meta.get("average_trained"))
         if self.loss_scale and "loss_scale" in groups:
             self.loss_scale.load_state(groups["loss_scale"])
         self.step = step
         self.group = [(float(w), float(u)) for w, u in meta["group"]]
         if meta.get("best") is not None and self.config.val:
             step, loss, photos = (meta["best"][key] for key in ("step", "loss", "photos"))
-            self.best = {"step": int(step), "loss": float(loss), "photos": list(photos)}
+            if not np.isfinite(float(loss)):
+                raise ValueError(f"{loss} is no loss")
+            photos = _read_names(photos)
+            self.best = {"step": int(step), "loss": float(loss), "photos": photos}
+        return _read_names(meta["photos"]) if "photos" in meta else _names(self.loader.photos)
 
     def _prepare(self, prior):
         """What a new and a resumed run have in common."""
@@ -367,14 +404,14 @@ class Trainer:
         meta = {"kind": "training", "width": net.width, "head": net.head}
         meta["size"], meta["step"], meta["best"] = self._photo_size(), self.step, self.best
         meta["photos"] = _names(self.loader.photos)
+        meta["average_trained"] = bool(self.average and self.average.trained)
         meta["group"] = [(float(w), float(u)) for w, u in self.group]
         raw, optimizer = self.network.state(), self.optimizer.state()
         groups = {"raw": raw, "network": self._judged(), "optimizer": optimizer}
         if self.loss_scale:
             groups["loss_scale"] = self.loss_scale.state()
         for arrays in groups.values():
-            if not all(bool(array_module(a).isfinite(a).all()) for a in arrays.values()):
-                raise self._diverged()
+            self._check_finite(arrays)
         checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
         self.averaged.load_state(self._judged())
         if self.config.val:
@@ -396,10 +433,16 @@ class Trainer:
         """The state that is evaluated and shipped: the moving average, if there is one."""
         return self.average.average if self.average else self.network.state()
 
+    def _check_finite(self, arrays):
+        if not all(bool(array_module(a).isfinite(a).all()) for a in arrays.values()):
+            raise self._diverged()
+
     def _diverged(self):
+        saved = (self.folder / "checkpoint.npz").exists()
+        stays = f"the last good checkpoint stays in {self.folder}; " if saved else ""
         return TrainingError(
-            f"the loss is not a number any more, before step {self.step + 1}; the last good "
-            f"checkpoint stays in {self.folder}; start again with a lower --lr"
+            f"the loss is not a number any more, before step {self.step + 1}; {stays}"
+            "start again with a lower --lr"
         )
 
     # The loop -----------------------------------------------------------------------------------
@@ -453,7 +496,7 @@ class Trainer:
         batches = uploaded(self.loader.batches(self.step, c.steps), self.xp)
         bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
         since = saved = time.perf_counter()
-        saved_step = None
+        saved_step, due = None, self._due(0)
         timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
         with _Signals() as signals, bar:
             for rgb in self._kept_safe(batches):
@@ -468,11 +511,13 @@ class Trainer:
                 last, better = self.step == c.steps, False
                 if self.step % c.sample_every == 0 or last:
                     better = self._validate_and_draw()
-                late = time.perf_counter() - saved > SAVE_SECONDS
+                now = time.perf_counter()
+                wanted = now - saved > due or (c.save_every and self.step % c.save_every == 0)
                 # Better weights are on the disk already: the checkpoint must know of them.
-                if better or late or self.step % c.save_every == 0:
+                if better or wanted:
                     self.save()
                     saved, saved_step = time.perf_counter(), self.step
+                    due = self._due(saved - now)
                 if signals.received:
                     break
                 since = time.perf_counter()  # validating and saving are not training
@@ -480,6 +525,11 @@ class Trainer:
             if saved_step != self.step:
                 self.save()
         return self.step == c.steps
+
+    def _due(self, saving):
+        """Seconds after which a checkpoint is due in any case. saving: what one takes."""
+        least, most = SAVE_SECONDS
+        return most if self.config.save_every else min(max(saving / SAVE_SHARE, least), most)
 
     def _kept_safe(self, batches):
         """The batches; if they fail on the way, what was learned is saved first."""
@@ -534,17 +584,16 @@ class Trainer:
 
         The best so far become weights.npz at once. Returns whether these are.
         """
-        better = False
+        before = self.best
+        self._check_finite(self._judged())
         self.averaged.load_state(self._judged())
         if self.config.val:
             losses = self.validate()
-            loss = next(iter(losses.values()))  # the one that is minimised
+            loss = next(iter(losses.values()))
             if not np.isfinite(loss):
                 raise self._diverged()
-            better = self.best is None or loss < self.best["loss"]
-            if better:
-                photos = _names(self.val.photos)
-                self.best = {"step": self.step, "loss": loss, "photos": photos}
+            if before is None or loss < before["loss"]:
+                self._note_best(losses, self.step)
                 self._write_weights("weights.npz", val_loss=loss)
             self.log.write(step=self.step, **losses, best_step=self.best["step"])
         shown = (self.shown.batches(k, k + 1) for k in range(len(self.shown)))
@@ -553,7 +602,7 @@ class Trainer:
         report.sample_sheet(path, self.averaged, truth, self.xp)
         if not report.loss_curve(self.folder / "loss.png", self.log.read()):
             tqdm.write("no loss.png: it needs matplotlib (pip install matplotlib)")
-        return better
+        return self.best is not before
 
     def validate(self):
         """Losses of what `averaged` holds on centre crops of all of --val, for the log.

@@ -595,6 +595,7 @@ def test_a_name_is_not_a_file_of_that_name(network, path, tmp_path, monkeypatch)
         assert load_network(own)[0].width == WIDTH
     assert load_network()[0].width == 1  # None is full
     assert refused("small", lambda _: load_network("small")) == "no such file (shipped are full, tiny)"
+    assert refused("''", lambda _: load_network("")) == "no such file"
 
 
 def test_a_shipped_file_that_was_changed_is_refused(network, path, monkeypatch):

@@ -334,11 +334,23 @@ def test_the_cache_changes_nothing(odd_photos, photos, augment):
     assert list(loaders[1].skipped) == [odd_photos[2]] and odd_photos[2] not in cache
 
 
+def test_from_the_cache_one_thread_crops(photos, monkeypatch):
+    """All of it is Python, and several threads would take its lock from one another."""
+    asked, real = [], data.ThreadPoolExecutor
+    monkeypatch.setattr(data, "ThreadPoolExecutor", lambda n, **o: asked.append(n) or real(n, **o))
+    loader = PhotoLoader(photos, size=6, resize=10, batch=4, workers=3)
+    next(loader.batches())
+    loader.fill_cache()
+    next(loader.batches())
+    assert asked == [3, 1]
+
+
 def test_the_cache_says_what_it_takes(photos, odd_photos):
     loader = PhotoLoader(photos * 3 + odd_photos, size=6, resize=10, batch=4, workers=2)
-    told = []
-    cache = loader.fill_cache(lambda line: told.append((line, len(loader.cache))))
-    assert told == [(f"cache: {cache}", 0)]  # before anything is decoded
+    told = str(loader.plan_cache())
+    assert len(loader.cache) == 0  # before anything is decoded
+    cache = loader.fill_cache()
+    assert cache is loader.cache and str(cache) == told
     taken = sum(pixels.nbytes for pixels in cache.values())  # each photo once
     assert len(cache) == len(photos) + len(odd_photos)
     assert abs(cache.expected / taken - 1) < 0.05
@@ -352,6 +364,10 @@ def test_a_cache_that_does_not_fit_is_refused(photos, monkeypatch):
     assert len(str(got.value).splitlines()) == 1
     monkeypatch.setattr(cache, "free_memory", lambda: 3600 / cache.SHARE)
     PhotoLoader(photos, size=6, resize=10, batch=4).fill_cache()
+    other = PhotoLoader(photos, size=6, resize=10, batch=4)  # beside the first there is no room
+    with pytest.raises(DataError, match="leave --cache out"):
+        other.plan_cache(taken=1)
+    assert other.cache is None
     # Heads that promise less than the photos turn out to take: noticed while it fills.
     monkeypatch.setattr(cache.PhotoCache, "_bytes", lambda *_: 1)
     monkeypatch.setattr(cache, "free_memory", lambda: 3000)
@@ -372,10 +388,13 @@ def test_free_memory_is_that_of_the_machine_or_of_the_control_group(monkeypatch,
 
     monkeypatch.setattr(cache, "Path", Fake)
     assert cache.free_memory() == 4000 * 1024
-    files |= {"/sys/fs/cgroup/memory.max": "max\n", "/sys/fs/cgroup/memory.current": "5\n"}
+    group = "/sys/fs/cgroup/memory"
+    files |= {f"{group}.max": "max\n", f"{group}.current": "5\n", f"{group}.stat": "anon 3\n"}
     assert cache.free_memory() == 4000 * 1024
-    files["/sys/fs/cgroup/memory.max"] = "1000005\n"
+    files[f"{group}.max"] = "1000005\n"
     assert cache.free_memory() == 1_000_000
+    files[f"{group}.stat"] = "anon 3\ninactive_file 2000\n"  # files kept in memory, as long as
+    assert cache.free_memory() == 1_002_000  # nobody asks for it
     files.clear()
     assert cache.free_memory() is None
 

@@ -245,6 +245,13 @@ def test_a_broken_member_is_named_and_the_others_are_read(tmp_path, make):
         unreadable(photo)
 
 
+def test_a_name_that_a_terminal_would_obey(tmp_path):
+    path = make_zip(tmp_path / "x.zip", {"a\x1b[2J\n.png": b"no picture"})
+    with pytest.raises(ImageError) as got:
+        read_image(find_photos(path)[0])
+    assert r"a\x1b[2J\n.png" in str(got.value) and str(got.value).isprintable()
+
+
 def test_a_member_whose_bytes_changed(tmp_path):
     path = make_zip(tmp_path / "x.zip", {"a.png": picture(1), "b.png": picture(2)})
     data = bytearray(path.read_bytes())
@@ -305,15 +312,17 @@ def test_a_tar_with_a_damaged_header_is_not_taken_for_a_short_one(tmp_path):
         find_photos(path)
 
 
-@pytest.mark.parametrize("how", ["name", "no name", "size"])
+@pytest.mark.parametrize("how", ["name", "no name", "size", "negative size"])
 def test_fields_that_are_absurd(tmp_path, how):
     """Python's zipfile and tarfile raise other things than they say of these."""
-    path = tmp_path / ("x.tar" if how == "size" else "x.zip")
-    if how == "size":
+    path = tmp_path / ("x.tar" if how.endswith("size") else "x.zip")
+    if how.endswith("size"):
         make_tar(path, {"a.png": picture(1), "b.png": picture(2)})
         data = bytearray(path.read_bytes())
         at = data.find(b"a.png")
-        data[at + 124 : at + 136] = b"\x80" + b"\xff" * 11  # the size, in base 256
+        # In base 256. Minus 512 is the length of the header, which would come next again.
+        size = b"\x80" + b"\xff" * 11 if how == "size" else b"\xff" * 10 + b"\xfe\0"
+        data[at + 124 : at + 136] = size
         data[at + 148 : at + 156] = b" " * 8
         data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
     else:

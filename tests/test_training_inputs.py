@@ -216,6 +216,7 @@ def test_init_that_is_none(photos, tmp_path, go, kind):
 
 def test_init_of_a_width_of_its_own(photos, tmp_path, go):
     save_network(tmp_path / "w.npz", network.Network(1 / 16))
+    refused(go(*options(photos, tmp_path / "run", init="")), "--init '': no such file")
     arguments = options(photos, tmp_path / "run", init=tmp_path / "w.npz", model=None)
     refused(go(*arguments), tmp_path / "w.npz", "say --model")
 
@@ -388,6 +389,19 @@ def test_checkpoint_with_a_step_that_is_none(run, go, step):
     meta, groups = load(run / "checkpoint.npz")
     save(run / "checkpoint.npz", {**meta, "step": step}, groups)
     refused(resume(go, run), run)
+
+
+@pytest.mark.parametrize("what", ["photos", "best"])
+@pytest.mark.parametrize("value", [
+    5, "x", [], {}, [None, 1], {"step": 1, "loss": "x"}, {"step": 1, "loss": 1.0, "photos": 5},
+    {"step": 1, "loss": 1e400, "photos": [1, "x"]},
+])  # fmt: skip
+def test_checkpoint_that_tells_nonsense(run, photos, go, what, value):
+    from mini_colorize.checkpoint import load
+
+    meta, groups = load(run / "checkpoint.npz")
+    save(run / "checkpoint.npz", {**meta, what: value}, groups)
+    refused(resume(go, run, "--val", photos), run, "cannot go on from here")
 
 
 @pytest.mark.parametrize("group, how", [

@@ -143,10 +143,9 @@ def measure_priors(folder):
     Returns raw (Q,), the share of pixels nearest to each bin; smoothed (Q,), the mean of Z; and
     the number of photos.
     """
-    # One a batch: larger ones would be filled up with photos that were there already.
-    loader = PhotoLoader(find_photos(folder), size=176, batch=1, augment=False)
+    loader = PhotoLoader(find_photos(folder), size=176, batch=16, augment=False)
     raw, smooth = np.zeros(bins.Q), np.zeros(bins.Q)
-    for rgb in loader.batches(0, len(loader)):
+    for rgb in loader.batches():
         _, index, weight = targets(rgb)
         counted = (weight[..., :1] > 0).astype(np.float64)
         raw += bins.bin_mass(index[..., :1], counted)
