@@ -2,11 +2,15 @@
 """Train the colourisation network on a folder of photographs."""
 
 import argparse
+import contextlib
 import dataclasses
+import itertools
 import os
 import sys
 import time
 from pathlib import Path
+
+from mini_colorize import command
 
 EPILOG = """\
 examples
@@ -22,6 +26,8 @@ examples
       python train.py --data photos/ --val val/ --init full --size 112 --resize 128 --minutes 60
   go on with a run that was stopped
       python train.py --resume runs/try
+  at a lower rate, if the loss was not a number any more
+      python train.py --resume runs/try --lr 3e-4
   train longer than was planned
       python train.py --resume runs/try --steps 4000
 
@@ -198,6 +204,7 @@ def prepare(parser, args):
         free = {
             "device",
             "precision",
+            "lr",
             "steps",
             "workers",
             "data",
@@ -217,18 +224,30 @@ def prepare(parser, args):
     config = Config(**given).settled()
     if args.lam is not None and config.loss != "rebalanced":
         parser.error("--lam has a say with --loss rebalanced only")
-    folder = Path(args.out) if args.out else _new_folder(Path("runs"), config.model)
-    if (folder / "config.json").exists():
-        parser.error(f"{folder} holds a run: go on with --resume {folder}, or choose another --out")
-    for name in ("weights.npz", "checkpoint.npz"):
-        if (folder / name).exists():
-            parser.error(f"{folder} holds {name} already: choose another --out")
-    return config, folder, False
+    return config, Path(args.out) if args.out else None, False
 
 
-def _new_folder(parent, name):
-    candidates = [name] + [f"{name}-{i}" for i in range(2, 10_000)]
-    return next(parent / c for c in candidates if not (parent / c).exists())
+@contextlib.contextmanager
+def claimed_folder(parser, folder, config, old):
+    """The run's folder, Path, for this process alone; None makes a new one, runs/MODEL."""
+    from mini_colorize.files import claimed
+
+    if folder is None:
+        for i in itertools.count(1):
+            folder = Path("runs", config.model if i == 1 else f"{config.model}-{i}")
+            with contextlib.suppress(FileExistsError):
+                folder.parent.mkdir(exist_ok=True)
+                folder.mkdir()  # only one of those who try at once succeeds
+                break
+    with claimed(folder):
+        if not old and (folder / "config.json").exists():
+            parser.error(
+                f"{folder} holds a run: go on with --resume {folder}, or choose another --out"
+            )
+        for name in ("weights.npz", "checkpoint.npz"):
+            if not old and (folder / name).exists():
+                parser.error(f"{folder} holds {name} already: choose another --out")
+        yield folder
 
 
 def main(argv=None):
@@ -247,11 +266,12 @@ def main(argv=None):
         # Saved as what it turned out to be: a resumed run stays where it began.
         config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
         print(line)
-        trainer = Trainer(config, folder, xp, started)
-        trainer.resume() if old else trainer.start()
-        print(f"precision: {config.precision}")
-        print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
-        done = trainer.run()
+        with claimed_folder(parser, folder, config, old) as folder:
+            trainer = Trainer(config, folder, xp, started)
+            trainer.resume() if old else trainer.start()
+            print(f"precision: {config.precision}")
+            print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
+            done = trainer.run()
     except (DataError, DeviceError, CheckpointError, ImageError, TrainingError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
@@ -288,6 +308,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):  # a file's name need not be valid text
-        stream.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    command.run(main)

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import command
 from .backend import to_host
 from .files import atomic_write
 from .network import HEADS, MULTIPLE, Network
@@ -336,4 +337,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -9,6 +9,8 @@ Notation
     L       lightness, 0..100        h, w    S/4
 """
 
+import importlib
+
 import numpy as np
 from PIL import Image
 
@@ -16,11 +18,13 @@ from . import checkpoint
 from .backend import array_module, select_device, set_precision, to_host
 from .color import lab_to_rgb, normalize_lightness, rgb_to_lightness, to_byte
 from .guided import enlarge, fit_lines
-from .images import canonical, read_image
+from .images import canonical, from_array, read_image
 from .network import MULTIPLE
 
 STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory for any photo
+WIDE = STRIP_PIXELS // 16  # of wider photos a strip is few rows, and each costs a matrix as wide
 TEMPERATURE, SIZE = 0.38, 256  # the paper's
+MAX_STRENGTH = 10
 
 
 def predict_ab(network, lightness, temperature=TEMPERATURE):
@@ -38,6 +42,9 @@ def paint(lightness, ab):
     lightness: (H, W) float32, L, NumPy. ab: (h, w, 2) float32, on any device.
     Returns (H, W, 3) uint8 sRGB, NumPy.
     """
+    if WIDE < lightness.shape[1] > lightness.shape[0]:
+        turned = paint(np.ascontiguousarray(lightness.T), ab.transpose(1, 0, 2))
+        return np.ascontiguousarray(turned.transpose(1, 0, 2))
     xp, lines = array_module(ab), fit_lines(lightness, ab)
     picture = np.empty((*lightness.shape, 3), np.uint8)
     for rows in _strips(*lightness.shape):
@@ -64,8 +71,9 @@ def _lightness(rgb):
 
 def check_temperature(temperature):
     """The temperature, if it can be one. Raises ValueError."""
-    if not (temperature >= 0 and np.isfinite(temperature)):
-        raise ValueError(f"temperature {temperature:g}: must be 0 or more")
+    most = checkpoint.MAX_TEMPERATURE
+    if not 0 <= temperature <= most:
+        raise ValueError(f"temperature {temperature:g}: must be 0 or more, at most {most}")
     return temperature
 
 
@@ -77,20 +85,30 @@ class Colorizer:
 
     network: a Network with weights. size: S. temperature: of the annealed mean (0 the
     likeliest colour, 1 the mean); a regression network ignores it. precision: "fp32", on a GPU
-    also "tf32", "mixed".
+    also "tf32", "mixed". strength: multiplies the colours, 0 for none. Can be pickled and copied.
     Raises ValueError for numbers out of range, DeviceError for a precision that cannot be had.
     """
 
-    def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np, precision="fp32"):
+    def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np, precision="fp32",
+                 strength=1.0):  # fmt: skip
         if not isinstance(size, int) or size % MULTIPLE or not 0 < size <= checkpoint.MAX_SIZE:
             most = checkpoint.MAX_SIZE
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}, at most {most}")
         self.network, self.size, self.xp = network, size, xp
         self.temperature = check_temperature(temperature)
+        if not 0 <= strength <= MAX_STRENGTH:
+            raise ValueError(f"strength {strength:g}: must be 0 to {MAX_STRENGTH}")
+        self.strength = strength
         set_precision(precision, xp)
         self.inference = network.folded().to(xp)
         if precision == "mixed":
             self.inference.halved()
+
+    def __getstate__(self):
+        return {**self.__dict__, "xp": self.xp.__name__}  # a module cannot be pickled
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, xp=importlib.import_module(state["xp"]))
 
     @classmethod
     def load(cls, weights=None, device="cpu", **options):
@@ -99,7 +117,7 @@ class Colorizer:
         None is "full"; "tiny" takes half of the time and a third of the memory, and is paler.
 
         device: "auto", "cpu" or "cuda". options: size and temperature (by default what the
-        weights recommend, else the paper's), precision. The attribute `device` says in one line
+        weights recommend, else the paper's), precision, strength. The attribute `device` says in one line
         what was chosen and why. Raises CheckpointError, DeviceError, ValueError.
         """
         network, meta = checkpoint.load_network(weights)
@@ -114,12 +132,13 @@ class Colorizer:
     def __call__(self, image):
         """Colour one photo. A colour photo is turned grey first.
 
-        image: a path, a PIL image of any mode, or an (H, W, 3) uint8 array.
+        image: what read_image takes (a path, a binary file), a PIL image of any mode, or an array,
+            (H, W) or (H, W, 3), of uint8, uint16 or float, see from_array.
         Returns a PIL image of the photo's size, upright, RGB, or RGBA if there was alpha.
         Raises ImageError if a path cannot be read.
         """
         if isinstance(image, np.ndarray):
-            image = Image.fromarray(image)
+            image = from_array(image)
         elif not isinstance(image, Image.Image):
             image = read_image(image)
         image = canonical(image)  # nothing is left to do if it comes from read_image
@@ -133,7 +152,8 @@ class Colorizer:
     def predict(self, lightness):
         """lightness: (H, W) float32, L, any size. Returns ab (S/4, S/4, 2) float32."""
         batch = self.xp.asarray(self.shrunk(lightness)[None])
-        return predict_ab(self.inference, batch, self.temperature)[0]
+        ab = predict_ab(self.inference, batch, self.temperature)[0]
+        return ab if self.strength == 1 else ab * self.strength
 
     def shrunk(self, lightness):
         """What the network sees. lightness: (H, W) float32, L. Returns (S, S) float32."""

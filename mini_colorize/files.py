@@ -1,4 +1,4 @@
-"""Files written whole or not at all.
+"""Files written whole or not at all, and folders that one process has for itself.
 
 A program that is stopped while it writes leaves half a file, and half a checkpoint is worse than
 an old one. So the bytes go to a temporary file in the same folder, and a rename, which the system
@@ -53,6 +53,66 @@ def _sync_folder(folder):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def claimed(folder):
+    """Have a folder for this process alone until the block ends, or the process does.
+
+    folder: Path; it is made if it is missing, and goes again if nothing is in it at the end.
+    Raises BlockingIOError, with a line about who has it, if another process has; OSError.
+    """
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    file = _locked(path)
+    try:
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        file.flush()
+        yield
+    finally:
+        if os.listdir(folder) == [path.name]:  # while it is ours
+            with suppress(OSError):
+                if os.name != "posix":  # where a file that is open cannot go
+                    file.close()
+                path.unlink()
+                for made in missing:
+                    made.rmdir()
+        file.close()
+
+
+def _locked(path):
+    """The file at `path`, open and locked: the lock ends with the process, however it ends."""
+    while True:
+        file = open(path, "a+b")  # noqa: SIM115
+        try:
+            _lock(file)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            who = file.read(20).decode(errors="replace")
+            file.close()
+            told = f"process {who} works in this folder" if who.isdigit() else "it is in use"
+            raise BlockingIOError(errno.EAGAIN, told, str(path.parent)) from None
+        except OSError:  # some network file systems have no locks
+            return file
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # the one who had it took the file along
+
+
+def _lock(file):
+    """Lock a file for this process. Raises BlockingIOError or PermissionError if another has it."""
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        import msvcrt
+
+        file.seek(2**20)  # a byte that nobody reads: others can read who has it
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 
 def check_folder(folder):

@@ -39,9 +39,11 @@ def box_matrix(n, radius):
 
 def window_range(x, radii):
     """The least and the greatest of every window. x: (h, w). Returns two of (h, w)."""
-    padded = np.pad(x, [(r, r) for r in radii], mode="edge")
-    windows = sliding_window_view(padded, [2 * r + 1 for r in radii])
-    return windows.min(axis=(2, 3)), windows.max(axis=(2, 3))
+    least = greatest = np.pad(x, [(r, r) for r in radii], mode="edge")
+    for axis, radius in enumerate(radii):  # along one axis, and of these along the other
+        windows = (sliding_window_view(v, 2 * radius + 1, axis) for v in (least, greatest))
+        least, greatest = next(windows).min(axis=-1), next(windows).max(axis=-1)
+    return least, greatest
 
 
 def fit_lines(lightness, ab):

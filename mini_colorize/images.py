@@ -3,24 +3,34 @@
 The rest of the project sees one kind of picture: 8-bit sRGB, upright, mode "RGB", or "RGBA" where
 the file has transparency. Everything odd about files is settled here, in this order:
 
-    open -> JPEG draft -> decode -> alpha apart -> 8 bits -> ICC profile to sRGB -> upright
+    open -> the photo's page -> JPEG draft -> decode -> alpha apart -> 8 bits -> ICC profile to sRGB
+    -> upright
 
 Errors are one line for a person and start with the path. The functions may be called from many
 threads at once.
 """
 
+import contextlib
 import io
 import os
+import posixpath
+import struct
 import warnings
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mini_colorize.files import atomic_write
 
 Image.init()  # all the plugins, once: loading them on demand from several threads is a race
+HEIC = ".heic, .heif and .hif need: pip install 'mini_colorize[heic]'"
+with contextlib.suppress(ImportError):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 # The formats in which photographs are kept, the frequent ones first because Pillow tries them in
 # this order. Left out: drawings that need another program (EPS through Ghostscript, WMF), films
@@ -35,6 +45,7 @@ FORMATS = tuple(
         "GIF",
         "BMP",
         "AVIF",
+        "HEIF",
         "JPEG2000",
         "MPO",
         "PPM",
@@ -58,9 +69,18 @@ EXTENSIONS = frozenset(e for e, f in Image.registered_extensions().items() if f 
 # from half of that on; this limit replaces the warning.
 MAX_PIXELS = 160_000_000
 
+# Pillow gives up a picture whose text or colour profile is longer than this when unpacked, and has
+# 1 MiB. Ours are then left out, see _without_ballast; but a profile is worth some memory.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
+
 # What Pillow has to say about odd files would land among the progress lines. A filter set once is
 # the only way that is safe with threads: warnings.catch_warnings changes the whole process.
 warnings.filterwarnings("ignore", module=r"PIL\.(Image|\w+ImagePlugin)$")
+
+MARK = "mini_colorize"  # how the software calls itself in the pictures that it writes
+ENDINGS = (".color", ".compare")  # of the names of its results, before the extension
+
+PNG, JPEG, END_OF_JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
 
 # Pillow format: (keeps alpha, options of save). Others are refused.
 _WRITERS = {
@@ -73,6 +93,8 @@ _WRITERS = {
     # subsampling 0: colour at full resolution, since colour is what the project makes.
     "JPEG": (False, {"quality": 95, "subsampling": 0}),
 }
+
+_RESULT_EXTENSIONS = {e for e, f in Image.registered_extensions().items() if f in _WRITERS}
 
 # EXIF orientation -> how to turn the stored picture upright.
 _UPRIGHT = {
@@ -87,6 +109,14 @@ _UPRIGHT = {
 
 _SRGB = ImageCms.createProfile("sRGB")
 
+# EXIF that a coloured photo keeps: camera, dates, author, and the folders of exposure and place.
+_KEPT = (
+    ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model,
+    ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright,
+)  # fmt: skip
+_KEPT_FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+_DROPPED = (ExifTags.Base.MakerNote, ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+
 
 class ImageError(Exception):
     """A picture file cannot be read or written. One line, starting with the path."""
@@ -96,28 +126,35 @@ class ImageError(Exception):
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
-def read_image(path, draft_side=None):
+def read_image(path, draft_side=None, limit=MAX_PIXELS, tell=None):
     """Read a picture file of any kind.
 
-    path: str, Path, or anything with its method `open`, see photos.PhotoFile.
+    path: str, Path, a binary file, or anything with a method `open`, see photos.PhotoFile.
     draft_side: pixels or None. A JPEG may then be decoded at 1/2, 1/4 or 1/8 of its size, which
         is much faster, as long as its shorter side stays >= draft_side.
+    limit: pixels; a larger picture is refused.
+    tell: function, given a line for what a person should know: that the file is cut off and the
+        picture only as far as it goes, or that it holds more pictures than this one. Without it
+        nothing is said, and a file that is cut off is refused.
     Returns a PIL image, mode "RGB", or "RGBA" if the file has transparency: 8-bit sRGB, upright,
-    the first frame of an animation, with empty `info`.
+    with empty `info`. Of several pictures the first that is no thumbnail.
     Raises ImageError.
     """
+    called = _name(path)
+    say = (lambda line: tell(f"{called}: {line}")) if tell else None
     try:
-        with (Path(path) if isinstance(path, str) else path).open("rb") as file:
-            image = Image.open(file, formats=FORMATS)
-            _check_size(image)
-            if draft_side is not None:
-                image.draft(None, (draft_side, draft_side))  # before load, or it does nothing
-            image.load()
+        with _opened(path) as file:
+            try:
+                image = _decoded(file, draft_side, limit, say)
+            except Image.DecompressionBombError:
+                raise
+            except Exception as error:
+                image = _rescued(file, error, draft_side, limit, say)
         return canonical(image)
     # Pillow's decoders raise nearly anything on damaged files: OSError, SyntaxError, ValueError,
     # TypeError, EOFError, OverflowError, struct.error, zlib.error ...
     except Exception as error:
-        raise ImageError(f"{path}: {_reason(path, error)}") from None
+        raise ImageError(f"{called}: {_reason(path, error, limit)}") from None
 
 
 def picture_size(path):
@@ -126,31 +163,172 @@ def picture_size(path):
     path: as of read_image.
     """
     try:
-        with (Path(path) if isinstance(path, str) else path).open("rb") as file:
+        with _opened(path) as file:
             image = Image.open(file, formats=FORMATS)
-            _check_size(image)
+            _to_the_photo(image, None)
+            _check_size(image, MAX_PIXELS)
             return image.size
     except Exception as error:
-        raise ImageError(f"{path}: {_reason(path, error)}") from None
+        raise ImageError(f"{path}: {_reason(path, error, MAX_PIXELS)}") from None
 
 
-def _check_size(image):
-    if image.width * image.height > MAX_PIXELS:
+def metadata(path):
+    """What a coloured photo should keep of its file; options of write_image. {} if unreadable."""
+    kept = {}
+    try:
+        with _opened(path) as file:
+            image = Image.open(file, formats=FORMATS)
+            _to_the_photo(image, None)
+            if "icc_profile" in image.info:  # the result is sRGB, and says so where its source did
+                kept["icc_profile"] = ImageCms.ImageCmsProfile(_SRGB).tobytes()
+            dpi = image.info.get("dpi")
+            if dpi and all(np.isfinite(float(d)) and 1 < d < 65536 for d in dpi):
+                kept["dpi"] = tuple(float(d) for d in dpi)
+            kept["exif"] = _kept_exif(image.getexif())
+    except Exception:  # of no consequence for the picture
+        pass
+    return kept
+
+
+def _kept_exif(found):
+    """The part of an Exif that stays true of the coloured photo."""
+    exif = Image.Exif()
+    exif.update({tag: found[tag] for tag in _KEPT if tag in found})
+    for folder in _KEPT_FOLDERS:
+        values = {t: v for t, v in found.get_ifd(folder).items() if t not in _DROPPED}
+        if values:
+            exif.get_ifd(folder).update(values)
+    return exif
+
+
+def _opened(path):
+    """A binary file for what read_image takes, in a `with`; a file that is given stays open."""
+    if hasattr(path, "read"):
+        path.seek(0)
+        return contextlib.nullcontext(path)
+    return (Path(path) if isinstance(path, str) else path).open("rb")
+
+
+def _name(path):
+    """What to call it in a message."""
+    return getattr(path, "name", "the picture") if hasattr(path, "read") else path
+
+
+def _check_size(image, limit):
+    if image.width * image.height > limit:
         raise Image.DecompressionBombError
 
 
-def write_image(image, path):
+def _decoded(file, draft_side, limit, say, keep_cut=False):
+    """Open and decode. keep_cut: take a picture that is cut off as far as it goes."""
+    image = Image.open(file, formats=FORMATS)
+    _to_the_photo(image, say)
+    _check_size(image, limit)
+    if draft_side is not None:
+        image.draft(None, (draft_side, draft_side))  # before load, or it does nothing
+    try:
+        image.load()
+    except OSError as error:
+        if not (keep_cut and "truncated" in str(error)):
+            raise
+        image.tile = []  # nothing is left to decode
+    return image
+
+
+def _to_the_photo(image, say):
+    """Go to the first picture in the file that is no thumbnail. Says what is left out."""
+    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+        photos, largest = [], (0, 0)
+        for k in range(image.n_frames):
+            image.seek(k)
+            if not (int(image.tag_v2.get(254, 0)) & 1 or image.tag_v2.get(255) == 2):
+                photos.append(k)
+            largest = max(largest, (image.width * image.height, -k))
+            if photos and not say:
+                break
+        image.seek(photos[0] if photos else -largest[1])
+        if say and len(photos) > 1:
+            say(f"holds {len(photos)} pages; the first is taken")
+    elif say and image.format in ("GIF", "WEBP", "PNG", "AVIF"):
+        if getattr(image, "is_animated", False):
+            say("is an animation; its first picture is taken")
+
+
+def _rescued(file, error, draft_side, limit, say):
+    """The picture of a file that Pillow gives up but that can be shown. Else raises `error`."""
+    file.seek(0)
+    data = file.read()
+    options = draft_side, limit, say
+    with contextlib.suppress(Exception):
+        if data.startswith(JPEG):
+            # Many cameras and transfers lose the end mark. A file that has lost more shows it by
+            # turning into another picture when other bytes follow.
+            image, other = (
+                _decoded(io.BytesIO(data + more + END_OF_JPEG), *options)
+                for more in (b"", b"\x55" * 256)
+            )
+            if np.array_equal(np.asarray(image), np.asarray(other)):
+                return image
+        elif data.startswith(PNG):
+            data = _without_ballast(data)
+            return _decoded(io.BytesIO(data), *options)
+    try:
+        if say is None:
+            raise error
+        if data.startswith(JPEG):
+            data += END_OF_JPEG
+        image = _decoded(io.BytesIO(data), *options, keep_cut=True)
+        pixels = np.asarray(image)
+        if (pixels == pixels[0, 0]).all():  # nothing has arrived
+            raise error
+    except Exception:
+        raise error from None
+    say("is cut off; the picture is made as far as it goes")
+    return image
+
+
+def _without_ballast(data):
+    """The bytes of a PNG file without all that may be damaged or too long and is not the picture:
+    of its ancillary chunks only whole ones that say what the colours mean and which side is up.
+    """
+    kept, at = [PNG], len(PNG)
+    while at + 8 <= len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        name, chunk = data[at + 4 : at + 8], data[at : at + 12 + length]
+        whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+        critical = name[:1].isupper()
+        if critical or (whole and name in (b"tRNS", b"eXIf")) or (name == b"iCCP" and whole and
+                                                                  _is_short_profile(chunk[8:-4])):  # fmt: skip
+            kept.append(chunk)
+        at += 12 + length
+    return b"".join(kept)
+
+
+def _is_short_profile(body):
+    """Whether an iCCP chunk holds a profile that Pillow takes: name, 0, 0, zlib."""
+    _, _, packed = body.partition(b"\0")
+    with contextlib.suppress(zlib.error):
+        unpack = zlib.decompressobj()
+        unpack.decompress(packed[1:], PngImagePlugin.MAX_TEXT_CHUNK)
+        return unpack.eof
+    return False
+
+
+def write_image(image, path, *, of=None, quality=None, **kept):
     """Write a PIL image to `path` in the format of its extension, whole or not at all.
 
     image: PIL image of 8 bits a channel; transparency is laid over white where the format has
         none (JPEG, BMP).
     path: str or Path ending in .png .jpg .jpeg .webp .tif .tiff .bmp .avif .jp2
+    of: the name of the photo of which this is a result, ASCII. It is written into the file, with
+        our own, for `made_of`; BMP has no place for it.
+    quality: 1 ... 100, of JPEG, WebP and AVIF. kept: what `metadata` says; what the format cannot
+        hold is left out.
     Raises ImageError for another extension or if the file cannot be written.
     """
-    name = Image.registered_extensions().get(Path(path).suffix.lower())
-    if name not in _WRITERS:
-        raise ImageError(f"{path}: cannot write this kind of file; use .png, .jpg, .webp or .tif")
+    name = _format(path)
     keeps_alpha, options = _WRITERS[name]
+    options = {**options, **_options(name, of, quality, kept)}
     try:
         if not keeps_alpha and image.has_transparency_data:
             image = flatten(image)
@@ -159,6 +337,63 @@ def write_image(image, path):
     except Exception as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
         raise ImageError(f"{path}: cannot write ({reason})") from None
+
+
+def check_writable(path):
+    """Raises ImageError unless write_image has a format for this name."""
+    _format(path)
+
+
+def _format(path):
+    """Pillow's name of the format to write."""
+    name = Image.registered_extensions().get(Path(path).suffix.lower())
+    if name not in _WRITERS:
+        raise ImageError(f"{path}: cannot write this kind of file; use .png, .jpg, .webp or .tif")
+    return name
+
+
+def _options(name, of, quality, kept):
+    """Options of Pillow's save for what is kept of a photo and said of its result."""
+    options = {key: kept[key] for key in ("icc_profile", "dpi") if key in kept}
+    if name in ("BMP", "JPEG2000"):
+        options.pop("icc_profile", None)
+    mark = None if of is None else f"{MARK}: {of}"
+    if name == "JPEG2000":
+        return {"comment": mark} if mark else {}
+    if name != "BMP":
+        options["exif"] = exif = kept.get("exif", Image.Exif())
+        if name == "TIFF":  # Pillow's TIFF looks for folders among the values
+            exif.update({f: dict(exif.get_ifd(f)) for f in _KEPT_FOLDERS if exif.get_ifd(f)})
+        if mark:
+            exif[ExifTags.Base.Software] = mark
+            exif[ExifTags.Base.Orientation] = 1
+    if name in ("JPEG", "WEBP", "AVIF") and quality is not None:
+        options["quality"] = quality
+    if name in ("WEBP", "AVIF"):
+        options.pop("dpi", None)
+    return options
+
+
+def made_of(path):
+    """The name of the photo that a picture file is this program's result of, or None.
+
+    None, too, where there is no such file, and for BMP, which has no place to say so.
+    """
+    try:
+        with open(path, "rb") as file:
+            image = Image.open(file, formats=FORMATS)
+            said = image.getexif().get(ExifTags.Base.Software) or image.info.get("comment") or ""
+    except Exception:
+        return None
+    said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    mark, _, name = said.partition(": ")
+    return name if mark == MARK else None
+
+
+def is_result_name(name):
+    """Whether a file's name is one that this program gives to results: NAME.color.EXT."""
+    stem, extension = posixpath.splitext(name.lower())
+    return stem.endswith(ENDINGS) and extension in _RESULT_EXTENSIONS
 
 
 def flatten(image):
@@ -201,32 +436,76 @@ def _split_alpha(image):
         alpha = None
         if isinstance(clear, int):
             alpha = Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))
-        return Image.fromarray(_to_8_bits(values, image.mode)), alpha
-    if not image.has_transparency_data:
+        return Image.fromarray(_grey_to_8_bits(values, image)), alpha
+    if image.mode in ("La", "RGBa"):  # colours that were multiplied by their alpha
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif not image.has_transparency_data:
         return image, None
     rgba = image.convert("RGBA")
     # A grey picture stays grey, because a grey ICC profile can only be applied to that.
     colour = rgba.getchannel("R") if image.mode in ("1", "L", "LA") else rgba.convert("RGB")
-    return colour, rgba.getchannel("A")
+    alpha = rgba.getchannel("A")
+    if getattr(image, "format", None) in ("BMP", "DIB", "TGA") and alpha.getextrema()[1] == 0:
+        alpha = None  # the fourth byte of these is often unused
+    return colour, alpha
 
 
-def _to_8_bits(values, mode):
-    """Grey values (H, W) of mode I;16*, I (int32) or F (float32) -> (H, W) uint8, 0..255.
+def _grey_to_8_bits(values, image):
+    """Grey values (H, W) of an image of mode I;16*, I or F -> (H, W) uint8.
 
-    I;16 has 16 bits. I and F do not say their scale, so their largest value tells: up to 1
-    (F only), up to 255, else 16 bits. Not-a-number is black.
+    The scale is what a TIFF says: bits and sign of a sample, and whether 0 is white. Other files
+    of mode I or F do not say theirs; see `to_8_bits`.
     """
-    if mode == "F":
+    tags = getattr(image, "tag_v2", {})
+    bits, sample = tags.get(258, (16,))[0], tags.get(339, (1,))[0]
+    black, white = 0, None
+    if image.mode.startswith("I;16"):
+        white = 2**bits - 1
+    elif image.format == "PPM":
+        white = 65535  # Pillow makes this of any depth
+    elif image.mode == "I" and tags:
+        if sample == 1:
+            values = values.view(np.uint32)
+        elif values.min() < 0:
+            black = -(2 ** (bits - 1))
+        white = 2 ** (bits - (sample == 2)) - 1
+        if bits == 32 and black == 0 and values.max() < 2**16:  # a narrower picture in wide samples
+            white = None
+    result = to_8_bits(values, white, black)
+    return 255 - result if tags.get(262) == 0 else result
+
+
+def to_8_bits(values, white=None, black=0):
+    """Values of any kind -> uint8, 0 for black, 255 for white. values: array. white: a number.
+
+    Without `white` it is, of 1 (fractions only), 255 and 65535, the least that fits: nearly all of
+    the values (99 %) are at most that, or, of fractions, twice that, because sharpening leaves
+    some above white, and in the next scale such a picture would be black. Not-a-number is black.
+    """
+    fractions = values.dtype.kind == "f"
+    if fractions:
         values = np.where(np.isfinite(values) | np.isposinf(values), values, 0)
-        finite = values[np.isfinite(values)]
-        top = finite.max() if finite.size else 0
-        white = 1 if top <= 1 else 255 if top <= 255 else 65535
-    elif mode == "I":
-        white = 255 if values.max() <= 255 else 65535
-    else:
-        white = 65535
+    if white is None:
+        finite = values[np.isfinite(values)] if fractions else values
+        # not interpolated: one of two values must not become something between them
+        top = np.quantile(finite, 0.99, method="lower") if finite.size else 0
+        scales = (1, 255) if fractions else (255,)
+        white = next((w for w in scales if top <= w * (1 + fractions)), 65535)
     # clip first: infinity then is white.
-    return np.rint(np.clip(values, 0, white) * np.float32(255 / white)).astype(np.uint8)
+    share = (np.clip(values, black, white).astype(np.float64) - black) / (white - black)
+    return np.rint(share * 255).astype(np.uint8)
+
+
+def from_array(array):
+    """An (H, W), (H, W, 3) or (H, W, 4) array of uint8, uint16 or float -> a PIL image of 8 bits.
+
+    Floats: 0 ... 1, 0 ... 255 or 0 ... 65535, as `to_8_bits` finds out.
+    """
+    if array.dtype.kind == "f":
+        array = to_8_bits(array)
+    elif array.dtype == np.uint16:
+        array = to_8_bits(array, 65535)
+    return Image.fromarray(array)
 
 
 def _to_srgb(image, profile):
@@ -259,14 +538,16 @@ def _srgb_transform(profile):
         return None, None
 
 
-def _reason(path, error):
+def _reason(path, error, limit):
     """What went wrong in read_image, for a person."""
     if isinstance(error, Image.DecompressionBombError):
-        return f"too large: over {MAX_PIXELS // 10**6} megapixels"
+        return f"too large: over {limit / 1e6:g} megapixels"
     if isinstance(error, MemoryError):
         return "too large for the memory of this computer"
     if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow can read"
+        kind = posixpath.splitext(str(path))[1].lower()
+        hint = f"; {HEIC}" if kind and kind in HEIC and "HEIF" not in FORMATS else ""
+        return f"not an image that Pillow can read{hint}"
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, (IsADirectoryError, PermissionError)):

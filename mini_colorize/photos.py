@@ -10,16 +10,24 @@ Notation
 
 import heapq
 import io
+import json
 import os
 import posixpath
+import sys
 import tarfile
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
 
-from .images import EXTENSIONS
+from .images import EXTENSIONS, HEIC, is_result_name
 
+# Pictures that Pillow cannot read; one who keeps them should hear that they were left out.
+OTHER_PICTURES = frozenset(
+    ".3fr .arw .cr2 .cr3 .dng .erf .heic .heif .hif .jxl .mrw .nef .nrw .orf .pef .raf .rw2 .sr2 "
+    ".srw .svg .xcf .x3f".split()
+) - EXTENSIONS  # fmt: skip
 ARCHIVES = (".zip", ".tar")
 MAX_BYTES = 2**28  # of one photo's file in an archive; it is read into memory
 
@@ -57,7 +65,11 @@ class PhotoFile:
         return self.source.open(self)
 
 
-def find_photos(sources):
+def _to_stderr(line):
+    tqdm.write(line, file=sys.stderr)
+
+
+def find_photos(sources, tell=_to_stderr):
     """All photos of one or several sources.
 
     sources: a str or Path, or a list of them: folders (with those below them, flat or one folder
@@ -65,25 +77,30 @@ def find_photos(sources):
     Returns a list of PhotoFile in the order of their names, whatever source they are in, so that
     the order, and with it every batch, is the same on every machine; of equal names the one whose
     source was named first comes first. A photo is a file whose extension is in images.EXTENSIONS.
-    Names with a leading dot are left out. Linked folders are followed; each real folder is
-    visited once, so links in a circle do no harm.
+    Names with a leading dot are left out, and so is what this program made: results, by their
+    names, and folders of training runs. Linked folders are followed; each real folder is visited
+    once, so links in a circle do no harm.
+    tell: function, given a line for each folder that could not be read, and one a source for what
+        else was left out that might have been meant.
     Raises DataError if a source is missing, cannot be read or holds no photos.
     """
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     if "" in sources:  # an unset variable; Path would make the current folder of it
         raise DataError("'': no such folder or archive")
-    return list(heapq.merge(*(_listed(Path(s)) for s in sources), key=lambda photo: photo.name))
+    listed = [_listed(Path(source), tell) for source in sources]
+    return list(heapq.merge(*listed, key=lambda photo: photo.name))
 
 
-def _listed(path):
+def _listed(path, tell):
     """The photos of one source, a list of PhotoFile in the order of their names."""
+    left_out = Counter()
     if path.is_dir():
-        source = _Folder(path)
+        source = _Folder(path, left_out, tell)
     elif not path.exists():
         raise DataError(f"{path}: no such folder or archive")
     elif path.suffix.lower() in ARCHIVES and path.is_file():
-        source = _Zip(path) if path.suffix.lower() == ".zip" else _Tar(path)
+        source = (_Zip if path.suffix.lower() == ".zip" else _Tar)(path, left_out)
     else:
         raise DataError(f"{path}: neither a folder nor a .zip or .tar file")
     try:
@@ -96,14 +113,45 @@ def _listed(path):
     except (ValueError, LookupError, ArithmeticError) as error:  # of damaged bytes, any of these
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{path}: damaged archive ({reason})") from None
+    told = _left_out(left_out)
     if not found:
-        raise DataError(f"{path}: holds no pictures{source.hint()}")
+        raise DataError(f"{path}: holds no pictures{source.hint()}{told and f' ({told})'}")
+    if told:
+        tell(f"{path}: {told}")
     return [found[name] for name in sorted(found)]
 
 
-def _is_photo(name):
-    """Whether a file of this name, a POSIX path, is taken for a photo."""
-    return posixpath.splitext(name)[1].lower() in EXTENSIONS and not _is_hidden(name)
+def _left_out(counts):
+    """A line about what was left out, with the most frequent first; "" if nothing was."""
+    kinds = [f"{kind} ({count:,})" for kind, count in counts.most_common()]
+    hint = f"; {HEIC}" if any(kind in HEIC for kind in counts) else ""
+    return f"left out: {', '.join(kinds)}{hint}" if kinds else ""
+
+
+def _is_photo(name, left_out):
+    """Whether a file of this name, a POSIX path, is taken for a photo. left_out: is counted up."""
+    extension = posixpath.splitext(name)[1].lower()
+    if _is_hidden(name):
+        return False
+    if extension in OTHER_PICTURES:
+        left_out[extension] += 1
+        return False
+    if extension not in EXTENSIONS:
+        return False
+    if is_result_name(name):
+        left_out["results of this program"] += 1
+        return False
+    return True
+
+
+def _is_run(folder):
+    """Whether a folder is that of a training run, with pictures of samples in it."""
+    try:
+        with open(os.path.join(folder, "config.json"), "rb") as file:
+            told = json.loads(file.read(2**16))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and {"data", "loss", "lam", "weight_decay"} <= told.keys()
 
 
 def _is_hidden(name):
@@ -111,13 +159,17 @@ def _is_hidden(name):
 
 
 class _Folder:
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, left_out, tell):
+        self.path, self.left_out, self.tell = path, left_out, tell
 
     def photos(self):
         found = []
         self._collect(str(self.path), "", found, set())
         return found
+
+    def _tell(self, path, error):
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
+        self.tell(f"{text}: left out ({(error.strerror or str(error)).lower()})")
 
     def _collect(self, folder, prefix, found, visited):
         """Append the photos below `folder`; their names begin with `prefix`."""
@@ -125,16 +177,28 @@ class _Folder:
         if real in visited:
             return
         visited.add(real)
-        with os.scandir(folder) as entries:
-            # Sorted, because of several links to one folder the first is the one that counts.
-            entries = sorted(entries, key=lambda entry: entry.name)
+        if _is_run(folder):
+            self.left_out["folders of training runs"] += 1
+            return
+        try:
+            with os.scandir(folder) as entries:
+                # Sorted, because of several links to one folder the first is the one that counts.
+                entries = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if not prefix:
+                raise
+            self._tell(folder, error)
+            return
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                self._collect(entry.path, f"{prefix}{entry.name}/", found, visited)
-            elif _is_photo(entry.name) and entry.is_file():
-                found.append(PhotoFile(self, prefix + entry.name))
+            try:
+                if entry.is_dir():
+                    self._collect(entry.path, f"{prefix}{entry.name}/", found, visited)
+                elif entry.is_file() and _is_photo(entry.name, self.left_out):
+                    found.append(PhotoFile(self, prefix + entry.name))
+            except OSError as error:  # a link to itself, a file that a server cannot find
+                self._tell(entry.path, error)
 
     def hint(self):
         """What to do about a source without photos, or nothing."""
@@ -146,8 +210,8 @@ class _Folder:
 
 
 class _Zip:
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, left_out):
+        self.path, self.left_out = path, left_out
 
     def photos(self):
         try:
@@ -156,7 +220,7 @@ class _Zip:
             raise DataError(f"{self.path}: not a .zip file, or damaged ({error})") from None
         for info in self.archive.infolist():
             name = posixpath.normpath(info.filename)
-            if not info.filename.endswith("/") and _is_photo(name):
+            if not info.filename.endswith("/") and _is_photo(name, self.left_out):
                 yield PhotoFile(self, name, info)
 
     def hint(self):
@@ -172,8 +236,8 @@ class _Zip:
 
 
 class _Tar:
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, left_out):
+        self.path, self.left_out = path, left_out
 
     def photos(self):
         with open(self.path, "rb") as file:
@@ -200,7 +264,7 @@ class _Tar:
                 name, offset = posixpath.normpath(member.name), start + member.offset_data
                 if not member.isreg() or member.issparse():
                     continue
-                if _is_photo(name):
+                if _is_photo(name, self.left_out):
                     bar.update()
                     yield PhotoFile(self, prefix + name, (offset, member.size))
                 elif name.lower().endswith(".tar") and not (prefix or _is_hidden(name)):

@@ -438,11 +438,15 @@ class Trainer:
             raise self._diverged()
 
     def _diverged(self):
-        saved = (self.folder / "checkpoint.npz").exists()
-        stays = f"the last good checkpoint stays in {self.folder}; " if saved else ""
+        # Without a checkpoint, a resume starts again; in a rehearsal there is no run yet.
+        again = "start again with a lower --lr"
+        if (self.folder / "config.json").exists():
+            lower = f"{self.config.lr / 10:.3g}"
+            again = f"go on at a lower rate: --resume {self.folder} --lr {lower}"
+            if (self.folder / "checkpoint.npz").exists():
+                again = f"the last good checkpoint stays in {self.folder}; {again}"
         return TrainingError(
-            f"the loss is not a number any more, before step {self.step + 1}; {stays}"
-            "start again with a lower --lr"
+            f"the loss is not a number any more, before step {self.step + 1}; {again}"
         )
 
     # The loop -----------------------------------------------------------------------------------
@@ -624,11 +628,15 @@ class Trainer:
 
 
 class _Signals:
-    """Turns the first Ctrl-C or SIGTERM into a flag; a second one stops at once."""
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a flag; a second one stops at once."""
 
     def __enter__(self):
         self.received = None
-        self.before = {s: signal.signal(s, self._receive) for s in (signal.SIGINT, signal.SIGTERM)}
+        ends = [signal.SIGINT, signal.SIGTERM]
+        hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; not on Windows
+        if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup has it
+            ends.append(hangup)
+        self.before = {s: signal.signal(s, self._receive) for s in ends}
         return self
 
     def _receive(self, number, frame):

@@ -1,5 +1,8 @@
 """A photo in, a coloured photo out: its size, its lightness and its alpha stay."""
 
+import copy
+import io
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +90,9 @@ def test_colour_and_grey_versions_give_the_same_picture(pale):
     assert abs(one.astype(int) - rgb).max() > 20  # it did not just give the colours back
 
 
-@pytest.mark.parametrize("how", ["path", "str", "PIL", "array", "RGBA", "L"])
+@pytest.mark.parametrize(
+    "how", ["path", "str", "PIL", "array", "RGBA", "L", "bytes", "file", "float", "16 bits"]
+)
 def test_what_it_takes(pale, tmp_path, how):
     rgb = np.repeat(photo(20, 30)[..., :1], 3, axis=-1)
     image = Image.fromarray(rgb)
@@ -95,7 +100,9 @@ def test_what_it_takes(pale, tmp_path, how):
     path = tmp_path / "photo.png"
     image.save(path)
     given = {"path": path, "str": str(path), "PIL": image, "array": rgb,
-             "RGBA": image.convert("RGBA"), "L": image.convert("L")}[how]  # fmt: skip
+             "RGBA": image.convert("RGBA"), "L": image.convert("L"),
+             "bytes": io.BytesIO(path.read_bytes()), "file": open(path, "rb"),
+             "float": rgb / 255, "16 bits": rgb.astype(np.uint16) * 257}[how]  # fmt: skip
     result = pale(given)
     np.testing.assert_array_equal(np.asarray(result.convert("RGB")), expected)
     np.testing.assert_array_equal(np.asarray(image), rgb)  # the input is left as it was
@@ -139,6 +146,37 @@ def test_strips_are_the_whole(pale, monkeypatch, pixels):
     assert abs(whole - strips).max() <= 1 and (whole != strips).mean() < 1e-3
 
 
+def test_a_wide_photo_is_painted_from_the_side(pale, monkeypatch):
+    """A strip of its rows would be one row, with a matrix as wide as the photo."""
+    rgb = photo(21, 90)
+    usual = np.asarray(pale(rgb)).astype(int)
+    monkeypatch.setattr(colorizer, "WIDE", 80)
+    seen, real = [], colorizer.enlarge
+    monkeypatch.setattr(colorizer, "enlarge", lambda *a: (seen.append(a[1].shape), real(*a))[1])
+    turned = np.asarray(pale(rgb)).astype(int)
+    assert seen[0] == (90, 21)
+    assert abs(usual - turned).max() <= 1 and (usual != turned).mean() < 1e-3
+
+
+def test_it_can_be_pickled_and_copied(pale):
+    rgb = photo(20, 30)
+    expected = np.asarray(pale(rgb))
+    for other in (pickle.loads(pickle.dumps(pale)), copy.deepcopy(pale)):
+        assert other.xp is np
+        np.testing.assert_array_equal(np.asarray(other(rgb)), expected)
+
+
+def test_strength(weights):
+    lightness = rgb_to_lightness(photo(20, 30))
+    expected = Colorizer.load(weights).predict(lightness)
+    for strength in (0, 0.5, 2):
+        found = Colorizer.load(weights, strength=strength).predict(lightness)
+        np.testing.assert_allclose(found, strength * expected, rtol=1e-6)
+    for strength in (-1, float("nan"), 11):
+        with pytest.raises(ValueError, match="^strength"):
+            Colorizer.load(weights, strength=strength)
+
+
 def test_paint_constant_colour():
     lightness = np.linspace(40, 70, 37 * 53, dtype=np.float32).reshape(37, 53)
     ab = np.tile(np.float32([20, -15]), (4, 6, 1))
@@ -172,7 +210,7 @@ def test_temperatures(weights):
     def predict(temperature):
         return Colorizer.load(weights, temperature=temperature).predict(lightness)
 
-    mode, mean, flat = predict(0), predict(1.0), predict(1e9)
+    mode, mean, flat = predict(0), predict(1.0), predict(1000)
     assert mode.shape == (8, 8, 2) and not (mode % 10).any()
     np.testing.assert_allclose(predict(1e-6), mode, atol=1e-3)
     assert _chroma(mode) > 2 * _chroma(mean)
@@ -183,7 +221,8 @@ def _chroma(ab):
     return np.hypot(ab[..., 0], ab[..., 1]).mean()
 
 
-@pytest.mark.parametrize("temperature", [-1, -1e-9, float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("temperature", [-1, -1e-9, float("nan"), float("inf"), float("-inf"),
+                                         1e300, 1001])  # fmt: skip
 def test_temperatures_that_are_none(weights, temperature):
     with pytest.raises(ValueError, match="^temperature"):
         Colorizer.load(weights, temperature=temperature)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize.guided import EPSILON, box_matrix, enlarge, fit_lines
+from mini_colorize.guided import EPSILON, box_matrix, enlarge, fit_lines, window_range
 from mini_colorize.layers import BilinearUpsample
 
 
@@ -100,6 +100,17 @@ def test_a_small_ab_has_no_windows():
     lightness, ab = photo(50, 37), smooth_ab(8, 8)
     bilinear = BilinearUpsample((50, 37)).forward(ab[None])[0]
     np.testing.assert_allclose(enlarge(fit_lines(lightness, ab), lightness), bilinear, atol=1e-4)
+
+
+@pytest.mark.parametrize("radii", [(0, 0), (1, 3), (4, 0)])
+def test_the_range_of_windows(radii):
+    x = np.random.default_rng(0).uniform(size=(9, 12))
+    least, greatest = window_range(x, radii)
+    for y in range(9):
+        for z in range(12):
+            rows = slice(max(0, y - radii[0]), y + radii[0] + 1)
+            window = x[rows, max(0, z - radii[1]) : z + radii[1] + 1]
+            assert (least[y, z], greatest[y, z]) == (window.min(), window.max())
 
 
 def test_rows_are_part_of_the_whole():

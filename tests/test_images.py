@@ -1,5 +1,6 @@
 """Files of every kind, made here byte by byte or by Pillow, against the values they must give."""
 
+import io
 import os
 import struct
 import subprocess
@@ -12,7 +13,15 @@ import pytest
 from PIL import Image, ImageCms
 
 from mini_colorize.files import atomic_write
-from mini_colorize.images import ImageError, flatten, read_image, write_image
+from mini_colorize.images import (
+    ImageError,
+    canonical,
+    flatten,
+    from_array,
+    picture_size,
+    read_image,
+    write_image,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(0)
@@ -175,6 +184,156 @@ def test_float_oddities(tmp_path):
     np.testing.assert_array_equal(pixels(got)[..., 0], [[0, 0, 0, 128], [255, 255, 0, 64]])
 
 
+def tiff(path, *pages):
+    """Write a TIFF by hand. pages: (width, height, bytes of the pixels, {tag: value or values})."""
+    data, links = bytearray(b"II*\0\0\0\0\0"), 4
+    for width, height, body, more in pages:
+        tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: len(data), 277: 1, 278: height}
+        tags |= {279: len(body), **more}
+        data += body + b"\0" * (len(body) % 2)
+        data[links : links + 4] = struct.pack("<I", len(data))
+        head = len(data) + 2 + 12 * len(tags) + 4  # where values lie that do not fit into a tag
+        table, beside = struct.pack("<H", len(tags)), b""
+        for tag, value in sorted(tags.items()):
+            values = value if isinstance(value, tuple) else (value,)
+            packed = struct.pack(f"<{len(values)}I", *values)
+            if len(packed) > 4:
+                packed, beside = struct.pack("<I", head + len(beside)), beside + packed
+            table += struct.pack("<HHI", tag, 4, len(values)) + packed
+        data += table
+        links = len(data)
+        data += b"\0\0\0\0" + beside
+    path.write_bytes(data)
+    return path
+
+
+def to_12_bits(values):
+    """Two values in three bytes, the higher bits first."""
+    a, b = values.reshape(-1, 2).T.astype(int)
+    return np.stack([a >> 4, (a & 15) << 4 | b >> 8, b & 255], 1).astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("bits, sample, zero, values", [
+    (16, 1, 0, 65535 - GREY16),  # WhiteIsZero
+    (12, 1, 1, np.rint(GREY8 / 255 * 4095)),
+    (16, 2, 1, np.rint(GREY8 / 255 * 32767).astype("<i2")),
+    (16, 2, 1, (GREY16.astype(int) - 32768).astype("<i2")),  # signed, with black below 0
+    (32, 1, 1, GREY16.astype("<u4") * 65537),
+    (32, 1, 1, GREY16.astype("<u4")),  # narrower than its samples
+    (32, 2, 1, (GREY8 / 255 * (2**31 - 1)).astype("<i4")),
+    (32, 2, 1, (GREY16 * 65537.0 - 2**31).astype("<i4")),
+    (32, 3, 1, (GREY8 / 255).astype("<f4")),
+    (32, 3, 0, (1 - GREY8 / 255).astype("<f4")),
+    (8, 1, 0, 255 - GREY8),
+])  # fmt: skip
+def test_a_tiff_says_what_its_values_mean(tmp_path, bits, sample, zero, values):
+    body = to_12_bits(values) if bits == 12 else values.tobytes()
+    path = tiff(tmp_path / "a.tif", (4, 2, body, {258: bits, 262: zero, 339: sample}))
+    try:
+        got = read_image(path)
+    except ImageError as error:  # Pillow cannot open all of them
+        assert bits != 12 and "not an image that Pillow can read" in str(error)
+        pytest.skip("Pillow does not know this kind")
+    np.testing.assert_array_equal(pixels(got)[..., 0], GREY8)
+
+
+def test_a_dark_16_bit_picture_stays_dark(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 4 2 65535\n" + (GREY16 // 300).astype(">u2").tobytes())
+    expected = np.rint(GREY16 // 300 / 257)
+    np.testing.assert_array_equal(pixels(read_image(tmp_path / "a.pgm"))[..., 0], expected)
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+@pytest.mark.parametrize("share", [0.001, 0.05])
+def test_floats_a_little_above_white(white, share):
+    """As sharpening leaves them; in the next scale the picture would be black."""
+    values = np.linspace(0, 1, 10_000).reshape(100, 100)
+    expected = np.rint(values * 255)
+    values[RNG.random(values.shape) < share] = 1.3
+    for array in (values, np.dstack([values] * 3)):
+        got = pixels(read_array((array * white).astype(np.float32)))[..., :3]
+        np.testing.assert_allclose(got[values <= 1].reshape(-1), np.repeat(
+            expected[values <= 1], 3), atol=1)  # fmt: skip
+        assert (got[values > 1] == 255).all()
+
+
+def read_array(array):
+    return canonical(from_array(array))
+
+
+def test_arrays_of_16_bits():
+    np.testing.assert_array_equal(pixels(read_array(GREY16))[..., 0], GREY8)
+    np.testing.assert_array_equal(pixels(read_array(np.dstack([GREY16] * 3)))[..., 1], GREY8)
+
+
+def test_associated_alpha(tmp_path):
+    """Colours that were multiplied by their alpha, grey and RGB."""
+    grey = np.dstack([np.full((2, 4), 60), np.full((2, 4), 128)]).astype(np.uint8)
+    rgb = np.dstack([np.full((2, 4, 3), 60), np.full((2, 4), 128)]).astype(np.uint8)
+    for kind, values in ((1, grey), (2, rgb)):
+        count = values.shape[2]
+        tags = {258: (8,) * count, 262: kind, 277: count, 338: 1}
+        got = read_image(tiff(tmp_path / "a.tif", (4, 2, values.tobytes(), tags)))
+        assert got.mode == "RGBA"
+        np.testing.assert_allclose(pixels(got)[0, 0], [119.5, 119.5, 119.5, 128], atol=1)
+
+
+@pytest.mark.parametrize("extension", ["bmp", "tga"])
+def test_alpha_that_is_none(tmp_path, extension):
+    """The fourth byte of these is often unused, and 0."""
+    rgba = np.dstack([PIXELS, np.zeros((5, 7), np.uint8)])
+    path = tmp_path / f"a.{extension}"
+    if extension == "tga":
+        save(Image.fromarray(rgba), path)
+    else:  # with masks, among them one of alpha
+        masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        head = struct.pack("<IiiHHIIiiII", 108, 7, -5, 1, 32, 3, 140, 0, 0, 0, 0)
+        body = rgba[..., [2, 1, 0, 3]].tobytes()
+        head = b"BM" + struct.pack("<IHHI", 122 + len(body), 0, 0, 122) + head
+        path.write_bytes(head + masks + b"\0" * (108 - 40 - 16) + body)
+    assert Image.open(path).mode == "RGBA"
+    got = read_image(path)
+    assert got.mode == "RGB"
+    np.testing.assert_array_equal(pixels(got), PIXELS)
+    rgba[0, 0, 3] = 255
+    if extension == "tga":
+        save(Image.fromarray(rgba), path)
+        assert read_image(path).mode == "RGBA"
+
+
+# ---- several pictures in one file
+
+
+GREY_PAGE = (7, 5, PIXELS[..., 0].tobytes(), {})
+THUMBNAIL = (2, 1, b"\0\xff", {254: 1})
+
+
+@pytest.mark.parametrize("pages", [
+    [THUMBNAIL, GREY_PAGE], [(2, 1, b"\0\xff", {255: 2}), GREY_PAGE], [GREY_PAGE, THUMBNAIL],
+    [THUMBNAIL, (*GREY_PAGE[:3], {254: 1})],  # all are said to be: the largest
+])  # fmt: skip
+def test_the_photo_and_not_its_thumbnail(tmp_path, pages):
+    told = []
+    for tell in (None, told.append):
+        got = read_image(tiff(tmp_path / "a.tif", *pages), tell=tell)
+        np.testing.assert_array_equal(pixels(got)[..., 0], PIXELS[..., 0])
+    assert told == []
+    assert picture_size(tmp_path / "a.tif") == (7, 5)
+
+
+def test_pages_and_frames_that_are_left_out(tmp_path):
+    told = []
+    path = tiff(tmp_path / "a.tif", THUMBNAIL, GREY_PAGE, GREY_PAGE)
+    assert read_image(path, tell=told.append).size == (7, 5)
+    assert told == [f"{path}: holds 2 pages; the first is taken"]
+    frames = [Image.new("RGB", (3, 2), c) for c in ("red", "blue")]
+    for extension in ("gif", "webp", "png"):
+        path = save(frames[0], tmp_path / f"a.{extension}", save_all=True, append_images=frames[1:])
+        read_image(path, tell=told.append)
+        assert told[-1] == f"{path}: is an animation; its first picture is taken"
+    assert len(told) == 4
+
+
 def test_16_bit_rgb_png(tmp_path):
     values = RNG.integers(0, 65536, (3, 4, 3), dtype=np.uint16)
     rows = [row.astype(">u2").tobytes() for row in values]
@@ -322,6 +481,90 @@ def test_truncated(tmp_path, extension):
         assert extension in ("tif", "webp") or reason.startswith("truncated")
 
 
+@pytest.mark.parametrize("extension", ["jpg", "png", "tif", "bmp"])
+def test_a_picture_that_is_cut_off(tmp_path, extension):
+    """Whoever listens gets it as far as it goes; training does not."""
+    image = Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    data = save(image, tmp_path / f"a.{extension}").read_bytes()
+    whole = pixels(read_image(tmp_path / f"a.{extension}"))
+    path = tmp_path / f"cut.{extension}"
+    path.write_bytes(data[: int(0.7 * len(data))])
+    told = []
+    got = pixels(read_image(path, tell=told.append))
+    assert told == [f"{path}: is cut off; the picture is made as far as it goes"]
+    same = (got == whole).all(axis=(1, 2))
+    assert same[-16:].all() if extension == "bmp" else same[:16].all()  # a BMP begins below
+    assert not same.all()
+    refusal(path)
+    path.write_bytes(data[:20])
+    with pytest.raises(ImageError):
+        read_image(path, tell=told.append)
+
+
+def test_a_jpeg_without_its_end_mark(tmp_path):
+    """Every viewer shows it, and it is all there; with a few bytes less it is not."""
+    for options in ({}, {"progressive": True}, {"quality": 40}):
+        image = Image.fromarray(RNG.integers(0, 256, (50, 60, 3), dtype=np.uint8))
+        data = save(image, tmp_path / "a.jpg", **options).read_bytes()
+        path = tmp_path / "cut.jpg"
+        path.write_bytes(data[:-2])
+        np.testing.assert_array_equal(pixels(read_image(path)), pixels(read_image(tmp_path / "a.jpg")))
+        path.write_bytes(data[:-30])
+        assert refusal(path).startswith("truncated")
+
+
+def test_nothing_of_the_picture_has_arrived(tmp_path):
+    data = save(Image.fromarray(PIXELS), tmp_path / "a.png").read_bytes()
+    path = tmp_path / "cut.png"
+    path.write_bytes(data[: data.find(b"IDAT") + 7])
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(path, tell=print)
+
+
+TEXT = zlib.compress(bytes(20 * 2**20))
+
+
+@pytest.mark.parametrize("chunk", [
+    (b"zTXt", b"Comment\0\0" + TEXT),
+    (b"iTXt", b"Comment\0\1\0\0\0" + TEXT),
+    (b"iCCP", b"Profile\0\0" + TEXT),
+    (b"iCCP", b"Profile\0\0" + zlib.compress(bytes(2 * 2**20))),
+    (b"iCCP", b"Profile\0\0no zlib"),
+    (b"gAMA", b"\0"), (b"pHYs", b"\0"), (b"eXIf", b"no"), (b"tIME", b""),
+])  # fmt: skip
+def test_no_ancillary_chunk_costs_the_picture(tmp_path, chunk):
+    rows = [row.tobytes() for row in PIXELS]
+    for damaged in (False, True):
+        path = png(tmp_path / "a.png", 7, 5, 8, 2, rows, chunk)
+        if damaged:
+            data = bytearray(path.read_bytes())
+            data[data.find(chunk[0]) + 4 + len(chunk[1])] ^= 1  # its check sum
+            path.write_bytes(data)
+        np.testing.assert_array_equal(pixels(read_image(path)), PIXELS)
+
+
+def test_a_long_colour_profile_counts(tmp_path):
+    rows = [row.tobytes() for row in PIXELS]
+    chunk = b"iCCP", b"Profile\0\0" + zlib.compress(SWAPPED_PROFILE + bytes(2 * 2**20))
+    plain = b"iCCP", b"Profile\0\0" + zlib.compress(SWAPPED_PROFILE)
+    text = b"zTXt", b"Comment\0\0" + TEXT
+    expected = pixels(read_image(png(tmp_path / "a.png", 7, 5, 8, 2, rows, plain)))
+    assert (expected != PIXELS).any()
+    for chunks in ([chunk], [chunk, text]):
+        got = pixels(read_image(png(tmp_path / "b.png", 7, 5, 8, 2, rows, *chunks)))
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_binary_files(tmp_path):
+    path = save(Image.fromarray(PIXELS), tmp_path / "a.png")
+    with open(path, "rb") as file:
+        for given in (file, io.BytesIO(path.read_bytes())):
+            for _ in range(2):  # it stays open, and is read from its beginning
+                np.testing.assert_array_equal(pixels(read_image(given)), PIXELS)
+    with pytest.raises(ImageError, match="^the picture: not an image"):
+        read_image(io.BytesIO(b"x"))
+
+
 def test_damaged_bytes_never_escape(tmp_path):
     """Random damage gives a picture or an ImageError, and nothing else."""
     for extension in ("jpg", "png", "tif", "gif", "webp", "bmp", "jp2", "ico"):
@@ -331,10 +574,11 @@ def test_damaged_bytes_never_escape(tmp_path):
             bad = data.copy()
             bad[RNG.integers(len(bad), size=3)] = RNG.integers(0, 256, 3)
             path.write_bytes(bad.tobytes())
-            try:
-                assert read_image(path).mode in ("RGB", "RGBA")
-            except ImageError as error:
-                assert "\n" not in str(error)
+            for tell in (None, str):
+                try:
+                    assert read_image(path, tell=tell).mode in ("RGB", "RGBA")
+                except ImageError as error:
+                    assert "\n" not in str(error)
 
 
 def test_no_pictures(tmp_path):

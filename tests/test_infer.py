@@ -1,5 +1,6 @@
 """infer.py as people use it: where results go, that no photo is ever lost, and what it says."""
 
+import io
 import os
 import re
 import shutil
@@ -11,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import infer
-from mini_colorize import checkpoint
+from mini_colorize import cache, checkpoint, images
 from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.color import rgb_to_lightness
 from mini_colorize.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(0)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 unix = pytest.mark.skipif(os.name != "posix", reason="links and bytes in names")
 not_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read and write anything"
@@ -136,8 +138,9 @@ def test_folders_keep_their_structure_and_leave_out_results(tmp_path, go):
     assert go(album, "--out", done)[::2] == (0, [])
     assert names(done) == expected
     assert len(names(album)) == 4
-    for _ in range(2):  # the second time over, earlier results lie there
-        assert go(album, "--compare")[::2] == (0, [])
+    for k in range(2):  # the second time over, earlier results lie there
+        told = [f"infer.py: {album}: left out: results of this program (6)"] if k else []
+        assert go(album, "--compare")[::2] == (0, told)
         assert len(names(album)) == 4 + 3 + 3
     assert go(album, "--out", album / "done")[0] == 0
     assert go(album, "--out", album / "done")[0] == 0
@@ -341,7 +344,9 @@ def test_palette_with_transparency(tmp_path, go):
 def test_animated_gif(tmp_path, go):
     frames = [Image.new("RGB", (24, 16), (g, g, g)) for g in (200, 100, 50)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert go(tmp_path / "a.gif")[::2] == (0, [])
+    code, _, err = go(tmp_path / "a.gif")
+    assert code == 0
+    one_line(err, tmp_path / "a.gif", "is an animation; its first picture is taken")
     result = Image.open(tmp_path / "a.color.png")
     assert getattr(result, "n_frames", 1) == 1 and result.size == (24, 16)
     assert abs(rgb_to_lightness(np.asarray(result.convert("RGB"))).mean() - 80.6) < 4  # L of 200
@@ -449,7 +454,7 @@ def bad_file(path, kind):
     return path
 
 
-KINDS = ["text", "missing", "empty", "bomb", "cut"]
+KINDS = ["text", "missing", "empty", "bomb"]
 KINDS += [pytest.param(k, marks=unix) for k in ("loop", "dangling")]
 
 
@@ -570,15 +575,211 @@ def test_a_photo_too_large_for_memory(tmp_path, go, monkeypatch):
     good, large = photo(tmp_path / "a.png"), photo(tmp_path / "large.png", (40, 40))
     real = infer.color_one
 
-    def color_one(colorizer, source, *rest):
-        if source == large:
+    def color_one(colorizer, job, *rest):
+        if job.source == large:
             raise MemoryError
-        return real(colorizer, source, *rest)
+        return real(colorizer, job, *rest)
 
     monkeypatch.setattr(infer, "color_one", color_one)
     code, _, err = go(large, good)
     assert code == 2 and "a.color.png" in names(tmp_path)
     one_line(err, large, "memory")
+
+
+# ---- What is there already
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(tmp_path, go):
+    a, b, mine = photo(tmp_path / "a.png"), photo(tmp_path / "b.png"), tmp_path / "a.color.png"
+    photo(mine)
+    before = mine.read_bytes()
+    for options in ([a, b], [tmp_path]):
+        code, _, err = go(*options)
+        assert code == 2 and mine.read_bytes() == before
+        assert f"infer.py: {mine}: is there already" in err[-1] and "--overwrite" in err[-1]
+        assert is_result_of(tmp_path / "b.color.png", b)
+    photo(tmp_path / "c.jpg")
+    before = (tmp_path / "c.jpg").read_bytes()
+    code, _, err = go(a, "--out", tmp_path / "c.jpg")
+    assert code == 2 and (tmp_path / "c.jpg").read_bytes() == before
+    one_line(err, tmp_path / "c.jpg", "--overwrite")
+    assert go(a, "--overwrite")[0] == 0 and is_result_of(mine, a)
+    assert go(a)[0] == 0  # now it is a result
+
+
+def test_a_comparison_of_somebody_else(tmp_path, go):
+    a, mine = photo(tmp_path / "a.png"), photo(tmp_path / "a.compare.png")
+    before = mine.read_bytes()
+    code, _, err = go(a, "--compare")
+    assert code == 2 and mine.read_bytes() == before and not (tmp_path / "a.color.png").exists()
+    one_line(err, mine)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tiff"])
+def test_results_say_what_they_were_made_of(tmp_path, go, extension):
+    a, other = photo(tmp_path / "caf\u00e9.png"), photo(tmp_path / "caf\u00e9.jpg")
+    result = tmp_path / f"caf\u00e9.color.{extension}"
+    for _ in range(2):  # over its own result
+        assert go(a, "--format", extension)[::2] == (0, []) and is_result_of(result, a)
+    before = result.read_bytes()
+    assert go(other, "--format", extension)[::2] == (0, [])  # the result of another photo stays
+    assert result.read_bytes() == before
+    assert is_result_of(tmp_path / f"caf\u00e9.jpg.color.{extension}", other)
+    assert len(names(tmp_path)) == 4
+
+
+def test_one_folder_for_photos_of_one_name(tmp_path, go):
+    one, two = photo(tmp_path / "1" / "a.png"), photo(tmp_path / "2" / "a.png")
+    for _ in range(2):
+        for source in (one, two):
+            assert go(source.parent, "--out", tmp_path / "done")[::2] == (0, [])
+    assert names(tmp_path / "done") == ["a.color.png", "a.png.color.png"]
+    assert is_result_of(tmp_path / "done" / "a.color.png", one)
+    assert is_result_of(tmp_path / "done" / "a.png.color.png", two)
+
+
+def test_results_that_are_named_are_left_out(tmp_path, go):
+    """infer.py *.png, three times."""
+    for name in "ab":
+        photo(tmp_path / f"{name}.png")
+    for k in range(3):
+        code, _, err = go(*sorted(tmp_path.glob("*.png")))
+        assert code == 0 and len(err) == (2 if k else 0)
+        assert all("left out; it is a result of this program" in line for line in err)
+        assert names(tmp_path) == ["a.color.png", "a.png", "b.color.png", "b.png"]
+    assert go(tmp_path / "a.color.png")[::2] == (0, [])  # the only one is meant
+    assert len(names(tmp_path)) == 5
+
+
+def test_skip_done(tmp_path, go):
+    a, b = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
+    go(a)
+    before = (tmp_path / "a.color.png").stat().st_mtime_ns
+    code, out, err = go(a, b, "--skip-done")
+    assert code == 0 and out == f"{b} -> {tmp_path / 'b.color.png'}\n"
+    one_line(err, "1 of 2 photos have their result already")
+    assert (tmp_path / "a.color.png").stat().st_mtime_ns == before
+    assert len(go(a, b, "--skip-done", "--compare")[1].splitlines()) == 2  # these are missing
+    assert go(a, b, "--skip-done", "--compare")[1] == ""
+
+
+# ---- What is not as it should be, and is said
+
+
+def test_a_picture_that_is_cut_off(tmp_path, go):
+    for name in ("a.png", "a.jpg", "a.tif"):
+        path = photo(tmp_path / name, (64, 64))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        code, _, err = go(path, "--out", tmp_path / "done/")
+        assert code == 0
+        one_line(err, path, "is cut off; the picture is made as far as it goes")
+        assert Image.open(tmp_path / "done" / "a.color.png").size == (64, 64)
+        shutil.rmtree(tmp_path / "done")
+
+
+def test_pages_that_are_left_out(tmp_path, go):
+    pages = [Image.fromarray(RNG.integers(0, 256, (16, 24), dtype=np.uint8)) for _ in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    code, _, err = go(tmp_path / "a.tif")
+    assert code == 0
+    one_line(err, tmp_path / "a.tif", "holds 3 pages; the first is taken")
+
+
+@pytest.mark.skipif("HEIF" in images.FORMATS, reason="pillow-heif is here")
+def test_telephones(tmp_path, go):
+    photo(tmp_path / "a.png")
+    for name in ("b.heic", "c.HEIC", "d.cr2"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    code, _, err = go(tmp_path)
+    assert code == 0
+    one_line(err, tmp_path, "left out: .heic (2), .cr2 (1)", "mini_colorize[heic]")
+    code, _, err = go(tmp_path / "b.heic")
+    assert code == 2
+    one_line(err, tmp_path / "b.heic", "mini_colorize[heic]")
+
+
+# ---- What is kept, and what can be asked for
+
+
+def test_dates_camera_and_place_are_kept(tmp_path, go):
+    exif = Image.Exif()
+    exif.update({271: "Zeiss", 306: "1936:05:01 10:00:00", 274: 6, 305: "Photoshop", 256: 999})
+    exif.get_ifd(0x8769).update({36867: "1936:05:01 09:00:00", 37500: b"secret", 40962: 999})
+    exif.get_ifd(0x8825).update({1: "N"})
+    source = tmp_path / "a.jpg"
+    image = Image.fromarray(RNG.integers(0, 256, (16, 24, 3), dtype=np.uint8))
+    image.save(source, exif=exif, dpi=(300, 300), icc_profile=SRGB)
+    for name in ("b.png", "b.jpg", "b.webp", "b.tif", "b.avif", "b.jp2", "b.bmp"):
+        assert go(source, "--out", tmp_path / name)[0] == 0, name
+        result = Image.open(tmp_path / name)
+        assert result.size == (16, 24), name  # upright
+        if name in ("b.jp2", "b.bmp"):
+            continue
+        found = result.getexif()
+        assert (found[271], found[306], found.get(274, 1)) == ("Zeiss", "1936:05:01 10:00:00", 1)
+        assert found[305].startswith("mini_colorize: a.jpg") and found.get(256) != 999
+        assert found.get_ifd(0x8769)[36867] == "1936:05:01 09:00:00", name
+        assert 37500 not in found.get_ifd(0x8769) and 40962 not in found.get_ifd(0x8769)
+        assert found.get_ifd(0x8825)[1] == "N"
+        assert ImageCms.ImageCmsProfile(io.BytesIO(result.info["icc_profile"])), name
+        if name not in ("b.webp", "b.avif"):
+            assert [round(float(d)) for d in result.info["dpi"]] == [300, 300], name
+
+
+def test_strength(tmp_path, go):
+    source, chroma = photo(tmp_path / "a.png", (64, 64)), []
+    for strength in (0, 0.5, 1, 2):
+        assert go(source, "--strength", strength, "--out", tmp_path / "b.png")[0] == 0
+        rgb = np.asarray(Image.open(tmp_path / "b.png")).astype(int)
+        chroma.append((rgb.max(axis=-1) - rgb.min(axis=-1)).mean())
+    assert chroma[0] < 0.1 and chroma == sorted(chroma) and chroma[3] > 1.3 * chroma[2] > 1
+    code, _, err = go(source, "--strength", "-1")
+    assert code == 2
+    one_line(err, "strength")
+
+
+def test_quality(tmp_path, go):
+    source, sizes = photo(tmp_path / "a.png", (64, 64)), []
+    for quality in (10, 95):
+        assert go(source, "--quality", quality, "--out", tmp_path / "b.jpg")[0] == 0
+        sizes.append((tmp_path / "b.jpg").stat().st_size)
+    assert sizes[0] < sizes[1] / 2
+    assert go(source, "--quality", 0)[0] == go(source, "--quality", "101")[0] == 2
+    for options in (["--quality", 9], ["--quality", 9, "--format", "tiff"],
+                    ["--format", "png", "--out", tmp_path / "b.jpg"]):  # fmt: skip
+        code, _, err = go(source, *options)
+        assert code == 2
+        one_line(err, options[0])
+
+
+def test_megapixels(tmp_path, go, monkeypatch):
+    source = photo(tmp_path / "a.png", (100, 100))
+    code, _, err = go(source, "--max-megapixels", 0.0099)
+    assert code == 2
+    one_line(err, source, "too large: over 0.0099 megapixels")
+    assert go(source, "--max-megapixels", 0.01)[0] == 0
+    monkeypatch.setattr(cache, "free_memory", lambda: infer.BYTES * 9999)  # by the memory
+    code, _, err = go(source)
+    assert code == 2
+    one_line(err, source, "too large")
+    assert go(source, "--max-megapixels", -1)[0] == 2
+
+
+@pytest.mark.parametrize("out", ["scans.2024/", "st. mary/"])
+def test_a_slash_makes_a_folder(tmp_path, go, out):
+    source = photo(tmp_path / "a.png")
+    assert go(source, "--out", f"{tmp_path}/{out}")[::2] == (0, [])
+    assert names(tmp_path) == ["a.png", out + "a.color.png"]
+
+
+def test_an_unset_variable(tmp_path, go, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = photo(tmp_path / "a.png")
+    for given in ([""], ["", "a.png"]):
+        code, _, err = go(*given)
+        assert code == 2
+        one_line(err, "'': no such file")
+    assert names(tmp_path) == ["a.color.png", "a.png"] and source.exists()
 
 
 # ---- Arguments

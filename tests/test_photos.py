@@ -60,6 +60,60 @@ def test_find_photos_follows_links_once(tmp_path):
     assert names == ["a.png", "deep/b.png", "deep/up/out/c.png", "file.png"]
 
 
+CONFIG = '{"data": ["x"], "loss": "rebalanced", "lam": 0.5, "weight_decay": 0.001}'
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_what_this_program_made_is_left_out(tmp_path, kind):
+    own = ["a.color.png", "b.compare.png", "sub/C.Color.JPG", "d.color.webp", "e.compare.tiff"]
+    photos = ["a.png", "colour.png", "f.color.gif", "g.colors.png", "sub/color.png"]
+    if kind == "folder":
+        touch(tmp_path, *photos, *own, "run/samples/step_0000200.png", "mine/h.png")
+        (tmp_path / "run" / "config.json").write_text(CONFIG)
+        (tmp_path / "mine" / "config.json").write_text('{"model": "of something else"}')
+        source, told = tmp_path, "results of this program (5), folders of training runs (1)"
+        photos = sorted([*photos, "mine/h.png"])
+    else:
+        members = {name: b"x" for name in photos + own}
+        source = (make_zip if kind == "zip" else make_tar)(tmp_path / f"x.{kind}", members)
+        told = "results of this program (5)"
+    lines = []
+    assert [p.name for p in find_photos(source, lines.append)] == photos
+    assert lines == [f"{source}: left out: {told}"]
+    with pytest.raises(DataError, match="holds no pictures .left out: folders of training runs"):
+        touch(tmp_path, "r/samples/a.png")
+        (tmp_path / "r" / "config.json").write_text(CONFIG)
+        find_photos(tmp_path / "r")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+def test_one_bad_entry_does_not_cost_the_folder(tmp_path, monkeypatch):
+    touch(tmp_path, "a.png", "lost+found/b.png", "sub/c.png")
+    (tmp_path / "loop").symlink_to("loop")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    lines = []
+    assert [p.name for p in find_photos(tmp_path, lines.append)] == ["a.png", "sub/c.png"]
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{tmp_path}/loop: left out (too many levels")
+    assert lines[1] == f"{tmp_path}/lost+found: left out (permission denied)"
+    with pytest.raises(DataError, match="lost.found: cannot read this folder"):
+        find_photos(tmp_path / "lost+found")
+
+
+def test_pictures_of_other_kinds_are_counted(tmp_path):
+    touch(tmp_path, "a.png", "b.CR2", "sub/c.cr2", "d.jxl", "notes.txt", ".e.cr2")
+    lines = []
+    find_photos(tmp_path, lines.append)
+    assert lines == [f"{tmp_path}: left out: .cr2 (2), .jxl (1)"]
+
+
 def test_find_photos_refuses(tmp_path):
     touch(tmp_path, "a.txt")
     for path, reason in [

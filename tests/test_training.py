@@ -160,9 +160,22 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(photos, tmp_path):
     trainer.save()
     before = (run / "checkpoint.npz").read_bytes()
     trainer.network.layers["conv3_1"].params["weight"][0, 0, 0, 0] = np.nan
-    with pytest.raises(TrainingError, match="not a number.*lower --lr"):
+    with pytest.raises(TrainingError, match="not a number.*last good checkpoint.* --lr 0.0001$"):
         trainer.run()
     assert (run / "checkpoint.npz").read_bytes() == before
+
+
+def test_divergence_before_the_first_checkpoint(photos, tmp_path):
+    """No checkpoint is promised; and the advice can be followed."""
+    run = tmp_path / "run"
+    done = train(*arguments(photos, run, lr=1e20))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert "checkpoint" not in line and line.endswith(f"--resume {run} --lr 1e+19")
+    done = train("--resume", run, "--lr", "1e-3")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "config.json").read_text())["lr"] == 1e-3
 
 
 def test_resume_before_the_first_checkpoint_starts_again(photos, tmp_path):

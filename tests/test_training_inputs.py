@@ -453,7 +453,7 @@ def test_photos_that_are_gone(run, tmp_path, go):
 
 
 @pytest.mark.parametrize("change", [
-    ["--size=32"], ["--resize=64"], ["--batch=3"], ["--lr=1"], ["--lr-every=5"], ["--lam=1"],
+    ["--size=32"], ["--resize=64"], ["--batch=3"], ["--lr-every=5"], ["--lam=1"],
     ["--weight-decay=0"], ["--ema=0"], ["--seed=1"], ["--model=full"], ["--init=x.npz"],
     ["--out=other"], ["--minutes=3"], ["--schedule=steps"], ["--warmup=1"], ["--scale=2"],
     ["--frame=1"],

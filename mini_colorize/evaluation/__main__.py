@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from .. import command
 from ..files import check_folder
 
 EPILOG = """\
@@ -136,6 +137,4 @@ def _complain(error):
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):  # a file's name need not be valid text
-        stream.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    command.run(main)

@@ -13,6 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mini_colorize import command
+
 PROG = "python -m mini_colorize.evaluation.turing"
 
 
@@ -98,6 +100,4 @@ def _complain(error):
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):  # a file's name need not be valid text
-        stream.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    command.run(main)

@@ -13,7 +13,6 @@ Notation
 
 import argparse
 import collections
-import contextlib
 import dataclasses
 import json
 import sys
@@ -292,5 +291,4 @@ def _write(out, result, page):
     else:
         write_image(draw_sheet(result["pictures"], page), out / "sheet.png")
         lines.append(str(out / "sheet.png"))
-    with contextlib.suppress(BrokenPipeError):  # nobody reads our output any more
-        print("\n".join(lines), flush=True)
+    print("\n".join(lines))

@@ -1,0 +1,75 @@
+"""What all command lines have in common: output that nobody reads any more, and being stopped.
+
+A long piece of work must not be lost because its output goes to a pipe whose reader has left, to a
+full disk or nowhere. And who is told to end, by Ctrl-C, by `kill`, by a terminal that is closed,
+cleans up first.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import warnings
+
+UNSAID = 1  # exit code: all is done, but not everything could be said
+
+
+class _Stream:
+    """A text stream to which writing never fails. `failed`: whether something was not written."""
+
+    def __init__(self, stream):
+        self.failed = False
+        self.closed_before = stream is None  # Python's way to say that there is none
+        self.stream = stream or open(os.devnull, "w")
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            self.stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
+
+    def write(self, text):
+        self.failed |= self.closed_before
+        self._try(self.stream.write, text)
+        return len(text)
+
+    def flush(self):
+        self._try(self.stream.flush)
+
+    def _try(self, function, *arguments):
+        try:
+            function(*arguments)
+        except (OSError, ValueError):  # ValueError: it was closed
+            self.failed = True
+            # What waits in the stream's memory would be tried again at the end, and fail again.
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self.stream.fileno())
+                os.close(nowhere)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+def run(main):
+    """Call `main`, which returns an exit code, as a program, and end the process.
+
+    SIGTERM and SIGHUP are KeyboardInterrupt, as Ctrl-C is, unless they were to be ignored (nohup).
+    """
+    for descriptor in (0, 1, 2):  # a closed one would be given to the next file that is opened
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # An overflow; what comes of it is looked at, and told in a line.
+    warnings.filterwarnings("ignore", category=RuntimeWarning)
+    sys.stdout, sys.stderr = streams = _Stream(sys.stdout), _Stream(sys.stderr)
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        code = main()
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    for stream in streams:
+        stream.flush()
+    sys.exit(code or (UNSAID if any(stream.failed for stream in streams) else 0))
+
+
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
