@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-peers test-browser gpu-check clean
+.PHONY: help setup demo lint test test-peers test-browser gpu-check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        colourise the photographs of examples/ into out/"
+	@echo "make lint        check style and imports with ruff"
 	@echo "make test        run the tests (no GPU, no torch)"
 	@echo "make test-peers  run the tests against torch and scikit-image"
 	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
@@ -22,6 +23,10 @@ setup: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(PY) infer.py examples/*.jpg --compare --out out
 	@echo "The pictures are in out/"
+
+lint: $(VENV)/.installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 
 test: $(VENV)/.installed
 	$(PY) -m pytest -q -m "not peers" --ignore tests/test_turing_browser.py

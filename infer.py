@@ -262,6 +262,7 @@ def comparison(image, colored):
 
 def run(args):
     """Returns the number of photos that could not be coloured."""
+    from PIL import Image
     from tqdm import tqdm
 
     from mini_colorize.backend import DeviceError
@@ -269,6 +270,7 @@ def run(args):
     from mini_colorize.colorizer import Colorizer
     from mini_colorize.images import ImageError
 
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; ours is checked before anything is decoded
     try:
         extension = args.format or "png"
         check_format(args)
@@ -311,12 +313,9 @@ def run(args):
 
 def _limit(args):
     """The most pixels that a photo may have."""
-    from PIL import Image
-
     from mini_colorize.cache import free_memory
     from mini_colorize.images import MAX_PIXELS
 
-    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; ours is checked before anything is decoded
     if args.max_megapixels is not None:
         return int(args.max_megapixels * 1e6)
     free = free_memory()

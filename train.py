@@ -233,10 +233,10 @@ def claimed_folder(parser, folder, config, old):
     from mini_colorize.files import claimed
 
     if folder is None:
+        Path("runs").mkdir(exist_ok=True)
         for i in itertools.count(1):
             folder = Path("runs", config.model if i == 1 else f"{config.model}-{i}")
             with contextlib.suppress(FileExistsError):
-                folder.parent.mkdir(exist_ok=True)
                 folder.mkdir()  # only one of those who try at once succeeds
                 break
     with claimed(folder):
@@ -298,8 +298,10 @@ def main(argv=None):
     if held is not None:
         print(f"device memory held: {held / 2**20:,.0f} MiB")
     if trainer.best:
-        print(f"weights.npz: step {trainer.best['step']:,}, the lowest validation loss "
-              f"({trainer.best['loss']:.4f}); last.npz: step {trainer.step:,}")  # fmt: skip
+        print(
+            f"weights.npz: step {trainer.best['step']:,}, the lowest validation loss "
+            f"({trainer.best['loss']:.4f}); last.npz: step {trainer.step:,}"
+        )
     print(
         f"done: {trainer.step} steps; colour a photo with: "
         f"python infer.py photo.jpg --weights {folder}"

@@ -20,6 +20,7 @@ import json
 import math
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from tqdm import tqdm
@@ -50,9 +51,18 @@ class Run:
 
     def __init__(self, loss, args, xp):
         config = Config(
-            data=[args.data], model="tiny", loss=loss, size=args.size, batch=args.batch, steps=1,
-            schedule="steps", lr_every=10**9, lr=args.lr, seed=args.seed, workers=1,
-        )  # fmt: skip  # `save` says how many steps they were, and when the rate fell
+            data=[args.data],
+            model="tiny",
+            loss=loss,
+            size=args.size,
+            batch=args.batch,
+            steps=1,
+            schedule="steps",
+            lr_every=10**9,
+            lr=args.lr,
+            seed=args.seed,
+            workers=1,
+        )  # `save` says how many steps they were, and when the rate fell
         self.folder, self.loss, self.seconds = Path(args.out) / loss, loss, 0.0
         self.trainer = Trainer(config, self.folder, xp)
         self.trainer.start()
@@ -110,10 +120,12 @@ def measure(args):
 
 def verdict(result):
     """Whether the paper's order is seen, in lines: neighbours' differences and their intervals."""
-    scores = {s.name: t.scores(MIN_COUNT) for s, t in zip(result.systems, result.tallies)}
+    scores = {
+        s.name: t.scores(MIN_COUNT) for s, t in zip(result.systems, result.tallies, strict=True)
+    }
     lines = []
     for name in ("colorfulness", "auc_balanced", "auc_raw"):
-        for worse, better in zip(ORDER, ORDER[1:]):
+        for worse, better in pairwise(ORDER):
             difference = scores[better][name] - scores[worse][name]
             ends = interval(difference)
             if ends is None:
@@ -121,8 +133,10 @@ def verdict(result):
                 continue
             low, high = ends
             seen = "more" if low > 0 else "less" if high < 0 else "undecided"
-            lines.append(f"{name:<13} {better} - {worse}: {difference[0]:+.2f} "
-                         f"[{low:+.2f} {high:+.2f}], {seen}")  # fmt: skip
+            lines.append(
+                f"{name:<13} {better} - {worse}: {difference[0]:+.2f} "
+                f"[{low:+.2f} {high:+.2f}], {seen}"
+            )
     return "\n".join(lines)
 
 
@@ -166,8 +180,10 @@ def settle(args, told):
     for name, default in TRAINING.items():
         given, value = getattr(args, name), told[name] if told else default
         if told and given not in (None, value):
-            raise TrainingError(f"{args.out} holds three trained with --{name} {value}, not "
-                                f"{given}; another --out trains anew")  # fmt: skip
+            raise TrainingError(
+                f"{args.out} holds three trained with --{name} {value}, not "
+                f"{given}; another --out trains anew"
+            )
         setattr(args, name, value if given is None else given)
     if args.data is None:
         raise TrainingError("say which photos to train on: --data DIR")
@@ -192,9 +208,11 @@ def main(argv=None):
         print("ablation: stopped", file=sys.stderr)
         return 130
     print(told["machine"])
-    print(f"{told['minutes']:g} minutes a system, {told['threads']} threads, {told['size']} x "
-          f"{told['size']}, batch {told['batch']}, lr {told['lr']:g}, seed {told['seed']}; "
-          "one run each")  # fmt: skip
+    print(
+        f"{told['minutes']:g} minutes a system, {told['threads']} threads, {told['size']} x "
+        f"{told['size']}, batch {told['batch']}, lr {told['lr']:g}, seed {told['seed']}; "
+        "one run each"
+    )
     for loss, run in told["trained"].items():
         print(f"{loss}: {run['steps']} steps in {run['seconds']} s")
     print("\n" + text(result, MIN_COUNT, rows(result, MIN_COUNT)))

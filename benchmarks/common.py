@@ -61,7 +61,7 @@ def torch_twin(network):
             module = torch.nn.BatchNorm2d(len(layer.params["gamma"]))
             arrays = (layer.params["gamma"], layer.params["beta"], *layer.buffers.values())
             own = (module.weight, module.bias, module.running_mean, module.running_var)
-            for mine, array in zip(own, arrays):
+            for mine, array in zip(own, arrays, strict=True):
                 mine.data.copy_(torch.from_numpy(array))
             modules.append(module)
         else:

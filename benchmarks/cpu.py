@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -133,10 +134,28 @@ def command(rounds):
         python, photo = [sys.executable], str(folder / "photo.jpg")
         out = [str(folder / name) for name in ("ours.png", "theirs.png")]
         commands = {
-            "ours": [*python, "infer.py", photo, "--weights", str(folder / "small.npz"),
-                     "--device", "cpu", "--size", "256", "--out", out[0]],
-            "torch": [*python, "-m", "benchmarks.torch_side", photo, str(folder / "small.pt"), out[1]],
-        }  # fmt: skip
+            "ours": [
+                *python,
+                "infer.py",
+                photo,
+                "--weights",
+                str(folder / "small.npz"),
+                "--device",
+                "cpu",
+                "--size",
+                "256",
+                "--out",
+                out[0],
+            ],
+            "torch": [
+                *python,
+                "-m",
+                "benchmarks.torch_side",
+                photo,
+                str(folder / "small.pt"),
+                out[1],
+            ],
+        }
         sides = {
             name: lambda line=line: subprocess.run(line, check=True, capture_output=True)
             for name, line in commands.items()
@@ -177,8 +196,9 @@ def table(rounds, only):
         met = "met" if ours / theirs <= target else "missed"
         print(
             f"{name:<42} {ours:>8.3f} {theirs:>8.3f} {ours / theirs:>6.2f} {target:>6.2f}  {met:<6}"
-            f" {work / ours / rate:>6.2f}", flush=True,
-        )  # fmt: skip
+            f" {work / ours / rate:>6.2f}",
+            flush=True,
+        )
 
 
 # Accuracy ----------------------------------------------------------------------------------------
@@ -224,7 +244,7 @@ def scaling(rounds):
     for size, batch in cases + [(128, 2**k) for k in range(6)]:
         ours, x = network.folded(), targets(pictures(batch, size))[0]
         ours.forward(x)
-        median = interleaved({"ours": lambda: ours.forward(x)}, rounds)["ours"]
+        median = interleaved({"ours": partial(ours.forward, x)}, rounds)["ours"]
         share = batch * flops(network, size) / median / rate
         pixel = median * 1e9 / (batch * size * size)
         print(f"{'':<17} {size:>6} {batch:>6} {median * 1e3:>9.1f} {pixel:>15.1f} {share:>8.2f}")

@@ -158,8 +158,12 @@ def _batchnorm_cases(xp, shape, dtype):
         ones = xp.ones(c, np.float32)  # dy is overwritten again and again and must not fade
         return lambda: batchnorm.input_gradient(dy, x, mean, ones, offset, slope)
 
-    makers = {"statistics": (1, statistics), "normalize": (2, normalize), "sums": (2, sums),
-              "backward": (3, backward)}  # fmt: skip
+    makers = {
+        "statistics": (1, statistics),
+        "normalize": (2, normalize),
+        "sums": (2, sums),
+        "backward": (3, backward),
+    }
     for name, (passes, make) in makers.items():
         yield Case(f"batchnorm_{name}", _name(shape), dtype, passes * nbytes, make)
 

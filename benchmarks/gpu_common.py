@@ -20,7 +20,6 @@ from mini_colorize.files import atomic_write
 
 from .gpu_timing import Timer, copy_whole
 
-
 SAVE_SECONDS = 2  # the least time between two savings of what is known so far
 
 
@@ -149,10 +148,10 @@ def crops(sizes, seed=0):
 def table(title, head, rows):
     """Print a table. rows: lists of what `_cell` knows, as long as head."""
     cells = [head, *([_cell(value) for value in row] for row in rows)]
-    wide = [max(map(len, column)) for column in zip(*cells)]
+    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print(f"\n{title}")
     for first, *rest in cells:
-        padded = [first.ljust(wide[0]), *(c.rjust(w) for c, w in zip(rest, wide[1:]))]
+        padded = [first.ljust(wide[0]), *(c.rjust(w) for c, w in zip(rest, wide[1:], strict=True))]
         print("  ".join(padded).rstrip())
     print(flush=True)
 

@@ -36,13 +36,19 @@ def measure(bench, case):
     whole_ms, host_ms = bench.timer.queued(lambda: [call() for call in calls])
     rate = case.nbytes / ms * 1e3
     return {
-        "kernel": case.name, "size": case.size, "dtype": np.dtype(case.dtype).name,
-        "bytes": case.nbytes, "us": 1e3 * ms, "gb_s": rate / 1e9,
-        "share_of_copy": rate / bench.ceilings["copy"], "call_us": 1e3 * whole_ms / sets,
-        "host_us": 1e3 * host_ms / sets, "method": method,
+        "kernel": case.name,
+        "size": case.size,
+        "dtype": np.dtype(case.dtype).name,
+        "bytes": case.nbytes,
+        "us": 1e3 * ms,
+        "gb_s": rate / 1e9,
+        "share_of_copy": rate / bench.ceilings["copy"],
+        "call_us": 1e3 * whole_ms / sets,
+        "host_us": 1e3 * host_ms / sets,
+        "method": method,
         "target": TARGET if case.name in TARGETED else None,
         **_resources(bench.xp, list(kernel_names.values())[-1]),
-    }  # fmt: skip
+    }
 
 
 def _resources(xp, kernel):
@@ -70,22 +76,45 @@ def run(bench):
         with bench.part(f"{case.name}, {case.size}, {np.dtype(case.dtype).name}"):
             rows.append(measure(bench, case))
         bench.free()
-    head = ["kernel", "size", "dtype", "us", "GB/s", "of copy", "call us", "host us", "regs",
-            "spilled", "occupancy"]  # fmt: skip
+    head = [
+        "kernel",
+        "size",
+        "dtype",
+        "us",
+        "GB/s",
+        "of copy",
+        "call us",
+        "host us",
+        "regs",
+        "spilled",
+        "occupancy",
+    ]
     table(
         f"Kernels (a copy moves {bench.ceilings['copy'] / 1e9:.0f} GB/s, read + write; "
         f"{', '.join(TARGETED)}: at least {TARGET:.0%} of it)",
         head,
         [
-            [r["kernel"], r["size"], r["dtype"], r["us"], r["gb_s"], percent(r["share_of_copy"]),
-             r["call_us"], r["host_us"], r.get("registers"), r.get("spilled_bytes"),
-             percent(r["occupancy"]) if "occupancy" in r else None]
+            [
+                r["kernel"],
+                r["size"],
+                r["dtype"],
+                r["us"],
+                r["gb_s"],
+                percent(r["share_of_copy"]),
+                r["call_us"],
+                r["host_us"],
+                r.get("registers"),
+                r.get("spilled_bytes"),
+                percent(r["occupancy"]) if "occupancy" in r else None,
+            ]
             for r in rows
         ],
-    )  # fmt: skip
+    )
     for r in rows:
         if r["target"] and r["share_of_copy"] < r["target"]:
-            print(f"below {r['target']:.0%}: {r['kernel']}, {r['size']}, {r['dtype']}: "
-                  f"{percent(r['share_of_copy'])}")  # fmt: skip
+            print(
+                f"below {r['target']:.0%}: {r['kernel']}, {r['size']}, {r['dtype']}: "
+                f"{percent(r['share_of_copy'])}"
+            )
     for method in {r["method"] for r in rows} - {"graph"}:
         print(f"timed without a graph: {method}")

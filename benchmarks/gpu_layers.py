@@ -63,8 +63,15 @@ def _row(bench, name, layer, shape, precision):
         np.prod(shape) + np.prod(out) + layer.params["weight"].size
     )
     floor = 1e3 * max(nbytes / bench.ceilings["copy"], flops / bench.ceilings[precision])
-    row = {"layer": name, "input": list(shape), "plan": PLANS[chosen], "flops": flops,
-           "bytes": nbytes, "floor_ms": floor, "plans": {}}  # fmt: skip
+    row = {
+        "layer": name,
+        "input": list(shape),
+        "plan": PLANS[chosen],
+        "flops": flops,
+        "bytes": nbytes,
+        "floor_ms": floor,
+        "plans": {},
+    }
     x, dy = noise(bench.xp, shape, dtype), noise(bench.xp, out, dtype, 1)
     for plan in plans:
         with bench.part(f"layer {name}, {precision}, {PLANS[plan]}"):
@@ -117,8 +124,12 @@ def _print(rows, precision):
         chosen = row["plans"].get(row["plan"], {})
         ways = sum(direction in chosen for direction in DIRECTIONS)
         work_ms = sum(chosen.get(d, 0.0) for d in DIRECTIONS)
-        cells = [row["layer"], "x".join(map(str, row["input"])), row["plan"],
-                 *(chosen.get(d) for d in (*DIRECTIONS, "bias", "sum"))]  # fmt: skip
+        cells = [
+            row["layer"],
+            "x".join(map(str, row["input"])),
+            row["plan"],
+            *(chosen.get(d) for d in (*DIRECTIONS, "bias", "sum")),
+        ]
         if work_ms:
             row["tflop_s"] = ways * row["flops"] / work_ms / 1e9
             row["gb_s"] = ways * row["bytes"] / work_ms / 1e6
@@ -136,9 +147,23 @@ def _print(rows, precision):
     table(
         f"Convolutions of a training step, {precision}: ms of the plan in use, then forward + "
         "backward by each plan, and torch's",
-        ["layer", "input", "plan", *DIRECTIONS, "bias", "sum", "TFLOP/s", "GB/s", "of floor",
-         *PLANS.values(), "best", "torch"],
+        [
+            "layer",
+            "input",
+            "plan",
+            *DIRECTIONS,
+            "bias",
+            "sum",
+            "TFLOP/s",
+            "GB/s",
+            "of floor",
+            *PLANS.values(),
+            "best",
+            "torch",
+        ],
         printed,
-    )  # fmt: skip
-    print(f"all convolutions, {precision}: {sums['ours']:.2f} ms; {sums['best']:.2f} ms if each "
-          f"took its best plan; torch {sums['torch']:.2f} ms")  # fmt: skip
+    )
+    print(
+        f"all convolutions, {precision}: {sums['ours']:.2f} ms; {sums['best']:.2f} ms if each "
+        f"took its best plan; torch {sums['torch']:.2f} ms"
+    )

@@ -88,5 +88,7 @@ def run(bench):
         found["ratio"] = found["torch"]["ms"] / found["ours"]["ms"]
         found["device_ratio"] = found["torch"]["device_ms"] / found["ours"]["device_ms"]
         found["target"] = TARGET
-        print(f"torch / ours: {found['ratio']:.1f} in a row, {found['device_ratio']:.1f} on the "
-              f"device alone (target {TARGET})")  # fmt: skip
+        print(
+            f"torch / ours: {found['ratio']:.1f} in a row, {found['device_ratio']:.1f} on the "
+            f"device alone (target {TARGET})"
+        )

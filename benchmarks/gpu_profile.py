@@ -73,8 +73,11 @@ def _phases(bench, made, step, precision, found):
     rows = sorted(spans.ms.items(), key=lambda item: -item[1])
     rows.append(("between them", max(0.0, spans.total_ms - sum(spans.ms.values()))))
     rows = [[name, ms, percent(ms / spans.total_ms)] for name, ms in rows]
-    table(f"Training step by phase, {precision}: {spans.total_ms:.2f} ms",
-          ["phase", "ms", "of it"], rows)  # fmt: skip
+    table(
+        f"Training step by phase, {precision}: {spans.total_ms:.2f} ms",
+        ["phase", "ms", "of it"],
+        rows,
+    )
     other = sum(ms for name, ms in spans.ms.items() if not name.startswith("convolutions"))
     found["not_convolutions_ms"] = other
     print(f"all that is no convolution, {precision}: {other:.2f} ms")
@@ -99,15 +102,23 @@ def _operations(bench, step, precision, found):
     steps = len(flops) / max(1, spans.counts.get("matrix products (cuBLAS)", 0))
     rate = sum(flops) / steps / products_ms / 1e9 if products_ms else 0.0
     rest = found["step_ms"] - sum(spans.ms.values())
-    found["operations"] = {"ms": spans.ms, "counts": spans.counts, "rest_ms": rest,
-                           "products_tflop_s": rate, "total_ms": spans.total_ms}  # fmt: skip
+    found["operations"] = {
+        "ms": spans.ms,
+        "counts": spans.counts,
+        "rest_ms": rest,
+        "products_tflop_s": rate,
+        "total_ms": spans.total_ms,
+    }
     whole = found["step_ms"]
     rows = [
         [name, spans.counts[name], ms, percent(ms / whole)]
         for name, ms in sorted(spans.ms.items(), key=lambda item: -item[1])
     ]
-    table(f"Training step by operation, {precision}: {whole:.2f} ms",
-          ["operation", "times", "ms", "of it"], rows)  # fmt: skip
+    table(
+        f"Training step by operation, {precision}: {whole:.2f} ms",
+        ["operation", "times", "ms", "of it"],
+        rows,
+    )
     kernels_ms = sum(spans.ms.values()) - products_ms
     print(
         f"where the step goes, {precision}: matrix products {percent(products_ms / whole)} at "
@@ -129,7 +140,9 @@ def _profiler(bench, step, title):
     total = sum(ms for _, _, ms in events)
     if not events:
         raise RuntimeError("the profiler saw no kernel")
-    table(f"Kernels of a step, {title}: {sum(n for _, n, _ in events)} of them, {total:.2f} ms",
-          ["kernel", "times", "ms", "of it"],
-          [[key[:70], n, ms, percent(ms / total)] for key, n, ms in events[:SHOWN]])  # fmt: skip
+    table(
+        f"Kernels of a step, {title}: {sum(n for _, n, _ in events)} of them, {total:.2f} ms",
+        ["kernel", "times", "ms", "of it"],
+        [[key[:70], n, ms, percent(ms / total)] for key, n, ms in events[:SHOWN]],
+    )
     return [{"kernel": key[:200], "times": n, "ms": ms} for key, n, ms in events[:40]]

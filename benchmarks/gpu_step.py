@@ -53,9 +53,19 @@ def trainer(bench, folder, precision):
     """Ready for its first step."""
     s = bench.sizes
     config = Config(
-        data=[str(folder / "photos")], model=s.model, size=s.side, resize=s.side, batch=s.batch,
-        lr=LR, schedule="steps", lr_every=10**6, warmup=0, init=str(folder / "weights.npz"), precision=precision, workers=0,
-    )  # fmt: skip
+        data=[str(folder / "photos")],
+        model=s.model,
+        size=s.side,
+        resize=s.side,
+        batch=s.batch,
+        lr=LR,
+        schedule="steps",
+        lr_every=10**6,
+        warmup=0,
+        init=str(folder / "weights.npz"),
+        precision=precision,
+        workers=0,
+    )
     made = Trainer(config, folder / precision, bench.xp)
     made.start()
     return made
@@ -136,16 +146,29 @@ def _times(bench, sides, count, images, found):
     each = bench.timer.side_by_side(sides, count)
     for name, call in sides.items():
         device_ms, host_ms = bench.timer.queued(call)
-        found[name] = {"ms": each[name], "device_ms": device_ms, "host_ms": host_ms,
-                       "images_s": 1e3 * images / each[name]}  # fmt: skip
+        found[name] = {
+            "ms": each[name],
+            "device_ms": device_ms,
+            "host_ms": host_ms,
+            "images_s": 1e3 * images / each[name],
+        }
     if "torch" in sides:
         found["ratio"] = each["torch"] / each["ours"]
 
 
 def _table(title, found):
     """found: name of a row -> what `_times` and the memory's figures filled in."""
-    head = ["", "side", "images/s", "ours/torch", "ms", "device ms", "host ms", "peak MiB",
-            "held MiB"]  # fmt: skip
+    head = [
+        "",
+        "side",
+        "images/s",
+        "ours/torch",
+        "ms",
+        "device ms",
+        "host ms",
+        "peak MiB",
+        "held MiB",
+    ]
     rows = []
     for name, f in found.items():
         for side in ("ours", "torch"):
@@ -155,8 +178,11 @@ def _table(title, found):
                 times = [r["ms"], r["device_ms"], r["host_ms"]]
                 memory = [r.get("peak_mib"), r.get("held_mib")]
                 rows.append([name, side, r["images_s"], ratio, *times, *memory])
-    table(f"{title} (aim: ours/torch 1.0 or more; host above device: the host is the limit)",
-          head, rows)  # fmt: skip
+    table(
+        f"{title} (aim: ours/torch 1.0 or more; host above device: the host is the limit)",
+        head,
+        rows,
+    )
 
 
 # Inference -------------------------------------------------------------------------------------

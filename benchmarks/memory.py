@@ -81,7 +81,7 @@ def main():
             print(f"{name:<56} {peak(code)[0]:>9.0f} {limit:>7}")
         for weights, limit in (("full", 420), ("tiny", 150)):
             runs = [peak(_infer(folder, "photo.jpg", weights)) for _ in range(5)]
-            most, seconds = (statistics.median(values) for values in zip(*runs))
+            most, seconds = (statistics.median(values) for values in zip(*runs, strict=True))
             name = f"infer.py --weights {weights}, 0.3 megapixels: {seconds:.2f} s"
             print(f"{name:<56} {most:>9.0f} {limit:>7}")
 

@@ -49,8 +49,10 @@ def main():
     entropy = bins.target_entropy(weight)
     final = float(softmax_cross_entropy(logits, index, weight, ones).unweighted)
     print(f"{machine()}: {args.steps} steps at lr {args.lr:g}, {seconds:.0f} s")
-    print(f"loss {final:.3f} nats, entropy of the targets {entropy:.3f}, "
-          f"excess {final - entropy:.3f} (target 0.1)")  # fmt: skip
+    print(
+        f"loss {final:.3f} nats, entropy of the targets {entropy:.3f}, "
+        f"excess {final - entropy:.3f} (target 0.1)"
+    )
     print(f"mean ab distance of the annealed mean {distance:.2f} (target 6)")
 
 

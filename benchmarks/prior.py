@@ -25,14 +25,18 @@ def main():
     loader = PhotoLoader(find_photos(args.data), size=args.size, batch=16)
     prior = measure_prior(loader)
     w = class_weights(prior)
-    print(f"{len(loader)} photos: {(prior > 1e-6).sum()} bins in use, "
-          f"weights {w.min():.2f} .. {w.max():.2f}")  # fmt: skip
+    print(
+        f"{len(loader)} photos: {(prior > 1e-6).sum()} bins in use, "
+        f"weights {w.min():.2f} .. {w.max():.2f}"
+    )
     if args.reference:
         other = np.load(args.reference).ravel()
         distance = abs(prior - other).sum() / 2
         divergence = (prior * np.log((prior + 1e-12) / (other + 1e-12))).sum()
-        print(f"to {args.reference}: total variation {distance:.3f}, "
-              f"Kullback-Leibler {divergence:.3f} nats")  # fmt: skip
+        print(
+            f"to {args.reference}: total variation {distance:.3f}, "
+            f"Kullback-Leibler {divergence:.3f} nats"
+        )
 
 
 if __name__ == "__main__":

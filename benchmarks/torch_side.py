@@ -12,12 +12,38 @@ import numpy as np
 import torch
 from torch import nn
 
-BLOCKS = [(64, 1, 2, 2), (128, 1, 2, 2), (256, 1, 3, 2), (512, 1, 3, 1),
-          (512, 2, 3, 1), (512, 2, 3, 1), (512, 1, 3, 1)]  # fmt: skip
+BLOCKS = [
+    (64, 1, 2, 2),
+    (128, 1, 2, 2),
+    (256, 1, 3, 2),
+    (512, 1, 3, 1),
+    (512, 2, 3, 1),
+    (512, 2, 3, 1),
+    (512, 1, 3, 1),
+]
 # The authors' 313 bins: for each a = -90, -80 ... 100 the lowest and the highest b.
-B = [(50, 90), (20, 90), (0, 90), (-20, 90), (-30, 100), (-40, 100), (-50, 100), (-50, 100),
-     (-60, 100), (-70, 100), (-80, 90), (-80, 90), (-90, 90), (-100, 90), (-100, 80), (-110, 80),
-     (-110, 80), (-110, 70), (-110, 70), (-90, 0)]  # fmt: skip
+B = [
+    (50, 90),
+    (20, 90),
+    (0, 90),
+    (-20, 90),
+    (-30, 100),
+    (-40, 100),
+    (-50, 100),
+    (-50, 100),
+    (-60, 100),
+    (-70, 100),
+    (-80, 90),
+    (-80, 90),
+    (-90, 90),
+    (-100, 90),
+    (-100, 80),
+    (-110, 80),
+    (-110, 80),
+    (-110, 70),
+    (-110, 70),
+    (-90, 0),
+]
 BINS = torch.tensor(
     [(10.0 * i - 90, float(b)) for i, (low, high) in enumerate(B) for b in range(low, high + 1, 10)]
 )
@@ -71,7 +97,9 @@ class TrainingStep:
     def __init__(self, model, layout, rgb):
         self.model = model.train().to(memory_format=layout)
         self.layout, self.rgb, self.class_weight = layout, torch.from_numpy(rgb), torch.ones(313)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), 1e-5, (0.9, 0.99), weight_decay=1e-6)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), 1e-5, (0.9, 0.99), weight_decay=1e-6
+        )
 
     def __call__(self):
         # Only lightness is needed of every pixel; colour of one in 16.

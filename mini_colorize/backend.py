@@ -203,13 +203,42 @@ def _gemm(xp, a, b, out, accumulate):
     cublas, handle = xp.cuda.cublas, xp.cuda.device.get_cublas_handle()
     head = (handle, op_b, op_a, n, m, k, alpha.ctypes.data)
     if out.ndim == 2:
-        cublas.gemmEx(*head, b.data.ptr, type_a, ldb, a.data.ptr, type_a, lda,
-                      beta.ctypes.data, out.data.ptr, type_out, n, compute, -1)  # fmt: skip
+        cublas.gemmEx(
+            *head,
+            b.data.ptr,
+            type_a,
+            ldb,
+            a.data.ptr,
+            type_a,
+            lda,
+            beta.ctypes.data,
+            out.data.ptr,
+            type_out,
+            n,
+            compute,
+            -1,
+        )
         return out
     step_a, step_b = (x.strides[0] // x.itemsize if x.ndim == 3 else 0 for x in (a, b))
     cublas.gemmStridedBatchedEx(
-        *head, b.data.ptr, type_a, ldb, step_b, a.data.ptr, type_a, lda, step_a,
-        beta.ctypes.data, out.data.ptr, type_out, n, m * n, len(out), compute, -1)  # fmt: skip
+        *head,
+        b.data.ptr,
+        type_a,
+        ldb,
+        step_b,
+        a.data.ptr,
+        type_a,
+        lda,
+        step_a,
+        beta.ctypes.data,
+        out.data.ptr,
+        type_out,
+        n,
+        m * n,
+        len(out),
+        compute,
+        -1,
+    )
     return out
 
 

@@ -100,9 +100,13 @@ def free_memory():
         return None
     for folder, most, used, files in (
         ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-         "total_inactive_file"),
-    ):  # fmt: skip
+        (
+            "/sys/fs/cgroup/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+    ):
         try:
             names = most, used, "memory.stat"
             limit, now, stat = (Path(folder, name).read_text().strip() for name in names)

@@ -300,15 +300,28 @@ def parse(argv):
         description="A run's weights at a sixth of the size (int8), to share. Of several runs "
         "that began with the same weights, the mean, which may be better than each.",
     )
-    p.add_argument("runs", nargs="+", metavar="RUN",
-                   help="folder of a training run, or a file of weights")  # fmt: skip
+    p.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a training run, or a file of weights"
+    )
     p.add_argument("file", metavar="FILE", help="the file to write; it must not exist yet")
-    p.add_argument("--size", type=int, metavar="S",
-                   help="side to colour at that the file recommends (the first run's)")  # fmt: skip
-    p.add_argument("--temperature", type=float, metavar="T",
-                   help="temperature that it recommends (the first run's, or none)")  # fmt: skip
-    p.add_argument("--dtype", choices=DTYPES, default="int8",
-                   help="of the convolutions' weights in the file (int8)")  # fmt: skip
+    p.add_argument(
+        "--size",
+        type=int,
+        metavar="S",
+        help="side to colour at that the file recommends (the first run's)",
+    )
+    p.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="temperature that it recommends (the first run's, or none)",
+    )
+    p.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="int8",
+        help="of the convolutions' weights in the file (int8)",
+    )
     return p.parse_args(argv)
 
 

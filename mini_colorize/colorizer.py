@@ -89,8 +89,9 @@ class Colorizer:
     Raises ValueError for numbers out of range, DeviceError for a precision that cannot be had.
     """
 
-    def __init__(self, network, size=SIZE, temperature=TEMPERATURE, xp=np, precision="fp32",
-                 strength=1.0):  # fmt: skip
+    def __init__(
+        self, network, size=SIZE, temperature=TEMPERATURE, xp=np, precision="fp32", strength=1.0
+    ):
         if not isinstance(size, int) or size % MULTIPLE or not 0 < size <= checkpoint.MAX_SIZE:
             most = checkpoint.MAX_SIZE
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}, at most {most}")

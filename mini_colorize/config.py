@@ -98,8 +98,17 @@ class Config:
                 raise TrainingError(f"{_flag(field.name)} must be one or more names")
             if isinstance(value, float) and not math.isfinite(value):
                 raise TrainingError(f"{_flag(field.name)} must be finite")
-        positive = ("size", "batch", "steps", "minutes", "lr", "lr_every", "log_every",
-                    "sample_every", "save_every")  # fmt: skip
+        positive = (
+            "size",
+            "batch",
+            "steps",
+            "minutes",
+            "lr",
+            "lr_every",
+            "log_every",
+            "sample_every",
+            "save_every",
+        )
         for name in positive:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise TrainingError(f"{_flag(name)} must be more than 0")

@@ -178,8 +178,19 @@ class PhotoLoader:
     `cache` may hold a PhotoCache: the photos are then taken from there, with the same bits.
     """
 
-    def __init__(self, photos, *, size, batch, resize=None, seed=0, augment=True, scale=1.0,
-                 frame=0.0, workers=None):  # fmt: skip
+    def __init__(
+        self,
+        photos,
+        *,
+        size,
+        batch,
+        resize=None,
+        seed=0,
+        augment=True,
+        scale=1.0,
+        frame=0.0,
+        workers=None,
+    ):
         resize = round(size * 256 / 176) if resize is None else resize
         workers = min(8, os.cpu_count() or 1) if workers is None else workers
         if not (1 <= size <= resize and batch >= 1 and seed >= 0 and workers >= 0):

@@ -55,7 +55,7 @@ def fit_lines(lightness, ab):
     xp, ab = array_module(ab), to_host(ab).astype(np.float64)
     h, w = ab.shape[:2]
     radii = [round(n * RADIUS) for n in (h, w)]
-    boxes = [box_matrix(n, radius) for n, radius in zip((h, w), radii)]
+    boxes = [box_matrix(n, radius) for n, radius in zip((h, w), radii, strict=True)]
 
     def mean(x):
         return apply_matrices(boxes[0], x[None], boxes[1])[0]

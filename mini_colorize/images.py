@@ -111,9 +111,13 @@ _SRGB = ImageCms.createProfile("sRGB")
 
 # EXIF that a coloured photo keeps: camera, dates, author, and the folders of exposure and place.
 _KEPT = (
-    ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model,
-    ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright,
-)  # fmt: skip
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+)
 _KEPT_FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _DROPPED = (ExifTags.Base.MakerNote, ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
@@ -184,10 +188,20 @@ def metadata(path):
             dpi = image.info.get("dpi")
             if dpi and all(np.isfinite(float(d)) and 1 < d < 65536 for d in dpi):
                 kept["dpi"] = tuple(float(d) for d in dpi)
-            kept["exif"] = _kept_exif(image.getexif())
+            exif = _kept_exif(_exif(image))
+            for name in ("JPEG", "TIFF"):  # the proof that it can be written
+                Image.new("L", (1, 1)).save(
+                    io.BytesIO(), name, **_options(name, "", None, {"exif": exif})
+                )
+            kept["exif"] = exif
     except Exception:  # of no consequence for the picture
         pass
     return kept
+
+
+def _exif(image):
+    """The EXIF of an image that need not be decoded for it, as PngImageFile.getexif would."""
+    return Image.Image.getexif(image)
 
 
 def _kept_exif(found):
@@ -297,8 +311,11 @@ def _without_ballast(data):
         name, chunk = data[at + 4 : at + 8], data[at : at + 12 + length]
         whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
         critical = name[:1].isupper()
-        if critical or (whole and name in (b"tRNS", b"eXIf")) or (name == b"iCCP" and whole and
-                                                                  _is_short_profile(chunk[8:-4])):  # fmt: skip
+        if (
+            critical
+            or (whole and name in (b"tRNS", b"eXIf"))
+            or (name == b"iCCP" and whole and _is_short_profile(chunk[8:-4]))
+        ):
             kept.append(chunk)
         at += 12 + length
     return b"".join(kept)
@@ -382,7 +399,7 @@ def made_of(path):
     try:
         with open(path, "rb") as file:
             image = Image.open(file, formats=FORMATS)
-            said = image.getexif().get(ExifTags.Base.Software) or image.info.get("comment") or ""
+            said = _exif(image).get(ExifTags.Base.Software) or image.info.get("comment") or ""
     except Exception:
         return None
     said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
@@ -492,8 +509,10 @@ def to_8_bits(values, white=None, black=0):
         scales = (1, 255) if fractions else (255,)
         white = next((w for w in scales if top <= w * (1 + fractions)), 65535)
     # clip first: infinity then is white.
-    share = (np.clip(values, black, white).astype(np.float64) - black) / (white - black)
-    return np.rint(share * 255).astype(np.uint8)
+    values = np.clip(values, black, white).astype(np.float32)
+    return np.rint((values - np.float32(black)) * np.float32(255 / (white - black))).astype(
+        np.uint8
+    )
 
 
 def from_array(array):

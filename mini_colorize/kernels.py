@@ -14,7 +14,7 @@ Notation
 """
 
 import hashlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ THREADS = 256  # of a block, in every kernel
 _REAL = {"float32": "float", "float16": "__half"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(xp, file, name, defines):
     """The kernel `name` of kernels/<file>.cu, compiled for these (name, value) pairs."""
     path = SOURCES / f"{file}.cu"
@@ -55,10 +55,12 @@ def _blocks(items, a_block=THREADS):
 
 
 _DTYPES = {
-    "uint8": (np.dtype(np.uint8),), "int32": (np.dtype(np.int32),),
-    "float32": (np.dtype(np.float32),), "float16": (np.dtype(np.float16),),
+    "uint8": (np.dtype(np.uint8),),
+    "int32": (np.dtype(np.int32),),
+    "float32": (np.dtype(np.float32),),
+    "float16": (np.dtype(np.float16),),
     "real": (np.dtype(np.float32), np.dtype(np.float16)),
-}  # fmt: skip
+}
 
 
 def _check(name, array, kind, shape=None):
@@ -104,8 +106,16 @@ def crops_to_lab(rgb, linear, to_xyz, step, offset):
     x = xp.empty((n, height, width, 1), np.float32)
     rows, columns = (len(range(offset, side, step)) for side in (height, width))
     ab = xp.empty((n, rows, columns, 2), np.float32)
-    args = (rgb, device_copy(linear, xp), device_copy(to_xyz, xp), x, ab,
-            np.int32(height), np.int32(width), np.int64(x.size))  # fmt: skip
+    args = (
+        rgb,
+        device_copy(linear, xp),
+        device_copy(to_xyz, xp),
+        x,
+        ab,
+        np.int32(height),
+        np.int32(width),
+        np.int64(x.size),
+    )
     _launch("rgb_to_lab", _blocks(x.size), args, STEP=step, OFFSET=offset)
     return x, ab
 
@@ -130,9 +140,16 @@ def soft_encode(ab, bins, table, cell, reach, k, sigma):
     weight = xp.empty(index.shape, np.float32)
     pixels = ab.size // 2
     if pixels:
-        args = (ab, device_copy(bins, xp), device_copy(table, xp), index, weight,
-                np.int64(pixels), np.int32(table.shape[2]),
-                np.float32(1 / (2 * sigma**2)))  # fmt: skip
+        args = (
+            ab,
+            device_copy(bins, xp),
+            device_copy(table, xp),
+            index,
+            weight,
+            np.int64(pixels),
+            np.int32(table.shape[2]),
+            np.float32(1 / (2 * sigma**2)),
+        )
         _launch("soft_encode", _blocks(pixels), args, K=k, Q=len(bins), CELL=cell, REACH=reach)
     return index, weight
 
@@ -154,7 +171,7 @@ def annealed_mean(logits, bins, temperature):
     return ab
 
 
-@lru_cache(maxsize=None)
+@cache
 def _multiprocessors(xp):
     return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["multiProcessorCount"]
 
@@ -180,10 +197,21 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale):
     _check("scale", scale, "float32", ())
     counted = (weight[:, 0] > 0).sum(dtype=np.int64)
     nats, weighted = xp.empty(pixels, np.float32), xp.empty(pixels, np.float32)
-    args = (logits, logits, index, weight, class_weight, counted, scale, nats, weighted,
-            np.int64(pixels))  # fmt: skip
-    _launch("softmax_cross_entropy", _blocks(pixels, 8), args, Q=q, K=k,
-            REAL=_REAL[logits.dtype.name])  # fmt: skip
+    args = (
+        logits,
+        logits,
+        index,
+        weight,
+        class_weight,
+        counted,
+        scale,
+        nats,
+        weighted,
+        np.int64(pixels),
+    )
+    _launch(
+        "softmax_cross_entropy", _blocks(pixels, 8), args, Q=q, K=k, REAL=_REAL[logits.dtype.name]
+    )
     return counted, weighted, nats
 
 
@@ -320,11 +348,25 @@ def winograd_transform(x, m, inputs, dilation, padding, fill, block, out=None):
     _check_like("out", v, x, shape)
     n, i, j = block
     side = m * dilation
-    numbers = (height, width, channels, n.start, i.start * side - padding,
-               j.start * side - padding, *cells, dilation)  # fmt: skip
+    numbers = (
+        height,
+        width,
+        channels,
+        n.start,
+        i.start * side - padding,
+        j.start * side - padding,
+        *cells,
+        dilation,
+    )
     args = (x, fill, v, *(np.int32(k) for k in numbers), np.int64(tiles))
-    _launch("winograd_transform", _blocks(tiles * channels), args, M=m, INPUT=int(inputs),
-            REAL=_REAL[x.dtype.name])  # fmt: skip
+    _launch(
+        "winograd_transform",
+        _blocks(tiles * channels),
+        args,
+        M=m,
+        INPUT=int(inputs),
+        REAL=_REAL[x.dtype.name],
+    )
     return v
 
 
@@ -339,8 +381,14 @@ def winograd_output(products, m, y, dilation, bias, relu, block):
     side = m * dilation
     numbers = (height, width, channels, n.start, i.start * side, j.start * side, *cells, dilation)
     args = (products, bias, y, *(np.int32(k) for k in numbers), np.int64(tiles))
-    _launch("winograd_output", _blocks(tiles * channels), args, M=m, RELU=int(relu),
-            REAL=_REAL[y.dtype.name])  # fmt: skip
+    _launch(
+        "winograd_output",
+        _blocks(tiles * channels),
+        args,
+        M=m,
+        RELU=int(relu),
+        REAL=_REAL[y.dtype.name],
+    )
     return y
 
 
@@ -378,8 +426,17 @@ def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_cor
     _check("scale", scale, "float32", ())
     _check("overflow", overflow, "int32", ())
     floats = (decay, *betas, step_size, root_correction, eps)
-    args = (p, g, m, v, scale, overflow, np.int64(p.size), np.int64(decayed),
-            *(np.float32(f) for f in floats))  # fmt: skip
+    args = (
+        p,
+        g,
+        m,
+        v,
+        scale,
+        overflow,
+        np.int64(p.size),
+        np.int64(decayed),
+        *(np.float32(f) for f in floats),
+    )
     _launch("adam", _blocks(p.size), args)
 
 

@@ -16,6 +16,7 @@ Names of layers are those of the authors' Caffe network: conv1_1 ... conv8_3, co
 
 import copy
 from contextlib import nullcontext
+from itertools import pairwise
 
 import numpy as np
 
@@ -224,7 +225,7 @@ class Network:
         """
         net = copy.deepcopy(self)
         names = list(net.layers)
-        for name, following in zip(names, names[1:]):
+        for name, following in pairwise(names):
             layer, conv = net.layers[name], net.layers[following]
             if not (isinstance(layer, BatchNorm2d) and isinstance(conv, Conv2d)):
                 continue

@@ -34,8 +34,17 @@ def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_cor
 
     def one(part):
         work, root = scratch("adam", (2, part.stop - part.start), p.dtype)
-        _adam_chunk(p[part], g[part], m[part], v[part], scale, max(0, decayed - part.start),
-                    *arguments[1:], work, root)  # fmt: skip
+        _adam_chunk(
+            p[part],
+            g[part],
+            m[part],
+            v[part],
+            scale,
+            max(0, decayed - part.start),
+            *arguments[1:],
+            work,
+            root,
+        )
 
     run(one, split(len(p), CHUNK))
 
@@ -94,9 +103,20 @@ class Adam:
         xp = array_module(self.params.flat)
         scale = device_copy(_ONE, xp) if scale is None else scale
         overflow = device_copy(_NO, xp) if overflow is None else overflow
-        adam(self.params.flat, grads.flat, self.m.flat, self.v.flat, scale, overflow,
-             self.params.decayed, self.decay, self.betas, lr / (1 - self.betas[0] ** self.t),
-             (1 - self.betas[1] ** self.t) ** 0.5, self.eps)  # fmt: skip
+        adam(
+            self.params.flat,
+            grads.flat,
+            self.m.flat,
+            self.v.flat,
+            scale,
+            overflow,
+            self.params.decayed,
+            self.decay,
+            self.betas,
+            lr / (1 - self.betas[0] ** self.t),
+            (1 - self.betas[1] ** self.t) ** 0.5,
+            self.eps,
+        )
 
     def state(self):
         """name -> array, to be saved; t is the number of steps taken."""

@@ -24,10 +24,13 @@ from tqdm import tqdm
 from .images import EXTENSIONS, HEIC, is_result_name
 
 # Pictures that Pillow cannot read; one who keeps them should hear that they were left out.
-OTHER_PICTURES = frozenset(
-    ".3fr .arw .cr2 .cr3 .dng .erf .heic .heif .hif .jxl .mrw .nef .nrw .orf .pef .raf .rw2 .sr2 "
-    ".srw .svg .xcf .x3f".split()
-) - EXTENSIONS  # fmt: skip
+OTHER_PICTURES = (
+    frozenset(
+        ".3fr .arw .cr2 .cr3 .dng .erf .heic .heif .hif .jxl .mrw .nef .nrw .orf .pef .raf .rw2 .sr2 "
+        ".srw .svg .xcf .x3f".split()
+    )
+    - EXTENSIONS
+)
 ARCHIVES = (".zip", ".tar")
 MAX_BYTES = 2**28  # of one photo's file in an archive; it is read into memory
 

@@ -58,7 +58,7 @@ def sample_sheet(path, network, truth, xp=np):
     lightness = rgb_to_lightness(truth)
     ab = to_host(predict_ab(network, xp.asarray(lightness)))
     rows = []
-    for light, color, rgb in zip(lightness, ab, truth):
+    for light, color, rgb in zip(lightness, ab, truth, strict=True):
         rows.append(np.hstack([paint(light, np.zeros_like(color)), paint(light, color), rgb]))
     if len(rows) % 2 and len(rows) > 1:
         rows.append(np.full_like(rows[0], 255))
@@ -92,8 +92,15 @@ def loss_curve(path, entries):
         points = [(e["step"], e[key]) for e in entries if key in e]
         if points:
             style = "o-" if key.startswith("val") else "-"
-            axes.plot(*zip(*points), style, color=f"C{i % 2}", label=label, ms=4, lw=1,
-                      alpha=1 if style == "o-" else 0.5)  # fmt: skip
+            axes.plot(
+                *zip(*points, strict=True),
+                style,
+                color=f"C{i % 2}",
+                label=label,
+                ms=4,
+                lw=1,
+                alpha=1 if style == "o-" else 0.5,
+            )
     axes.set(xlabel="step", ylabel=unit, title="Training loss")
     axes.grid(alpha=0.3)
     if axes.lines:

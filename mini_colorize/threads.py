@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from queue import SimpleQueue
 
@@ -192,7 +193,7 @@ def cut(total, count):
     """Cut range(total) into so many nearly equal slices, or fewer, none empty."""
     count = min(total, count)
     ends = [total * k // count for k in range(count + 1)] if count else [0]
-    return [slice(*pair) for pair in zip(ends, ends[1:])]
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 def split(total, most):

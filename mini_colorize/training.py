@@ -40,7 +40,7 @@ from .optim import (
     find_overflow,
     step_schedule,
     warmed_up,
-)  # fmt: skip
+)
 from .photos import DataError, find_photos
 from .widen import widened
 
@@ -548,7 +548,9 @@ class Trainer:
     def _log_group(self, bar, color, rate):
         """A line of the log and of the progress bar: the mean over the steps since the last."""
         count = len(self.group)
-        weighted, unweighted = (float(sum(column)) / count for column in zip(*self.group))
+        weighted, unweighted = (
+            float(sum(column)) / count for column in zip(*self.group, strict=True)
+        )
         self.group = []
         if not np.isfinite(weighted + unweighted):
             raise self._diverged()

@@ -29,9 +29,9 @@ def widened(network, width, seed=0):
 
 def _widen(array, like, rng):
     """One array in the shape of `like`. Weights (k, k, c_in, c_out): both last axes grow."""
-    if any(big % small for big, small in zip(like.shape, array.shape)):
+    if any(big % small for big, small in zip(like.shape, array.shape, strict=True)):
         raise ValueError(f"cannot be widened: {array.shape} does not divide {like.shape}")
-    copies = [big // small for big, small in zip(like.shape, array.shape)]
+    copies = [big // small for big, small in zip(like.shape, array.shape, strict=True)]
     if array.ndim == 1:
         return np.tile(array, copies)
     k, _, c_in, c_out = like.shape

@@ -133,8 +133,11 @@ def chromium(width=1280, height=800, scripts=(), downloads=None, media=()):
 def requests(driver):
     """The addresses of all requests since the last call, but for those that stay in the browser."""
     messages = [json.loads(e["message"])["message"] for e in driver.get_log("performance")]
-    sent = [m["params"]["request"]["url"] for m in messages
-            if m["method"] == "Network.requestWillBeSent"]  # fmt: skip
+    sent = [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
     return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:"))]
 
 
@@ -143,8 +146,9 @@ class Participant:
 
     def __init__(self, driver, path, page):
         self.driver, self.page = driver, page
-        self.known = np.stack([_small(image) for i in range(len(page.jpegs))
-                               for image in page.pair(i)])  # fmt: skip
+        self.known = np.stack(
+            [_small(image) for i in range(len(page.jpegs)) for image in page.pair(i)]
+        )
         driver.get(path.resolve().as_uri())
 
     def run(self, script, *args):

@@ -6,7 +6,6 @@
 from pathlib import Path
 
 import pytest
-
 from emulator import standin, why_unavailable
 
 ORDERS = {"forward": 0, "reverse": 1, "random": 2, "shuffled": 7}  # in which threads take turns
@@ -46,8 +45,11 @@ def pytest_terminal_summary(terminalreporter, config):
     """The kernels that were tested, by name, and with how many tests."""
     where = "on the GPU" if config.getoption("gpu") else "emulated"
     kernels = sorted(p.stem for p in (Path(__file__).parents[1] / "kernels").glob("*.cu"))
-    files = {"tests/test_kernels.py": where, "tests/test_kernels_sanitized.py": "with sanitizers",
-             "tests/test_compile.py": "compiled"}  # fmt: skip
+    files = {
+        "tests/test_kernels.py": where,
+        "tests/test_kernels_sanitized.py": "with sanitizers",
+        "tests/test_compile.py": "compiled",
+    }
     passed = [report.nodeid for report in terminalreporter.stats.get("passed", [])]
     for file, how in files.items():
         counts = dict.fromkeys(kernels, 0)

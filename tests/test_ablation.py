@@ -64,11 +64,16 @@ def test_minutes_must_end(minutes, photos):
         ablation.main(["--val", str(photos), "--data", str(photos), "--minutes", minutes])
 
 
-@pytest.mark.parametrize("val, out, told", [
-    ("no-such", "runs", "no-such: no such folder"),
-    (".", "0.png/runs", "Not a directory"),
-])  # fmt: skip
-def test_what_can_be_checked_is_checked_before_training(val, out, told, photos, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "val, out, told",
+    [
+        ("no-such", "runs", "no-such: no such folder"),
+        (".", "0.png/runs", "Not a directory"),
+    ],
+)
+def test_what_can_be_checked_is_checked_before_training(
+    val, out, told, photos, monkeypatch, capsys
+):
     monkeypatch.chdir(photos)
     monkeypatch.setattr(ablation, "train", lambda *_: pytest.fail("trained"))
     assert ablation.main(["--data", ".", "--val", val, "--out", out]) == 2
@@ -90,14 +95,21 @@ def test_verdict():
     noise = np.random.default_rng(0).standard_normal(1 + B)
     noise[0] = 0
     scores = {"regression": 10, "classification": 12 + noise / 5, "rebalanced": 11.9 + noise}
-    tallies = [
-        SimpleNamespace(scores=lambda _, v=value * np.ones(1 + B): dict(
-            colorfulness=v, auc_balanced=-v, auc_raw=np.full(1 + B, np.nan)))
-        for value in scores.values()
-    ]  # fmt: skip
+
+    def tally(value):
+        v, unknown = value * np.ones(1 + B), np.full(1 + B, np.nan)
+        measured = {"colorfulness": v, "auc_balanced": -v, "auc_raw": unknown}
+        return SimpleNamespace(scores=lambda _: measured)
+
+    tallies = [tally(value) for value in scores.values()]
     systems = [SimpleNamespace(name=name) for name in scores]
     lines = ablation.verdict(SimpleNamespace(systems=systems, tallies=tallies)).splitlines()
     assert [line.split()[-1] for line in lines] == [
-        "more", "undecided", "less", "undecided", "photos", "photos"
-    ]  # fmt: skip
+        "more",
+        "undecided",
+        "less",
+        "undecided",
+        "photos",
+        "photos",
+    ]
     assert lines[0].startswith("colorfulness  classification - regression: +2.00 [+1.6")

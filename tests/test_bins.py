@@ -7,10 +7,10 @@ sigma or a wrong K would hide behind weights that still sum to 1.
 import warnings
 from math import exp, log
 
+import naive
 import numpy as np
 import pytest
 
-import naive
 from mini_colorize import bins
 from mini_colorize.bins import (
     BINS,
@@ -48,9 +48,19 @@ def test_the_bins_are_the_authors():
         count, [5, 8, 10, 12, 14, 15, 16, 16, 17, 18, 18, 18, 19, 20, 19, 20, 20, 19, 19, 10]
     )
     for index, ab in {
-        0: (-90, 50), 4: (-90, 90), 5: (-80, 20), 112: (-10, 100), 113: (0, -70), 120: (0, 0),
-        139: (10, 0), 224: (50, 80), 225: (60, -110), 302: (90, 70), 303: (100, -90), 312: (100, 0),
-    }.items():  # fmt: skip
+        0: (-90, 50),
+        4: (-90, 90),
+        5: (-80, 20),
+        112: (-10, 100),
+        113: (0, -70),
+        120: (0, 0),
+        139: (10, 0),
+        224: (50, 80),
+        225: (60, -110),
+        302: (90, 70),
+        303: (100, -90),
+        312: (100, 0),
+    }.items():
         assert tuple(BINS[index]) == ab
 
 

@@ -154,7 +154,9 @@ def test_int8_has_one_factor_an_output_channel(network, path):
         assert scale.shape == array.shape[3:]
         largest = abs(array).max(axis=(0, 1, 2))
         np.testing.assert_allclose(scale * 127, largest, rtol=1e-6)
-        assert (abs(arrays[name].astype(int)).max(axis=(0, 1, 2)) == np.where(largest, 127, 0)).all()
+        assert (
+            abs(arrays[name].astype(int)).max(axis=(0, 1, 2)) == np.where(largest, 127, 0)
+        ).all()
         assert (abs(arrays[name] * scale - array) <= scale * 0.5001).all()
         np.testing.assert_array_equal(back.state()[name], arrays[name] * scale)
     again = path.with_name("again.npz")
@@ -172,24 +174,42 @@ def test_int8_is_small(path):
     assert path.stat().st_size < whole / 4
 
 
-@pytest.mark.parametrize("how, told", [
-    ("missing", "has no conv3_1.scale"), ("nan", "not finite"), ("inf", "not finite"),
-    ("negative", "0 or more"), ("short", "8 factors"), ("scalar", "8 factors"),
-    ("shape", "8 factors"), ("float64", "float32"), ("int", "float32"), ("huge", "not finite"),
-    ("orphan", "conv3_1.scale does not match"), ("weight", "conv3_1.weight does not match"),
-    ("uint8", "real numbers"), ("bias", "real numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "how, told",
+    [
+        ("missing", "has no conv3_1.scale"),
+        ("nan", "not finite"),
+        ("inf", "not finite"),
+        ("negative", "0 or more"),
+        ("short", "8 factors"),
+        ("scalar", "8 factors"),
+        ("shape", "8 factors"),
+        ("float64", "float32"),
+        ("int", "float32"),
+        ("huge", "not finite"),
+        ("orphan", "conv3_1.scale does not match"),
+        ("weight", "conv3_1.weight does not match"),
+        ("uint8", "real numbers"),
+        ("bias", "real numbers"),
+    ],
+)
 def test_int8_that_is_none(network, path, how, told):
     save_network(path, network, np.int8)
     meta, groups = load(path)
     arrays = groups["network"]
     scale = arrays["conv3_1.scale"].copy()
     spoilt = {
-        "missing": None, "nan": np.where(np.arange(8) == 3, np.nan, scale).astype("f4"),
-        "inf": scale + np.float32(np.inf), "negative": -scale, "short": scale[:-1],
-        "scalar": scale[:1].reshape(()), "shape": scale.reshape(2, 4),
-        "float64": scale.astype(float), "int": scale.astype(int), "huge": scale * 0 + np.float32(3e38),
-    }  # fmt: skip
+        "missing": None,
+        "nan": np.where(np.arange(8) == 3, np.nan, scale).astype("f4"),
+        "inf": scale + np.float32(np.inf),
+        "negative": -scale,
+        "short": scale[:-1],
+        "scalar": scale[:1].reshape(()),
+        "shape": scale.reshape(2, 4),
+        "float64": scale.astype(float),
+        "int": scale.astype(int),
+        "huge": scale * 0 + np.float32(3e38),
+    }
     if how in spoilt:
         arrays["conv3_1.scale"] = spoilt[how]
     elif how == "orphan":
@@ -393,7 +413,7 @@ def test_lzma_is_what_python_calls_it():
 
 HEADERS = {
     "terabytes": "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }",
-    "overflow": "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 8), }" % 2**61,
+    "overflow": f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**61}, 8), }}",
     "negative": "{'descr': '<f4', 'fortran_order': False, 'shape': (-2, -2), }",
     "too short": "{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }",
     "too long": "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
@@ -450,9 +470,19 @@ def test_header_and_directory_that_agree_on_a_lie(path):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("version", [
-    0, 2, 1.5, "1", None, "2\nsecond line", [1], pytest.param("x" * 5000, id="long"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "version",
+    [
+        0,
+        2,
+        1.5,
+        "1",
+        None,
+        "2\nsecond line",
+        [1],
+        pytest.param("x" * 5000, id="long"),
+    ],
+)
 def test_wrong_version(path, version):
     save(path, {**META, "version": version}, {})
     assert "version" in refused(path)
@@ -463,11 +493,23 @@ def test_no_version(path):
     assert "version" in refused(path)
 
 
-@pytest.mark.parametrize("text", [
-    b"", b"{", b"null", b"5", b"[]", b'"mini_colorize"', b"{}", b'{"format": "other"}', b"\xff\xfe",
-    b'{"format": {"a": 1}}', pytest.param(b"[" * 100_000, id="deep"),
-    pytest.param(b'{"format": "mini_colorize", "version": ' + b"9" * 9999 + b"}", id="long"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"5",
+        b"[]",
+        b'"mini_colorize"',
+        b"{}",
+        b'{"format": "other"}',
+        b"\xff\xfe",
+        b'{"format": {"a": 1}}',
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b'{"format": "mini_colorize", "version": ' + b"9" * 9999 + b"}", id="long"),
+    ],
+)
 def test_meta_that_is_none(path, text):
     write_meta(path, text)
     refused(path)
@@ -490,10 +532,29 @@ def test_huge_meta(path, network):
     refused(path)
 
 
-@pytest.mark.parametrize("width", [
-    None, "0.25", "wide", [1], {}, True, 0, -1, -0.25, 1e-300, 5, 1e9, 1e400, float("nan"),
-    float("inf"), 2**70, 0.25, 4,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "width",
+    [
+        None,
+        "0.25",
+        "wide",
+        [1],
+        {},
+        True,
+        0,
+        -1,
+        -0.25,
+        1e-300,
+        5,
+        1e9,
+        1e400,
+        float("nan"),
+        float("inf"),
+        2**70,
+        0.25,
+        4,
+    ],
+)
 def test_width_nonsense(network, path, width):
     """Among them widths that would do, for another network than the one in the file."""
     save(path, {**META, "width": width}, {"network": network.state()})
@@ -528,19 +589,38 @@ def test_too_large_for_float32(network, path):
     refused(path)
 
 
-@pytest.mark.parametrize("change", [
-    lambda a: a[:-1], lambda a: a[None], lambda a: a.ravel(), lambda a: a.swapaxes(0, 3),
-    lambda a: a[..., :0], lambda a: np.float32(1), lambda a: None,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a[:-1],
+        lambda a: a[None],
+        lambda a: a.ravel(),
+        lambda a: a.swapaxes(0, 3),
+        lambda a: a[..., :0],
+        lambda a: np.float32(1),
+        lambda a: None,
+    ],
+)
 def test_wrong_shape_or_missing(network, path, change):
     array = change(network.state()["conv3_1.weight"])
     save(path, META, {"network": state_of(network, **{"conv3_1.weight": array})})
     assert "conv3_1.weight" in refused(path)
 
 
-@pytest.mark.parametrize("dtype", [
-    np.complex64, "U3", "S3", "M8[s]", "m8[s]", np.bool_, [("x", "<f4")], "V4", np.int8,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.complex64,
+        "U3",
+        "S3",
+        "M8[s]",
+        "m8[s]",
+        np.bool_,
+        [("x", "<f4")],
+        "V4",
+        np.int8,
+    ],
+)
 def test_numbers_of_another_kind(network, path, dtype):
     array = np.zeros(network.state()["conv3_1.bias"].shape, dtype)
     save(path, META, {"network": state_of(network, **{"conv3_1.bias": array})})
@@ -594,7 +674,9 @@ def test_a_name_is_not_a_file_of_that_name(network, path, tmp_path, monkeypatch)
     for own in ("./tiny", str(tmp_path / "tiny"), Path("tiny")):
         assert load_network(own)[0].width == WIDTH
     assert load_network()[0].width == 1  # None is full
-    assert refused("small", lambda _: load_network("small")) == "no such file (shipped are full, tiny)"
+    assert (
+        refused("small", lambda _: load_network("small")) == "no such file (shipped are full, tiny)"
+    )
     assert refused("''", lambda _: load_network("")) == "no such file"
 
 

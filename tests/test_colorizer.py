@@ -99,10 +99,18 @@ def test_what_it_takes(pale, tmp_path, how):
     expected = np.asarray(pale(image))
     path = tmp_path / "photo.png"
     image.save(path)
-    given = {"path": path, "str": str(path), "PIL": image, "array": rgb,
-             "RGBA": image.convert("RGBA"), "L": image.convert("L"),
-             "bytes": io.BytesIO(path.read_bytes()), "file": open(path, "rb"),
-             "float": rgb / 255, "16 bits": rgb.astype(np.uint16) * 257}[how]  # fmt: skip
+    given = {
+        "path": path,
+        "str": str(path),
+        "PIL": image,
+        "array": rgb,
+        "RGBA": image.convert("RGBA"),
+        "L": image.convert("L"),
+        "bytes": io.BytesIO(path.read_bytes()),
+        "file": open(path, "rb"),
+        "float": rgb / 255,
+        "16 bits": rgb.astype(np.uint16) * 257,
+    }[how]
     result = pale(given)
     np.testing.assert_array_equal(np.asarray(result.convert("RGB")), expected)
     np.testing.assert_array_equal(np.asarray(image), rgb)  # the input is left as it was
@@ -221,8 +229,9 @@ def _chroma(ab):
     return np.hypot(ab[..., 0], ab[..., 1]).mean()
 
 
-@pytest.mark.parametrize("temperature", [-1, -1e-9, float("nan"), float("inf"), float("-inf"),
-                                         1e300, 1001])  # fmt: skip
+@pytest.mark.parametrize(
+    "temperature", [-1, -1e-9, float("nan"), float("inf"), float("-inf"), 1e300, 1001]
+)
 def test_temperatures_that_are_none(weights, temperature):
     with pytest.raises(ValueError, match="^temperature"):
         Colorizer.load(weights, temperature=temperature)

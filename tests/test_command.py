@@ -44,21 +44,72 @@ def weights(tmp_path_factory):
 def commands(album, weights, out):
     """name -> (arguments of Python, files that must be there afterwards)."""
     return {
-        "infer": ([ROOT / "infer.py", album, "--weights", weights, "--device", "cpu", "--out",
-                   f"{out}/"], [out / f"{i}.color.png" for i in range(4)]),
-        "train": ([ROOT / "train.py", "--data", album, "--out", out, "--steps", "30", "--log-every",
-                   "1", *TRAIN.split()], [out / "weights.npz", out / "checkpoint.npz"]),
-        "evaluation": (["-m", "mini_colorize.evaluation", "--data", album, "--weights", weights,
-                        "--device", "cpu", "--out", out], [out / "scores.txt", out / "scores.json"]),
-        "turing": (["-m", "mini_colorize.evaluation.turing", "--data", album, "--weights", weights,
-                    "--trials", "2", "--practice", "1", "--out", out / "t.html"], [out / "t.html"]),
-    }  # fmt: skip
+        "infer": (
+            [ROOT / "infer.py", album, "--weights", weights, "--device", "cpu", "--out", f"{out}/"],
+            [out / f"{i}.color.png" for i in range(4)],
+        ),
+        "train": (
+            [
+                ROOT / "train.py",
+                "--data",
+                album,
+                "--out",
+                out,
+                "--steps",
+                "30",
+                "--log-every",
+                "1",
+                *TRAIN.split(),
+            ],
+            [out / "weights.npz", out / "checkpoint.npz"],
+        ),
+        "evaluation": (
+            [
+                "-m",
+                "mini_colorize.evaluation",
+                "--data",
+                album,
+                "--weights",
+                weights,
+                "--device",
+                "cpu",
+                "--out",
+                out,
+            ],
+            [out / "scores.txt", out / "scores.json"],
+        ),
+        "turing": (
+            [
+                "-m",
+                "mini_colorize.evaluation.turing",
+                "--data",
+                album,
+                "--weights",
+                weights,
+                "--trials",
+                "2",
+                "--practice",
+                "1",
+                "--out",
+                out / "t.html",
+            ],
+            [out / "t.html"],
+        ),
+    }
 
 
-@pytest.mark.parametrize("output", [
-    "| head -c 1", "> /dev/full", ">&-", "2>&1 | head -c 1", "> /dev/full 2>&1", ">&- 2>&-",
-    "<&- >&- 2>&-",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "output",
+    [
+        "| head -c 1",
+        "> /dev/full",
+        ">&-",
+        "2>&1 | head -c 1",
+        "> /dev/full 2>&1",
+        ">&- 2>&-",
+        "<&- >&- 2>&-",
+    ],
+)
 @pytest.mark.parametrize("name", ["infer", "train", "evaluation", "turing"])
 def test_the_work_is_done_whatever_the_output_is(album, weights, tmp_path, name, output):
     if name == "turing" and "2>" not in output:
@@ -79,11 +130,21 @@ def test_the_work_is_done_whatever_the_output_is(album, weights, tmp_path, name,
     assert done.returncode in (0, 1)
 
 
-def started(arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], stdout=subprocess.DEVNULL, text=True,
-        stderr=subprocess.PIPE, **options,
-    )  # fmt: skip
+@pytest.fixture
+def started():
+    """A program that runs beside the test, and no longer than it."""
+    programs = []
+
+    def start(arguments, **options):
+        options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options}
+        program = subprocess.Popen([sys.executable, *map(str, arguments)], text=True, **options)
+        programs.append(program)
+        return program
+
+    yield start
+    for program in programs:
+        program.kill()
+        program.wait()
 
 
 def wait_for(condition):
@@ -94,14 +155,16 @@ def wait_for(condition):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_training_is_saved_though_its_reader_is_gone(album, tmp_path, number):
+def test_a_training_is_saved_though_its_reader_is_gone(album, tmp_path, started, number):
     """train.py ... 2>&1 | tee log, and Ctrl-C, which the terminal sends to both."""
     run, (reader, writer) = tmp_path / "run", os.pipe()
-    command = [sys.executable, ROOT / "train.py", "--data", album, "--out", run, "--steps", "100000",
-               "--log-every", "1", "--save-every", "100000", *TRAIN.split()]  # fmt: skip
-    process = subprocess.Popen(list(map(str, command)), stdout=writer, stderr=writer)
+    options = ["--out", run, "--steps", "100000", "--log-every", "1", "--save-every", "100000"]
+    arguments = [ROOT / "train.py", "--data", album, *options, *TRAIN.split()]
+    process = started(arguments, stdout=writer, stderr=writer)
     os.close(writer)
-    wait_for(lambda: (run / "log.jsonl").exists() and '"step": 3' in (run / "log.jsonl").read_text())
+    wait_for(
+        lambda: (run / "log.jsonl").exists() and '"step": 3' in (run / "log.jsonl").read_text()
+    )
     os.close(reader)
     process.send_signal(number)
     assert process.wait(60) == 130
@@ -130,7 +193,7 @@ def test_sigterm_leaves_no_half_file(tmp_path):
 # ---- One folder, one process
 
 
-def test_a_folder_belongs_to_one_process(album, tmp_path):
+def test_a_folder_belongs_to_one_process(album, tmp_path, started):
     run = tmp_path / "run"
     options = ["--data", album, "--steps", "100000", "--save-every", "1", *TRAIN.split()]
     first = started([ROOT / "train.py", *options, "--out", run])
@@ -150,7 +213,7 @@ def test_a_folder_belongs_to_one_process(album, tmp_path):
     assert len(steps) == len(set(steps))
 
 
-def test_two_trainings_without_a_name_have_a_folder_each(album, tmp_path):
+def test_two_trainings_without_a_name_have_a_folder_each(album, tmp_path, started):
     options = ["--data", album, "--steps", "2", *TRAIN.split()]
     both = [started([ROOT / "train.py", *options], cwd=tmp_path) for _ in range(2)]
     for process in both:

@@ -23,8 +23,13 @@ GPUS = [70, 80, 90, 100]  # V100, A100, H100, B200
 MEASURED = 90  # where no kernel may spill
 
 # What mini_colorize/kernels.py passes as #defines, at the ends of its range.
-CHANNELWISE = ["TX=32 VEC=4 REAL=float", "TX=32 VEC=4 REAL=__half", "TX=32 VEC=1 REAL=float",
-               "TX=1 VEC=4 REAL=__half", "TX=1 VEC=1 REAL=__half"]  # fmt: skip
+CHANNELWISE = [
+    "TX=32 VEC=4 REAL=float",
+    "TX=32 VEC=4 REAL=__half",
+    "TX=32 VEC=1 REAL=float",
+    "TX=1 VEC=4 REAL=__half",
+    "TX=1 VEC=1 REAL=__half",
+]
 REALS = ["REAL=float", "REAL=__half"]
 DEFINES = {
     "adam": [""],
@@ -43,11 +48,13 @@ DEFINES = {
     "soft_encode": ["K=5 Q=313 CELL=5 REACH=130", "K=10 Q=313 CELL=5 REACH=130"],
     "softmax_cross_entropy": [f"Q=313 K={k} {real}" for k in (5, 10) for real in REALS],
     "upsample": [""],
-    "winograd_output": [f"M={m} RELU={relu} {real}"
-                        for m in (2, 4) for relu in (0, 1) for real in REALS],
-    "winograd_transform": [f"M={m} INPUT={inputs} {real}"
-                           for m in (2, 4) for inputs in (0, 1) for real in REALS],
-}  # fmt: skip
+    "winograd_output": [
+        f"M={m} RELU={relu} {real}" for m in (2, 4) for relu in (0, 1) for real in REALS
+    ],
+    "winograd_transform": [
+        f"M={m} INPUT={inputs} {real}" for m in (2, 4) for inputs in (0, 1) for real in REALS
+    ],
+}
 CASES = [(name, defines) for name in DEFINES for defines in DEFINES[name]]
 
 
@@ -60,9 +67,10 @@ def resources(log):
     """ptxas's report for one GPU: kernel -> its numbers, by name."""
     found = {}
     for part in re.split(r"Compiling entry function '", log)[1:]:
-        sizes = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill",
-                          part)  # fmt: skip
-        numbers = dict(zip(("stack", "stores", "loads"), map(int, sizes.groups())))
+        sizes = re.search(
+            r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill", part
+        )
+        numbers = dict(zip(("stack", "stores", "loads"), map(int, sizes.groups()), strict=True))
         numbers["registers"] = int(re.search(r"Used (\d+) registers", part)[1])
         shared = re.search(r"(\d+) bytes smem", part)
         numbers["shared"] = int(shared[1]) if shared else 0
@@ -85,7 +93,7 @@ def check_no_spill(log):
 def at_once(function, gpus):
     """gpu -> function(gpu), computed in threads: the compilers run outside of Python."""
     with ThreadPoolExecutor() as pool:
-        return dict(zip(gpus, pool.map(function, gpus)))
+        return dict(zip(gpus, pool.map(function, gpus), strict=True))
 
 
 # ---- NVRTC
@@ -133,7 +141,7 @@ class NVRTC:
         return status == 0 and size.value > 0, log.value.decode()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def find_nvrtc():
     """(NVRTC or None, why not)."""
     try:
@@ -177,7 +185,7 @@ def test_nvrtc_knows_the_gpus(nvrtc):
 # ---- nvcc
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def nvcc_gpus():
     """Those of GPUS that the nvcc on PATH knows; none if there is no nvcc."""
     if shutil.which("nvcc") is None:
@@ -234,9 +242,13 @@ PLANTED = {
 
 @pytest.mark.parametrize(
     "name, message",
-    [("spills", "uses local memory: {'stack': 256"), ("warns", "never referenced"),
-     ("fails", "INFINITY"), ("too_big", "52000 bytes smem")],
-)  # fmt: skip
+    [
+        ("spills", "uses local memory: {'stack': 256"),
+        ("warns", "never referenced"),
+        ("fails", "INFINITY"),
+        ("too_big", "52000 bytes smem"),
+    ],
+)
 def test_bad_kernels_are_noticed(nvrtc, tmp_path, name, message):
     (tmp_path / f"{name}.cu").write_text(PLANTED[name])
     with pytest.raises(AssertionError) as error:

@@ -287,7 +287,16 @@ def odd_photos(tmp_path):
     """Photos of many sizes: enlarged, made smaller, of blocks, long, as JPEG and PNG."""
     rng = np.random.default_rng(4)
     noise = Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
-    sizes = [(500, 375), (301, 200), (40, 64), (77, 301), (1999, 1237), (2000, 40), (3, 300), (1, 1)]
+    sizes = [
+        (500, 375),
+        (301, 200),
+        (40, 64),
+        (77, 301),
+        (1999, 1237),
+        (2000, 40),
+        (3, 300),
+        (1, 1),
+    ]
     paths = []
     for i, size in enumerate(sizes):
         paths.append(tmp_path / f"odd{i}.{'jpg' if i % 2 else 'png'}")
@@ -328,7 +337,7 @@ def test_the_cache_changes_nothing(odd_photos, photos, augment):
         path.unlink()
     got = list(loaders[1].batches(0, 9))
     assert len(got) == len(expected)
-    for one, other in zip(got, expected):
+    for one, other in zip(got, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert loaders[1].skipped == loaders[0].skipped
     assert list(loaders[1].skipped) == [odd_photos[2]] and odd_photos[2] not in cache

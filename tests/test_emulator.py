@@ -7,10 +7,9 @@ emulator/test_sanitizers.py.
 import re
 import threading
 
+import emulator
 import numpy as np
 import pytest
-
-import emulator
 from emulator import modules, planted, standin
 from emulator.modules import EmulatorError
 
@@ -185,8 +184,11 @@ def test_every_type_and_dimension(cupy):
     vector = rng.integers(0, 99, (n, 4)).astype(np.float32)
     places, flags = cupy.empty(n, np.int64), cupy.empty(n, np.uint8)
     inputs = [cupy.asarray(a) for a in (half, double, vector)]
-    kernel(grid, block, (inputs[0], flags, *inputs[1:], places, np.bool_(True), np.float64(0.5),
-                         np.uint32(n)))  # fmt: skip
+    kernel(
+        grid,
+        block,
+        (inputs[0], flags, *inputs[1:], places, np.bool_(True), np.float64(0.5), np.uint32(n)),
+    )
     expected = np.arange(n) % 4 * 1000 + 1000 + (half + 0.5 * double + vector[:, 3]).astype(int)
     assert np.array_equal(places.get(), expected) and np.all(flags.get() == 1)
 

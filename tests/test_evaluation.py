@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from mini_colorize import bins
 from mini_colorize.checkpoint import save_network
 from mini_colorize.color import colorfulness, rgb_to_lab
 from mini_colorize.colorizer import Colorizer
-from mini_colorize.photos import DataError, find_photos
 from mini_colorize.evaluation import measures, run
 from mini_colorize.evaluation.measures import classes, curves, histogram
 from mini_colorize.evaluation.run import evaluate, limited
@@ -20,6 +20,7 @@ from mini_colorize.evaluation.systems import Checkpoint, Gray, Photo, Random, Tr
 from mini_colorize.evaluation.tally import B, Tally, interval, times_drawn
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.network import Network
+from mini_colorize.photos import DataError, find_photos
 from mini_colorize.training import targets
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "photos-256-val.tar"
@@ -60,7 +61,7 @@ def regression(tmp_path):
 
 def tallied(*histograms, names="abcdefgh"):
     tally = Tally()
-    for name, counts in zip(names, histograms):
+    for name, counts in zip(names, histograms, strict=False):
         tally.add(times_drawn(name, 0), counts, 1, 1.0)
     return tally
 
@@ -101,7 +102,7 @@ def test_two_by_two_as_curves():
 
 def trapezoid(y):
     """The area under points one apart; np.trapezoid is new in NumPy 2.0."""
-    return sum((a + b) / 2 for a, b in zip(y, y[1:]))
+    return sum((a + b) / 2 for a, b in pairwise(y))
 
 
 def test_the_area_is_that_under_the_curves_by_loops():
@@ -134,8 +135,19 @@ def test_the_area_is_that_under_the_curves_by_loops():
     np.testing.assert_allclose(balanced, np.mean([shares[q] for q in counted], axis=0), atol=1e-12)
 
 
-@pytest.mark.parametrize("d, area", [(0, 150), (1e-3, 149.5), (1, 149.5), (1.001, 148.5),
-                                     (149.5, 0.5), (150, 0.5), (150.01, 0), (300, 0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "d, area",
+    [
+        (0, 150),
+        (1e-3, 149.5),
+        (1, 149.5),
+        (1.001, 148.5),
+        (149.5, 0.5),
+        (150, 0.5),
+        (150.01, 0),
+        (300, 0),
+    ],
+)
 def test_the_area_of_a_pixel(d, area):
     truth = np.zeros((1, 1, 2), np.float32)
     counts = histogram(np.array([[[0, d]]], np.float32), truth, classes(truth))
@@ -224,7 +236,9 @@ def test_gray_by_hand(photos):
     area = np.where(k == 0, 150, np.clip(150.5 - k, 0, None))
     assert found["auc_raw"] == pytest.approx(area.mean() / 1.5, abs=0.01)
     painted = [run.painted(p, np.zeros((*p.size, 2), np.float32)) for p in pictures]
-    error = [np.square(g.astype(float) - p.rgb).ravel() for g, p in zip(painted, pictures)]
+    error = [
+        np.square(g.astype(float) - p.rgb).ravel() for g, p in zip(painted, pictures, strict=True)
+    ]
     mse = np.concatenate(error).mean()
     assert found["psnr_db"] == pytest.approx(10 * np.log10(255**2 / mse))
     assert found["colorfulness"] < 0.5
@@ -248,7 +262,9 @@ def test_a_checkpoint_colors_as_infer_does(photos, weights, regression):
     for path in (weights, regression):
         system = Checkpoint(path, 0.5)
         for photo in [Photo(p, p.name) for p in find_photos(photos)]:
-            expected = np.asarray(Colorizer.load(path, temperature=0.5)(photo.file.path).convert("RGB"))
+            expected = np.asarray(
+                Colorizer.load(path, temperature=0.5)(photo.file.path).convert("RGB")
+            )
             picture = run.painted(photo, system.answer([photo])[0].ab)
             assert abs(picture.astype(int) - expected).max() <= 1
             assert (picture != expected).mean() < 0.01
@@ -260,7 +276,7 @@ def test_the_loss_is_that_of_training(photos, weights):
     pictures = [Photo(p, p.name) for p in find_photos(photos)]
     answers = system.answer(pictures)
     assert answers[-1].nats is None and pictures[-1].name == "sub/gray.png"
-    for photo, answer in zip(pictures[:-1], answers):
+    for photo, answer in zip(pictures[:-1], answers, strict=False):
         small = np.asarray(Image.fromarray(photo.rgb).resize((32, 32), Image.Resampling.BICUBIC))
         x, index, weight = targets(small[None])
         ones = np.ones(bins.Q, np.float32)
@@ -283,7 +299,7 @@ def test_at_several_temperatures_the_network_runs_once(photos, weights):
     for system in (first, first.at(0.1), first.at(1.0)):
         alone = Checkpoint(weights, system.temperature)
         assert system.name == alone.name
-        for one, two in zip(system.answer(pictures), alone.answer(pictures)):
+        for one, two in zip(system.answer(pictures), alone.answer(pictures), strict=True):
             np.testing.assert_array_equal(one.ab, two.ab)
             assert one.nats == two.nats
     assert len(calls) == 1
@@ -299,7 +315,7 @@ def test_a_checkpoint_on_a_gpu(gpu, photos, weights, regression):
     for path in (weights, regression):
         there = Checkpoint(path, device="cuda")
         there.warm_up()
-        for one, two in zip(Checkpoint(path).answer(pictures), there.answer(pictures)):
+        for one, two in zip(Checkpoint(path).answer(pictures), there.answer(pictures), strict=True):
             assert isinstance(two.ab, np.ndarray) and two.seconds > 0
             np.testing.assert_allclose(two.ab, one.ab, atol=1e-2)
             assert one.nats == two.nats or two.nats == pytest.approx(one.nats, rel=1e-4)
@@ -314,7 +330,7 @@ def evaluated(paths, folder, weights, **options):
 
 
 def assert_same(one, two, tolerance):
-    for a, b in zip(one.tallies, two.tallies):
+    for a, b in zip(one.tallies, two.tallies, strict=True):
         assert abs(a.histogram - b.histogram).sum() <= tolerance * a.histogram.sum()
         ours, theirs = a.scores(10), b.scores(10)
         for name in ours.keys() - {"seconds"}:

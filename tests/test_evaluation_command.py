@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_evaluation import network, photos, regression, weights
 
 from mini_colorize.evaluation import __main__ as command
 from mini_colorize.evaluation import published, report
-from test_evaluation import network, photos, regression, weights
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,14 +28,32 @@ def test_the_table_the_json_and_the_curves(
     out = tmp_path / "new" / "out"
     calls, rows = [], report.rows
     monkeypatch.setattr(report, "rows", lambda *args: calls.append(args) or rows(*args))
-    code = main("--data", photos, "--weights", weights, regression, "--temperature", 0.38, 0,
-                "--min-count", 20, "--out", out)  # fmt: skip
+    code = main(
+        "--data",
+        photos,
+        "--weights",
+        weights,
+        regression,
+        "--temperature",
+        0.38,
+        0,
+        "--min-count",
+        20,
+        "--out",
+        out,
+    )
     table = capsys.readouterr().out
     assert code == 0, table
     assert len(calls) == 1  # they are not quick
     assert (out / "scores.txt").read_text() in table
-    names = ["ground truth", "gray", "random", f"{weights}, T 0.38, S 32", f"{weights}, T 0, S 32",
-             f"{regression}, regression, S 32"]  # fmt: skip
+    names = [
+        "ground truth",
+        "gray",
+        "random",
+        f"{weights}, T 0.38, S 32",
+        f"{weights}, T 0, S 32",
+        f"{regression}, regression, S 32",
+    ]
     told = json.loads((out / "scores.json").read_text(), parse_constant=pytest.fail)
     assert [row["name"] for row in told["rows"]] == names
     for name in names:
@@ -54,11 +72,28 @@ def test_the_table_the_json_and_the_curves(
     assert Image.open(out / "curves.png").width > 1000
 
 
-def test_the_share_of_the_gap_and_the_paired_differences(photos, weights, regression, tmp_path, capsys):
+def test_the_share_of_the_gap_and_the_paired_differences(
+    photos, weights, regression, tmp_path, capsys
+):
     """Of what the table says itself, and of the tallies: the same resamples for both networks."""
     out = tmp_path / "o"
-    assert main("--data", photos, "--weights", weights, regression, "--temperature", 0.38, 0,
-                "--min-count", 20, "--out", out) == 0  # fmt: skip
+    assert (
+        main(
+            "--data",
+            photos,
+            "--weights",
+            weights,
+            regression,
+            "--temperature",
+            0.38,
+            0,
+            "--min-count",
+            20,
+            "--out",
+            out,
+        )
+        == 0
+    )
     table = capsys.readouterr().out
     truth, gray, random, one, two, other = json.loads((out / "scores.json").read_text())["rows"]
     assert truth["gap_closed"]["value"] == 1 and gray["gap_closed"]["value"] == 0
@@ -100,7 +135,9 @@ def test_the_published_rows_are_marked(photos, tmp_path, capsys):
     start = next(i for i, line in enumerate(lines) if line.startswith("published"))
     assert published.SOURCE in lines[start] and "other photos" in lines[start]
     closed = ["0.000", "-0.017", "0.152", "0.169", "0.221"]  # of gray's gap, by hand
-    for line, gap, (name, raw, balanced) in zip(lines[start + 1 :], closed, published.ROWS):
+    for line, gap, (name, raw, balanced) in zip(
+        lines[start + 1 :], closed, published.ROWS, strict=False
+    ):
         assert line.startswith(name) and line.split()[-3:] == [f"{raw}", f"{balanced}", gap]
     assert len(published.ROWS) == 5 and lines[start + 6] == published.BALANCED
     told = json.loads((tmp_path / "o" / "scores.json").read_text())
@@ -123,17 +160,23 @@ def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkey
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["scores.json", "scores.txt"]
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["--data", "no-such"], "no-such: no such folder or archive"),
-    (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
-    (["--data", ".", "--temperature", "-1"], "temperature -1"),
-    (["--data", ".", "--size", "12"], "size 12"),
-    (["--data", ".", "--size", "8000000000000"], "size 8000000000000: must be a multiple of 8, at most 4096"),
-    (["--data", ".", "--seed", "-1"], "--seed must be 0 or more"),
-    (["--data", ".", "--limit", "1"], "at least two"),
-    (["--data", ".", "--limit", "0"], "invalid number above 0"),
-    ([], "--data"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--data", "no-such"], "no-such: no such folder or archive"),
+        (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
+        (["--data", ".", "--temperature", "-1"], "temperature -1"),
+        (["--data", ".", "--size", "12"], "size 12"),
+        (
+            ["--data", ".", "--size", "8000000000000"],
+            "size 8000000000000: must be a multiple of 8, at most 4096",
+        ),
+        (["--data", ".", "--seed", "-1"], "--seed must be 0 or more"),
+        (["--data", ".", "--limit", "1"], "at least two"),
+        (["--data", ".", "--limit", "0"], "invalid number above 0"),
+        ([], "--data"),
+    ],
+)
 def test_errors_are_one_line(arguments, told, photos, tmp_path):
     line = [sys.executable, "-m", "mini_colorize.evaluation", "--out", tmp_path / "o", *arguments]
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
@@ -195,8 +238,10 @@ def test_skipped_photos_are_named(photos, weights, tmp_path, capsys):
 
 def test_a_vivid_and_a_pale_network_differ_where_they_should(photos, weights, tmp_path):
     """T = 0 is more colourful than T = 1, and both are the same network: the same loss."""
-    assert main("--data", photos, "--weights", weights, "--temperature", 0, 1,
-                "--out", tmp_path / "o") == 0  # fmt: skip
+    assert (
+        main("--data", photos, "--weights", weights, "--temperature", 0, 1, "--out", tmp_path / "o")
+        == 0
+    )
     vivid, pale = json.loads((tmp_path / "o" / "scores.json").read_text())["rows"][3:]
     assert vivid["colorfulness"]["value"] > 2 * pale["colorfulness"]["value"]
     assert vivid["loss_nats"]["value"] == pytest.approx(pale["loss_nats"]["value"])

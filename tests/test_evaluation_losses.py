@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import naive
 import numpy as np
 import pytest
+from emulator import standin
 from PIL import Image
 
-import naive
-from emulator import standin
 from mini_colorize import checkpoint, config, network
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.bins import Q, annealed_mean, class_weights
@@ -43,8 +43,15 @@ def narrow(monkeypatch):
 
 
 def trainer(photos, out, loss, xp=np, **options):
-    settings = {"size": 24, "resize": 24, "batch": 3, "steps": 8, "workers": 0, "schedule": "steps",
-                **options}  # fmt: skip
+    settings = {
+        "size": 24,
+        "resize": 24,
+        "batch": 3,
+        "steps": 8,
+        "workers": 0,
+        "schedule": "steps",
+        **options,
+    }
     made = Trainer(Config(data=[str(photos)], loss=loss, **settings), out, xp)
     made.start()
     return made
@@ -136,8 +143,19 @@ def test_a_regression_learns_two_photos_by_heart(photos, tmp_path, monkeypatch):
     for path in sorted(photos.iterdir())[2:]:
         path.unlink()
     monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 8)
-    made = trainer(photos, tmp_path / "run", "regression", batch=2, lr=3e-3, weight_decay=0.0,
-                   steps=400, schedule="steps", lr_every=150, size=32, resize=32)  # fmt: skip
+    made = trainer(
+        photos,
+        tmp_path / "run",
+        "regression",
+        batch=2,
+        lr=3e-3,
+        weight_decay=0.0,
+        steps=400,
+        schedule="steps",
+        lr_every=150,
+        size=32,
+        resize=32,
+    )
     losses = run(made)
     assert losses[-1] < 0.1 * losses[0]
     rgb = next(made.val.batches(0, 1))
@@ -154,8 +172,26 @@ def command(*arguments):
 
 @pytest.mark.parametrize("loss", ["classification", "regression"])
 def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
-    common = ["--data", photos, "--loss", loss, "--size", 16, "--batch", 2, "--workers", 1,
-              "--log-every", 2, "--schedule", "steps", "--lr-every", 9, "--val", photos]  # fmt: skip
+    common = [
+        "--data",
+        photos,
+        "--loss",
+        loss,
+        "--size",
+        16,
+        "--batch",
+        2,
+        "--workers",
+        1,
+        "--log-every",
+        2,
+        "--schedule",
+        "steps",
+        "--lr-every",
+        9,
+        "--val",
+        photos,
+    ]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert command(*common, "--steps", 6, "--out", whole).returncode == 0
     assert command(*common, "--steps", 3, "--out", broken).returncode == 0
@@ -174,11 +210,14 @@ def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
     assert list((broken / "samples").iterdir())
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["--loss", "other", "--data", "x"], "invalid choice: 'other'"),
-    (["--loss", "regression", "--data", "x", "--lam", "0.3"], "--lam has a say"),
-    (["--resume", "x", "--loss", "regression"], "--loss cannot change"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--loss", "other", "--data", "x"], "invalid choice: 'other'"),
+        (["--loss", "regression", "--data", "x", "--lam", "0.3"], "--lam has a say"),
+        (["--resume", "x", "--loss", "regression"], "--loss cannot change"),
+    ],
+)
 def test_errors_are_one_line(arguments, told):
     done = command(*arguments)
     assert done.returncode == 2 and told in done.stderr.splitlines()[-1]

@@ -93,7 +93,9 @@ def test_every_photo_counts_once_in_the_prior(photos):
         folder.mkdir()
         (folder / path.name).write_bytes(path.read_bytes())
         alone.append(figures.measure_priors(folder)[:2])
-    for all_three, each in zip(figures.measure_priors(photos), zip(*alone)):
+    for all_three, each in zip(
+        figures.measure_priors(photos), zip(*alone, strict=True), strict=False
+    ):
         np.testing.assert_allclose(all_three, np.mean(each, axis=0), atol=1e-9)
 
 
@@ -106,13 +108,16 @@ def test_ctrl_c_is_one_line(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "figures: stopped\n" and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["nothing"], "no figure nothing"),
-    (["prior"], "prior needs --data"),
-    (["prior", "--data", "no-such"], "no-such: no such folder"),
-    (["pixel", "--weights", "no.npz"], "no.npz: no such file"),
-    (["pixel", "--at", "9999", "0"], "--at 9999 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["nothing"], "no figure nothing"),
+        (["prior"], "prior needs --data"),
+        (["prior", "--data", "no-such"], "no-such: no such folder"),
+        (["pixel", "--weights", "no.npz"], "no.npz: no such file"),
+        (["pixel", "--at", "9999", "0"], "--at 9999 0"),
+    ],
+)
 def test_errors_are_one_line(arguments, told, tmp_path):
     command = [sys.executable, str(ROOT / "tools" / "figures.py"), *arguments, "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tools"), *([str(ROOT)] if __name__ == "__main__" else [])]
 
 import gpu_check  # noqa: E402
-from benchmarks import gpu, gpu_common, gpu_layers, gpu_timing  # noqa: E402
 from emulator import cuda, standin, why_unavailable  # noqa: E402
+
+from benchmarks import gpu, gpu_common, gpu_layers, gpu_timing  # noqa: E402
 from mini_colorize import network  # noqa: E402
 from mini_colorize.layers import winograd  # noqa: E402
 
@@ -277,8 +278,10 @@ def test_gpu_check_passes_only_if_every_part_does(checked, capsys):
 def test_gpu_check_counts_tests(tmp_path, monkeypatch):
     """By a real run of pytest: one that passes, one that fails, one that is skipped."""
     test = tmp_path / "test_three.py"
-    test.write_text("import pytest\ndef test_a(): pass\ndef test_b(): assert 1 == 2\n"
-                    "def test_c(): pytest.skip('no reason')\n")  # fmt: skip
+    test.write_text(
+        "import pytest\ndef test_a(): pass\ndef test_b(): assert 1 == 2\n"
+        "def test_c(): pytest.skip('no reason')\n"
+    )
     (tmp_path / "conftest.py").write_text(
         "def pytest_addoption(parser): parser.addoption('--gpu', action='store_true')\n"
     )

@@ -8,24 +8,23 @@ import json
 
 import numpy as np
 import pytest
+from emulator import standin
+from naive import relative_error
+from networks import leave_the_kinks
 from PIL import Image
 
 import infer
 import train
-from emulator import standin
 from mini_colorize import checkpoint, network, training
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.config import Config
-from mini_colorize.layers import BatchNorm2d, Conv2d, ConvTranspose2d
+from mini_colorize.layers import BatchNorm2d, Conv2d, ConvTranspose2d, winograd
 from mini_colorize.layers import conv as conv_module
-from mini_colorize.layers import winograd
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.network import Network
 from mini_colorize.photos import find_photos
 from mini_colorize.training import Trainer, targets
-from naive import relative_error
-from networks import leave_the_kinks
 
 WIDTH = 1 / 16
 
@@ -70,8 +69,16 @@ def moved(layer, gpu):
 
 
 # kernel, stride, dilation, padding, plan
-CONVS = [(3, 1, 1, None, 0), (3, 2, 1, None, 0), (3, 1, 2, None, 0), (1, 1, 1, None, 0),
-         (3, 2, 2, 1, 0), (3, 1, 1, None, 2), (3, 1, 2, None, 4), (3, 1, 1, 0, 4)]  # fmt: skip
+CONVS = [
+    (3, 1, 1, None, 0),
+    (3, 2, 1, None, 0),
+    (3, 1, 2, None, 0),
+    (1, 1, 1, None, 0),
+    (3, 2, 2, 1, 0),
+    (3, 1, 1, None, 2),
+    (3, 1, 2, None, 4),
+    (3, 1, 1, 0, 4),
+]
 
 
 @pytest.mark.one_order
@@ -100,7 +107,7 @@ def test_convolutions(gpu, geometry, relu, dtype, limit, bytes_gpu, monkeypatch)
     dy *= abs(y) > 0.02 * y.std()  # where rounding does not decide whether the ReLU is on
     expected = both_passes(make(), x, dy.copy(), np.asarray)
     values = both_passes(moved(make(), gpu), x, dy, lambda a: gpu.asarray(a.astype(dtype)))
-    for value, reference in zip(values, expected):
+    for value, reference in zip(values, expected, strict=True):
         assert relative_error(value, reference) < limit
 
 
@@ -116,7 +123,7 @@ def test_batchnorm(gpu, dtype, limit):
     here, there = make(), moved(make(), gpu)
     expected = both_passes(here, x, dy.copy(), np.asarray)
     values = both_passes(there, x, dy, lambda a: gpu.asarray(a.astype(dtype)))
-    for value, reference in zip(values, expected):
+    for value, reference in zip(values, expected, strict=True):
         assert relative_error(value, reference) < limit
     for name, buffer in here.buffers.items():
         assert relative_error(to_host(there.buffers[name]), buffer) < 1e-5
@@ -139,7 +146,9 @@ def test_whole_network(gpu):
         x, index, weight = targets(array(rgb))
         logits = net.forward(x, train=True)
         results.append({"logits": to_host(logits).copy()})
-        loss = softmax_cross_entropy(logits, index, weight, array(np.linspace(1, 3, 313, dtype="f4")))
+        loss = softmax_cross_entropy(
+            logits, index, weight, array(np.linspace(1, 3, 313, dtype="f4"))
+        )
         results[-1]["losses"] = np.array([float(loss.weighted), float(loss.unweighted)])
         net.backward(loss.gradient)
         arrays = {**{f"d {n}": g for n, g in net.grads().items()}, **net.state()}
@@ -153,8 +162,17 @@ def test_whole_network(gpu):
 
 def trained(folder, photos, xp, steps=3, **options):
     """The losses of a few steps, and the trainer."""
-    config = Config(data=[str(photos)], size=24, resize=24, batch=3, steps=steps, lr=2e-3, schedule="steps",
-                    workers=0, **options)  # fmt: skip
+    config = Config(
+        data=[str(photos)],
+        size=24,
+        resize=24,
+        batch=3,
+        steps=steps,
+        lr=2e-3,
+        schedule="steps",
+        workers=0,
+        **options,
+    )
     trainer = Trainer(config, folder, xp)
     trainer.start()
     if trainer.loss_scale:
@@ -223,10 +241,26 @@ def test_batches_are_uploaded_in_order_and_none_is_lost(gpu):
 
 @pytest.mark.one_order
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "mixed"])
-def test_both_doors_and_a_resumed_run(gpu, precision, narrow, photos, tmp_path, capsys, monkeypatch):
+def test_both_doors_and_a_resumed_run(
+    gpu, precision, narrow, photos, tmp_path, capsys, monkeypatch
+):
     """train.py, stopped and resumed, ends where an unbroken run ends; infer.py uses the weights."""
-    common = ["--data", str(photos), "--size", "16", "--batch", "3", "--log-every", "2",
-              "--save-every", "2", "--sample-every", "100", "--precision", precision]  # fmt: skip
+    common = [
+        "--data",
+        str(photos),
+        "--size",
+        "16",
+        "--batch",
+        "3",
+        "--log-every",
+        "2",
+        "--save-every",
+        "2",
+        "--sample-every",
+        "100",
+        "--precision",
+        precision,
+    ]
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     rate = ["--schedule", "steps", "--lr-every", "9"]
     assert train.main([*common, "--steps", "4", *rate, "--out", str(straight)]) == 0
@@ -246,18 +280,30 @@ def test_both_doors_and_a_resumed_run(gpu, precision, narrow, photos, tmp_path, 
     assert infer.main([*arguments, "--precision", precision, "--device", "cuda"]) == 0
     colored = np.asarray(Image.open(result), np.float64)
     reference = Colorizer.load(straight, size=32)(photo)
-    assert abs(colored - np.asarray(reference, np.float64)).mean() < (0.05 if precision == "fp32" else 3)
+    assert abs(colored - np.asarray(reference, np.float64)).mean() < (
+        0.05 if precision == "fp32" else 3
+    )
 
 
 @pytest.mark.one_order
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
-def test_minutes_validation_and_the_best_weights(gpu, precision, narrow, photos, tmp_path, monkeypatch):
+def test_minutes_validation_and_the_best_weights(
+    gpu, precision, narrow, photos, tmp_path, monkeypatch
+):
     """The rehearsal leaves nothing behind on the device; --val has a short last batch."""
     rehearse = Trainer._rehearse
     monkeypatch.setattr(training, "REHEARSED", 3)
     monkeypatch.setattr(Trainer, "_rehearse", lambda self: (rehearse(self), (6.0, 6.0, 1.0))[1])
-    options = dict(size=16, batch=4, workers=0, lr=2e-3, precision=precision, cache=True,
-                   sample_every=2, val=[str(photos)])  # fmt: skip
+    options = dict(
+        size=16,
+        batch=4,
+        workers=0,
+        lr=2e-3,
+        precision=precision,
+        cache=True,
+        sample_every=2,
+        val=[str(photos)],
+    )
     made = Trainer(Config([str(photos)], minutes=1.0, **options), tmp_path / "run", gpu)
     made.start()
     steps = made.config.steps
@@ -274,7 +320,9 @@ def test_minutes_validation_and_the_best_weights(gpu, precision, narrow, photos,
     assert [e["step"] for e in judged] == sorted({2, *range(4, steps, 2), steps})
     best = min(judged, key=lambda e: e["val_loss_weighted"])
     assert checkpoint.load_meta(tmp_path / "run")["step"] == best["step"] == judged[-1]["best_step"]
-    here = Trainer(Config([str(photos)], steps=steps, **options | {"precision": "fp32"}), tmp_path / "x")
+    here = Trainer(
+        Config([str(photos)], steps=steps, **options | {"precision": "fp32"}), tmp_path / "x"
+    )
     here._prepare(np.load(tmp_path / "run" / "prior.npy"))
     here.averaged.load_state(checkpoint.load_network(tmp_path / "run")[0].state())
     for name, value in here.validate().items():
@@ -292,8 +340,18 @@ def test_prior(gpu, photos):
 @pytest.mark.one_order
 def test_a_run_moves_between_devices_and_precisions(gpu, narrow, photos, tmp_path, capsys):
     run = tmp_path / "run"
-    common = ["--size", "16", "--batch", "3", "--log-every", "1",
-              "--schedule", "steps", "--lr-every", "9"]  # fmt: skip
+    common = [
+        "--size",
+        "16",
+        "--batch",
+        "3",
+        "--log-every",
+        "1",
+        "--schedule",
+        "steps",
+        "--lr-every",
+        "9",
+    ]
     arguments = ["--data", str(photos), *common, "--steps", "1", "--out", str(run)]
     assert train.main([*arguments, "--device", "cuda", "--precision", "mixed"]) == 0
     resume = ["--resume", str(run), "--steps"]
@@ -313,18 +371,25 @@ class CUBLASError(RuntimeError):
 
 
 @pytest.mark.one_order
-@pytest.mark.parametrize("error, said", [
-    (MemoryError("Out of memory allocating 9,000 bytes"), "not enough memory"),
-    (CUBLASError("CUBLAS_STATUS_ALLOC_FAILED"), "the GPU failed: CUBLAS_STATUS_ALLOC_FAILED"),
-])  # fmt: skip
-def test_a_gpu_that_fails_is_one_line(gpu, error, said, narrow, photos, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (MemoryError("Out of memory allocating 9,000 bytes"), "not enough memory"),
+        (CUBLASError("CUBLAS_STATUS_ALLOC_FAILED"), "the GPU failed: CUBLAS_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_a_gpu_that_fails_is_one_line(
+    gpu, error, said, narrow, photos, tmp_path, capsys, monkeypatch
+):
     def failing(*_, **__):
         raise error
 
     for place in ("forward", "to"):
         monkeypatch.setattr(Network, place, failing)
         out = str(tmp_path / place)
-        assert train.main(["--data", str(photos), "--size", "16", "--steps", "1", "--out", out]) == 2
+        assert (
+            train.main(["--data", str(photos), "--size", "16", "--steps", "1", "--out", out]) == 2
+        )
         lines = capsys.readouterr().err.strip().splitlines()
         assert lines[-1].startswith("train.py: ") and said in lines[-1]
         assert infer.main([str(photos / "0.png"), "--out", out + ".png"]) == 2

@@ -57,8 +57,12 @@ def test_lines_are_the_naive_ones(size, radius):
 
 
 def test_box_matrix():
-    expected = [[1 / 2, 1 / 2, 0, 0], [1 / 3, 1 / 3, 1 / 3, 0], [0, 1 / 3, 1 / 3, 1 / 3],
-                [0, 0, 1 / 2, 1 / 2]]  # fmt: skip
+    expected = [
+        [1 / 2, 1 / 2, 0, 0],
+        [1 / 3, 1 / 3, 1 / 3, 0],
+        [0, 1 / 3, 1 / 3, 1 / 3],
+        [0, 0, 1 / 2, 1 / 2],
+    ]
     np.testing.assert_allclose(box_matrix(4, 1), expected)
     np.testing.assert_array_equal(box_matrix(5, 0), np.eye(5))
 
@@ -90,7 +94,9 @@ def test_a_scratch_gets_no_colour_of_its_own():
     """White and black hairlines across a weak edge, far beyond the L of the fit."""
     lightness = np.full((128, 128), 46, np.float32)
     lightness[:, 64:] = 54
-    ab = np.repeat(lightness.reshape(32, 4, 32, 4).mean(axis=(1, 3))[..., None] * 5 - 250, 2, axis=-1)
+    ab = np.repeat(
+        lightness.reshape(32, 4, 32, 4).mean(axis=(1, 3))[..., None] * 5 - 250, 2, axis=-1
+    )
     lines = fit_lines(lightness, ab)
     lightness[40], lightness[80] = 100, 0
     assert abs(enlarge(lines, lightness)).max() < 1.05 * abs(ab).max()

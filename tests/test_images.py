@@ -188,7 +188,16 @@ def tiff(path, *pages):
     """Write a TIFF by hand. pages: (width, height, bytes of the pixels, {tag: value or values})."""
     data, links = bytearray(b"II*\0\0\0\0\0"), 4
     for width, height, body, more in pages:
-        tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: len(data), 277: 1, 278: height}
+        tags = {
+            256: width,
+            257: height,
+            258: 8,
+            259: 1,
+            262: 1,
+            273: len(data),
+            277: 1,
+            278: height,
+        }
         tags |= {279: len(body), **more}
         data += body + b"\0" * (len(body) % 2)
         data[links : links + 4] = struct.pack("<I", len(data))
@@ -213,19 +222,22 @@ def to_12_bits(values):
     return np.stack([a >> 4, (a & 15) << 4 | b >> 8, b & 255], 1).astype(np.uint8).tobytes()
 
 
-@pytest.mark.parametrize("bits, sample, zero, values", [
-    (16, 1, 0, 65535 - GREY16),  # WhiteIsZero
-    (12, 1, 1, np.rint(GREY8 / 255 * 4095)),
-    (16, 2, 1, np.rint(GREY8 / 255 * 32767).astype("<i2")),
-    (16, 2, 1, (GREY16.astype(int) - 32768).astype("<i2")),  # signed, with black below 0
-    (32, 1, 1, GREY16.astype("<u4") * 65537),
-    (32, 1, 1, GREY16.astype("<u4")),  # narrower than its samples
-    (32, 2, 1, (GREY8 / 255 * (2**31 - 1)).astype("<i4")),
-    (32, 2, 1, (GREY16 * 65537.0 - 2**31).astype("<i4")),
-    (32, 3, 1, (GREY8 / 255).astype("<f4")),
-    (32, 3, 0, (1 - GREY8 / 255).astype("<f4")),
-    (8, 1, 0, 255 - GREY8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bits, sample, zero, values",
+    [
+        (16, 1, 0, 65535 - GREY16),  # WhiteIsZero
+        (12, 1, 1, np.rint(GREY8 / 255 * 4095)),
+        (16, 2, 1, np.rint(GREY8 / 255 * 32767).astype("<i2")),
+        (16, 2, 1, (GREY16.astype(int) - 32768).astype("<i2")),  # signed, with black below 0
+        (32, 1, 1, GREY16.astype("<u4") * 65537),
+        (32, 1, 1, GREY16.astype("<u4")),  # narrower than its samples
+        (32, 2, 1, (GREY8 / 255 * (2**31 - 1)).astype("<i4")),
+        (32, 2, 1, (GREY16 * 65537.0 - 2**31).astype("<i4")),
+        (32, 3, 1, (GREY8 / 255).astype("<f4")),
+        (32, 3, 0, (1 - GREY8 / 255).astype("<f4")),
+        (8, 1, 0, 255 - GREY8),
+    ],
+)
 def test_a_tiff_says_what_its_values_mean(tmp_path, bits, sample, zero, values):
     body = to_12_bits(values) if bits == 12 else values.tobytes()
     path = tiff(tmp_path / "a.tif", (4, 2, body, {258: bits, 262: zero, 339: sample}))
@@ -252,8 +264,9 @@ def test_floats_a_little_above_white(white, share):
     values[RNG.random(values.shape) < share] = 1.3
     for array in (values, np.dstack([values] * 3)):
         got = pixels(read_array((array * white).astype(np.float32)))[..., :3]
-        np.testing.assert_allclose(got[values <= 1].reshape(-1), np.repeat(
-            expected[values <= 1], 3), atol=1)  # fmt: skip
+        np.testing.assert_allclose(
+            got[values <= 1].reshape(-1), np.repeat(expected[values <= 1], 3), atol=1
+        )
         assert (got[values > 1] == 255).all()
 
 
@@ -308,10 +321,15 @@ GREY_PAGE = (7, 5, PIXELS[..., 0].tobytes(), {})
 THUMBNAIL = (2, 1, b"\0\xff", {254: 1})
 
 
-@pytest.mark.parametrize("pages", [
-    [THUMBNAIL, GREY_PAGE], [(2, 1, b"\0\xff", {255: 2}), GREY_PAGE], [GREY_PAGE, THUMBNAIL],
-    [THUMBNAIL, (*GREY_PAGE[:3], {254: 1})],  # all are said to be: the largest
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [THUMBNAIL, GREY_PAGE],
+        [(2, 1, b"\0\xff", {255: 2}), GREY_PAGE],
+        [GREY_PAGE, THUMBNAIL],
+        [THUMBNAIL, (*GREY_PAGE[:3], {254: 1})],  # all are said to be: the largest
+    ],
+)
 def test_the_photo_and_not_its_thumbnail(tmp_path, pages):
     told = []
     for tell in (None, told.append):
@@ -356,7 +374,9 @@ def test_png_transparency(tmp_path, bits, kind, row, key, colours, alpha):
     path = png(tmp_path / "a.png", 2, 1, bits, kind, [row], *chunks, (b"tRNS", key))
     got = read_image(path)
     assert got.mode == "RGBA"
-    np.testing.assert_array_equal(pixels(got)[0], [[c, c, c, a] for c, a in zip(colours, alpha)])
+    np.testing.assert_array_equal(
+        pixels(got)[0], [[c, c, c, a] for c, a in zip(colours, alpha, strict=True)]
+    )
 
 
 def test_cmyk_jpeg(tmp_path):
@@ -508,7 +528,9 @@ def test_a_jpeg_without_its_end_mark(tmp_path):
         data = save(image, tmp_path / "a.jpg", **options).read_bytes()
         path = tmp_path / "cut.jpg"
         path.write_bytes(data[:-2])
-        np.testing.assert_array_equal(pixels(read_image(path)), pixels(read_image(tmp_path / "a.jpg")))
+        np.testing.assert_array_equal(
+            pixels(read_image(path)), pixels(read_image(tmp_path / "a.jpg"))
+        )
         path.write_bytes(data[:-30])
         assert refusal(path).startswith("truncated")
 
@@ -524,14 +546,20 @@ def test_nothing_of_the_picture_has_arrived(tmp_path):
 TEXT = zlib.compress(bytes(20 * 2**20))
 
 
-@pytest.mark.parametrize("chunk", [
-    (b"zTXt", b"Comment\0\0" + TEXT),
-    (b"iTXt", b"Comment\0\1\0\0\0" + TEXT),
-    (b"iCCP", b"Profile\0\0" + TEXT),
-    (b"iCCP", b"Profile\0\0" + zlib.compress(bytes(2 * 2**20))),
-    (b"iCCP", b"Profile\0\0no zlib"),
-    (b"gAMA", b"\0"), (b"pHYs", b"\0"), (b"eXIf", b"no"), (b"tIME", b""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"zTXt", b"Comment\0\0" + TEXT),
+        (b"iTXt", b"Comment\0\1\0\0\0" + TEXT),
+        (b"iCCP", b"Profile\0\0" + TEXT),
+        (b"iCCP", b"Profile\0\0" + zlib.compress(bytes(2 * 2**20))),
+        (b"iCCP", b"Profile\0\0no zlib"),
+        (b"gAMA", b"\0"),
+        (b"pHYs", b"\0"),
+        (b"eXIf", b"no"),
+        (b"tIME", b""),
+    ],
+)
 def test_no_ancillary_chunk_costs_the_picture(tmp_path, chunk):
     rows = [row.tobytes() for row in PIXELS]
     for damaged in (False, True):

@@ -39,8 +39,9 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture
-def go(weights, capsys):
+def go(weights, capsys, monkeypatch):
     """Run main in this process. Returns (exit code, stdout, what stderr says line by line)."""
+    monkeypatch.setattr(cache, "free_memory", lambda: infer.BYTES * 160_000_000)
 
     def run(*args):
         capsys.readouterr()
@@ -183,37 +184,45 @@ def unharmed(go, sources, *options):
     if code == 0:
         targets = [line.split(" -> ")[1] for line in out.splitlines()]
         assert len(set(map(os.path.realpath, targets))) == len(sources), out
-        for source, target in zip(sources, targets):
+        for source, target in zip(sources, targets, strict=True):
             assert is_result_of(target, source), (source, target)
     else:  # refusing is right as well, if it says why
         assert code == 2 and err and all(line.startswith("infer.py:") for line in err)
     return code
 
 
-@pytest.mark.parametrize("given", [
-    ["photo.jpg", "photo.png"],
-    ["photo.png", "photo.jpg", "photo.webp", "photo.tif"],
-    ["a.color.png", "a.png"],
-    ["a.png", "a.color.png"],
-    ["a.jpg", "a.png", "a.color.png"],
-    ["a.png", "a.jpg", "a.jpg.color.png"],
-    ["a.png", "a.png.color.png", "a.color.png"],
-    ["a.color.color.png", "a.color.png", "a.png"],
-    ["x/a.png", "y/a.png"],
-    ["Photo.jpg", "photo.png"],
-    ["a.jpg", "A.png", "a.color.png"],
-], ids=",".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["photo.jpg", "photo.png"],
+        ["photo.png", "photo.jpg", "photo.webp", "photo.tif"],
+        ["a.color.png", "a.png"],
+        ["a.png", "a.color.png"],
+        ["a.jpg", "a.png", "a.color.png"],
+        ["a.png", "a.jpg", "a.jpg.color.png"],
+        ["a.png", "a.png.color.png", "a.color.png"],
+        ["a.color.color.png", "a.color.png", "a.png"],
+        ["x/a.png", "y/a.png"],
+        ["Photo.jpg", "photo.png"],
+        ["a.jpg", "A.png", "a.color.png"],
+    ],
+    ids=",".join,
+)
 @pytest.mark.parametrize("options", [[], ["--compare"]], ids=["plain", "compare"])
 def test_names_that_collide(tmp_path, go, given, options):
     assert unharmed(go, [photo(tmp_path / name) for name in given], *options) == 0
 
 
-@pytest.mark.parametrize("given", [
-    ["x/a.png", "y/a.png"],
-    ["x/a.png", "y/a.png", "z/a.png"],
-    ["x/a.png", "y/a.jpg", "z/a.png", "x/a.jpg"],
-    ["x/a.png", "y/a.png", "z/a.png.color.png"],
-], ids=",".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["x/a.png", "y/a.png"],
+        ["x/a.png", "y/a.png", "z/a.png"],
+        ["x/a.png", "y/a.jpg", "z/a.png", "x/a.jpg"],
+        ["x/a.png", "y/a.png", "z/a.png.color.png"],
+    ],
+    ids=",".join,
+)
 def test_names_that_collide_in_the_out_folder(tmp_path, go, given):
     sources = [photo(tmp_path / name) for name in given]
     assert unharmed(go, sources, "--out", tmp_path / "done") == 0
@@ -528,8 +537,12 @@ def test_a_read_only_folder(tmp_path, go):
     inside = photo(closed / "b.png")
     closed.chmod(0o555)
     try:
-        for arguments in ([inside], [source, "--out", closed], [source, "--out", closed / "new"],
-                          [source, "--out", closed / "x.png"]):  # fmt: skip
+        for arguments in (
+            [inside],
+            [source, "--out", closed],
+            [source, "--out", closed / "new"],
+            [source, "--out", closed / "x.png"],
+        ):
             code, _, err = go(*arguments)
             assert code == 2, arguments
             one_line(err, closed)
@@ -726,6 +739,19 @@ def test_dates_camera_and_place_are_kept(tmp_path, go):
             assert [round(float(d)) for d in result.info["dpi"]] == [300, 300], name
 
 
+def test_exif_that_cannot_be_written_costs_nothing(tmp_path, go):
+    """A date that claims to be a float of 0 bytes, an orientation of a thousand values."""
+    exif = Image.Exif()
+    exif.update({271: "Zeiss", 306: "x" * 70_000})
+    body = exif.tobytes()
+    for i, data in enumerate([body, body[:40] + RNG.bytes(200), b"Exif\0\0II*\0" + RNG.bytes(300)]):
+        source = tmp_path / f"{i}.png"
+        Image.fromarray(RNG.integers(0, 256, (16, 24, 3), dtype=np.uint8)).save(source, exif=data)
+        for extension in ("jpg", "tiff", "png"):
+            assert go(source, "--format", extension)[0] == 0
+            assert is_result_of(tmp_path / f"{i}.color.{extension}", source)
+
+
 def test_strength(tmp_path, go):
     source, chroma = photo(tmp_path / "a.png", (64, 64)), []
     for strength in (0, 0.5, 1, 2):
@@ -745,8 +771,11 @@ def test_quality(tmp_path, go):
         sizes.append((tmp_path / "b.jpg").stat().st_size)
     assert sizes[0] < sizes[1] / 2
     assert go(source, "--quality", 0)[0] == go(source, "--quality", "101")[0] == 2
-    for options in (["--quality", 9], ["--quality", 9, "--format", "tiff"],
-                    ["--format", "png", "--out", tmp_path / "b.jpg"]):  # fmt: skip
+    for options in (
+        ["--quality", 9],
+        ["--quality", 9, "--format", "tiff"],
+        ["--format", "png", "--out", tmp_path / "b.jpg"],
+    ):
         code, _, err = go(source, *options)
         assert code == 2
         one_line(err, options[0])
@@ -785,10 +814,17 @@ def test_an_unset_variable(tmp_path, go, monkeypatch):
 # ---- Arguments
 
 
-@pytest.mark.parametrize("option, value", [
-    ("--temperature", "-1"), ("--temperature", "nan"), ("--temperature", "inf"), ("--size", "100"),
-    ("--size", "0"), ("--size", "-8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("--temperature", "-1"),
+        ("--temperature", "nan"),
+        ("--temperature", "inf"),
+        ("--size", "100"),
+        ("--size", "0"),
+        ("--size", "-8"),
+    ],
+)
 def test_numbers_out_of_range(tmp_path, go, option, value):
     source = photo(tmp_path / "a.png")
     code, _, err = go(source, f"{option}={value}")
@@ -796,10 +832,17 @@ def test_numbers_out_of_range(tmp_path, go, option, value):
     one_line(err, option.strip("-"))
 
 
-@pytest.mark.parametrize("arguments", [
-    ["a.png", "--temperature", "hot"], ["a.png", "--size", "1.5"], ["a.png", "--device", "tpu"],
-    ["a.png", "--nonsense"], [], ["a.png", "--out"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.png", "--temperature", "hot"],
+        ["a.png", "--size", "1.5"],
+        ["a.png", "--device", "tpu"],
+        ["a.png", "--nonsense"],
+        [],
+        ["a.png", "--out"],
+    ],
+)
 def test_arguments_argparse_refuses(go, arguments):
     code, _, err = go(*arguments)
     assert code == 2 and err[-1].startswith("infer.py: error: ")
@@ -875,7 +918,9 @@ def test_program_from_another_folder(tmp_path, weights):
     photo(tmp_path / "a.png")
     (tmp_path / "text.png").write_text("x")
     assert program(weights, "a.png", "text.png", cwd=tmp_path) == (
-        2, ["infer.py: text.png: not an image that Pillow can read"])  # fmt: skip
+        2,
+        ["infer.py: text.png: not an image that Pillow can read"],
+    )
     assert names(tmp_path) == ["a.color.png", "a.png", "text.png"]
 
 

@@ -8,8 +8,8 @@ Outputs hold NaN before the launch, so what a kernel leaves out shows.
 
 import numpy as np
 import pytest
-
 from emulator import standin
+
 from mini_colorize import bins, kernels, losses, optim
 from mini_colorize.backend import matmul, set_precision, to_host
 from mini_colorize.color import crops_to_lab, lab_to_rgb
@@ -49,7 +49,10 @@ def rounding(dtype):
 @pytest.mark.parametrize("shape", [(1, 4, 4), (2, 12, 8), (1, 36, 28)])
 def test_rgb_to_lab(gpu, shape):
     rgb = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    rgb[:, :2, :3] = [[[0, 0, 0], [255, 255, 255], [1, 0, 254]], [[3, 2, 1], [10, 11, 9], [0, 255, 0]]]
+    rgb[:, :2, :3] = [
+        [[0, 0, 0], [255, 255, 255], [1, 0, 254]],
+        [[3, 2, 1], [10, 11, 9], [0, 255, 0]],
+    ]
     x, ab = crops_to_lab(gpu.asarray(rgb))
     x_ref, ab_ref = crops_to_lab(rgb)
     assert x.dtype == ab.dtype == np.float32
@@ -83,8 +86,19 @@ def test_soft_encode(gpu, pixels, k):
 
 
 def test_soft_encode_far_out_and_not_a_number(gpu):
-    ab = np.array([[129.99, -129.99], [130, 0], [-1e4, 1e4], [np.nan, 0], [0, np.nan], [0, np.inf],
-                   [-130, 3], [np.nextafter(np.float32(-130), np.float32(0)), 0]], np.float32)  # fmt: skip
+    ab = np.array(
+        [
+            [129.99, -129.99],
+            [130, 0],
+            [-1e4, 1e4],
+            [np.nan, 0],
+            [0, np.nan],
+            [0, np.inf],
+            [-130, 3],
+            [np.nextafter(np.float32(-130), np.float32(0)), 0],
+        ],
+        np.float32,
+    )
     index, weight = bins.soft_encode(gpu.asarray(ab))
     index_ref, weight_ref = bins.soft_encode(np.nan_to_num(ab, nan=0, posinf=0))
     good = np.isfinite(ab).all(axis=1)
@@ -179,7 +193,14 @@ def test_softmax_cross_entropy_of_nan(gpu):
 # Layers ----------------------------------------------------------------------------------------
 
 # pictures with channels that fill a block's width, part of it, or take several; 313 is odd
-PICTURES = [(1, 1, 1, 1), (2, 5, 3, 3), (1, 33, 31, 4), (2, 9, 7, 64), (1, 3, 11, 313), (3, 4, 5, 512)]
+PICTURES = [
+    (1, 1, 1, 1),
+    (2, 5, 3, 3),
+    (1, 33, 31, 4),
+    (2, 9, 7, 64),
+    (1, 3, 11, 313),
+    (3, 4, 5, 512),
+]
 PICTURES = [(2, 5, 3, 3), (2, 9, 7, 64)] if SMALL else PICTURES
 
 
@@ -248,7 +269,7 @@ def test_batchnorm_sums(gpu, shape, dtype):
     dy, x, mean = picture(shape, dtype), picture(shape, dtype, 1), random(shape[3], 2)
     sums = batchnorm.gradient_sums(*on(gpu, dy, x, mean))
     reference = batchnorm.gradient_sums(dy.astype(np.float64), x.astype(np.float64), mean)
-    for value, exact in zip(sums, reference):
+    for value, exact in zip(sums, reference, strict=True):
         assert value.dtype == np.float32
         close(value, exact, rtol=1e-5, atol=1e-4)
 
@@ -290,10 +311,15 @@ def test_gather(gpu, rows, cols, channels, dtype, fill):
 
 WINOGRAD = pytest.mark.parametrize(
     "shape, dilation, padding",
-    [((1, 1, 1, 1), 1, 1), ((2, 9, 7, 3), 1, 1), ((3, 13, 18, 5), 2, 2), ((1, 10, 6, 33), 1, -1),
-     ((2, 7, 12, 8), 2, 0)],
+    [
+        ((1, 1, 1, 1), 1, 1),
+        ((2, 9, 7, 3), 1, 1),
+        ((3, 13, 18, 5), 2, 2),
+        ((1, 10, 6, 33), 1, -1),
+        ((2, 7, 12, 8), 2, 0),
+    ],
     ids=str,
-)  # fmt: skip
+)
 
 
 def cells(n, size, m, dilation):
@@ -332,16 +358,18 @@ def test_winograd_output(gpu, m, dtype, use_relu, shape, dilation, padding):
         tiles = np.prod([s.stop - s.start for s in block]) * dilation**2
         products = random(((m + 2) ** 2, tiles, c), 2, dtype)
         y = np.full(shape, 7, dtype)  # what lies outside the block stays
-        reference = winograd.output_transform(products.astype(np.float64), m, y.astype(np.float64),
-                                              dilation, bias, use_relu, block)  # fmt: skip
+        reference = winograd.output_transform(
+            products.astype(np.float64), m, y.astype(np.float64), dilation, bias, use_relu, block
+        )
         device = gpu.asarray(y)
         given = on(gpu, products, bias)
         winograd.output_transform(given[0], m, device, dilation, given[1], use_relu, block)
         close(device, reference, rounding(dtype), 1e-4 if dtype == np.float32 else 0.2)
 
 
-@pytest.mark.parametrize("shape, size", [((1, 1, 1, 1), (5, 3)), ((2, 4, 3, 2), (13, 9)),
-                                         ((1, 5, 8, 3), (7, 33))])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape, size", [((1, 1, 1, 1), (5, 3)), ((2, 4, 3, 2), (13, 9)), ((1, 5, 8, 3), (7, 33))]
+)
 def test_upsample(gpu, shape, size):
     x, layer = random(shape), BilinearUpsample(size)
     device = gpu.asarray(x)
@@ -362,7 +390,7 @@ def test_adam(gpu, n, overflow):
     rest = (n // 2, 0.01, (0.9, 0.99), 0.1, 0.3, 1e-8)
     adam(*device, *on(gpu, scale, flag), *rest)
     adam(*host, scale, flag, *rest)
-    for value, reference in zip(device, host):
+    for value, reference in zip(device, host, strict=True):
         close(value, reference, rtol=1e-5, atol=1e-6)
 
 
@@ -405,7 +433,10 @@ def test_matmul(gpu, m, k, n, dtype):
     a, b = random((2, m, k), dtype=dtype), random((2, k, n), 1, dtype)
     da, db = on(gpu, a, b)
     dat, dbt = on(gpu, a.swapaxes(1, 2).copy(), b.swapaxes(1, 2).copy())
-    exact, limit = a.astype(np.float64) @ b.astype(np.float64), 1e-2 if dtype == np.float16 else 1e-5
+    exact, limit = (
+        a.astype(np.float64) @ b.astype(np.float64),
+        1e-2 if dtype == np.float16 else 1e-5,
+    )
     for x in (da, dat.swapaxes(1, 2)):
         for y in (db, dbt.swapaxes(1, 2)):
             close(matmul(x, y), exact, limit, limit)
@@ -444,8 +475,12 @@ def test_precisions(gpu):
 @pytest.mark.one_order
 def test_matmul_refuses(gpu):
     a, b = on(gpu, random((4, 6)), random((6, 4)))
-    for bad in [(a, a), (a, b, gpu.empty((4, 3), np.float32)), (a[:, ::2], b[:3]),
-                (a, b, gpu.empty((4, 8), np.float32)[:, ::2])]:  # fmt: skip
+    for bad in [
+        (a, a),
+        (a, b, gpu.empty((4, 3), np.float32)),
+        (a[:, ::2], b[:3]),
+        (a, b, gpu.empty((4, 8), np.float32)[:, ::2]),
+    ]:
         with pytest.raises(ValueError, match="matmul"):
             matmul(*bad)
 
@@ -457,15 +492,25 @@ def test_matmul_refuses(gpu):
 def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
     x = gpu.asarray(random((2, 4, 4, 6)))
     c = gpu.asarray(random(6))
-    logits, index, weight, v = (a.reshape(-1, a.shape[-1]) for a in on(gpu, *loss_problem(4, 9, np.float32)))  # fmt: skip
+    logits, index, weight, v = (
+        a.reshape(-1, a.shape[-1]) for a in on(gpu, *loss_problem(4, 9, np.float32))
+    )
     v, one = v.ravel(), gpu.asarray(np.array(1, np.float32))
     shifted = gpu.zeros(97, np.float32)[1:].reshape(2, 4, 4, 3)[..., :].reshape(2, 2, 2, 12)
     twelve = gpu.zeros(12, np.float32)
     refused = {
         "on the host": (TypeError, lambda: kernels.bias_relu(x, np.zeros(6, np.float32), True)),
-        "scale on the host": (TypeError, lambda: kernels.softmax_cross_entropy(logits, index, weight, v, np.array(1, np.float32))),
+        "scale on the host": (
+            TypeError,
+            lambda: kernels.softmax_cross_entropy(
+                logits, index, weight, v, np.array(1, np.float32)
+            ),
+        ),
         "misaligned": (ValueError, lambda: kernels.bias_relu(shifted, twelve, True)),
-        "misaligned x": (ValueError, lambda: kernels.batchnorm_sums(shifted.copy(), shifted, twelve)),
+        "misaligned x": (
+            ValueError,
+            lambda: kernels.batchnorm_sums(shifted.copy(), shifted, twelve),
+        ),
         "float64": (TypeError, lambda: kernels.bias_relu(x.astype(np.float64), c, True)),
         "float16 bias": (TypeError, lambda: kernels.bias_relu(x, c.astype(np.float16), True)),
         "not contiguous": (ValueError, lambda: kernels.bias_relu(x[:, ::2], c, True)),
@@ -478,18 +523,35 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
         "fill": (ValueError, lambda: kernels.gather(x, None, None, None, c[:5].copy())),
         "tiles": (ValueError, lambda: winograd.input_transform(x, 2, 1, 1, 0, None, x)),
         "products": (ValueError, lambda: winograd.output_transform(x, 2, x, 1)),
-        "upsample": (TypeError, lambda: kernels.upsample(x.astype(np.float16), (8, 8), slice(None))),
+        "upsample": (
+            TypeError,
+            lambda: kernels.upsample(x.astype(np.float16), (8, 8), slice(None)),
+        ),
         "ab": (ValueError, lambda: bins.soft_encode(c.reshape(2, 3))),
         "ab float64": (TypeError, lambda: bins.soft_encode(x.astype(np.float64))),
         "bins": (ValueError, lambda: bins.annealed_mean(x)),
         "lab": (ValueError, lambda: lab_to_rgb(x)),
         "rgb": (TypeError, lambda: crops_to_lab(x)),
-        "int64": (TypeError, lambda: losses.softmax_cross_entropy(logits, index.astype(np.int64), weight, v)),
-        "classes": (ValueError, lambda: kernels.softmax_cross_entropy(logits, index, weight, v[:8].copy(), one)),
-        "k": (ValueError, lambda: kernels.softmax_cross_entropy(logits, gpu.zeros((4, 33), np.int32), weight, v, one)),
-        "adam": (ValueError, lambda: optim.adam(c, c, c, c[:5].copy(), one, one, 0, 0, (0, 0), 0, 1, 0)),
+        "int64": (
+            TypeError,
+            lambda: losses.softmax_cross_entropy(logits, index.astype(np.int64), weight, v),
+        ),
+        "classes": (
+            ValueError,
+            lambda: kernels.softmax_cross_entropy(logits, index, weight, v[:8].copy(), one),
+        ),
+        "k": (
+            ValueError,
+            lambda: kernels.softmax_cross_entropy(
+                logits, gpu.zeros((4, 33), np.int32), weight, v, one
+            ),
+        ),
+        "adam": (
+            ValueError,
+            lambda: optim.adam(c, c, c, c[:5].copy(), one, one, 0, 0, (0, 0), 0, 1, 0),
+        ),
         "average": (ValueError, lambda: moving_average(c, c[:5].copy(), 0.1)),
-    }  # fmt: skip
+    }
     for name, (error, call) in refused.items():
         with pytest.raises(error):
             call()

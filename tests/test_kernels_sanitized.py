@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from emulator import sanitizer_environment, why_unavailable
 
 ROOT = Path(__file__).parent.parent
@@ -30,11 +29,28 @@ def test_sanitized(kernel):
     chosen = f"test_{kernel}" + (" and not backward" if kernel == "bias_relu" else "")
     running = {}
     for sanitizer, order in ORDERS.items():
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-                   "tests/test_kernels.py", "-k", chosen, "--orders", order]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "tests/test_kernels.py",
+            "-k",
+            chosen,
+            "--orders",
+            order,
+        ]
         running[sanitizer] = subprocess.Popen(
-            command, cwd=ROOT, env=sanitizer_environment(sanitizer), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+            command,
+            cwd=ROOT,
+            env=sanitizer_environment(sanitizer),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
     for sanitizer, process in running.items():
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, f"{sanitizer}:\n{output[-5000:]}"

@@ -5,10 +5,10 @@ Gradients are compared with central differences of sum(dy * y) in float64, relat
 the code does to be fast and small changes nothing: blocks, strips, two-step sums.
 """
 
+import naive
 import numpy as np
 import pytest
 
-import naive
 from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d
 from mini_colorize.layers import conv as conv_module
 from mini_colorize.layers.conv import GATHER, correlate, correlate_adjoint, output_size
@@ -176,8 +176,9 @@ def test_bias_without_relu():
 
 
 @pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("layer", [conv(3, 3, 2, 1, None), transposed(3, 2, 3, 1, 0),
-                                   transposed(3, 4, 2, 1, 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    "layer", [conv(3, 3, 2, 1, None), transposed(3, 2, 3, 1, 0), transposed(3, 4, 2, 1, 1)]
+)
 def test_relu_inside_a_layer_is_relu_after_it(layer, relu, monkeypatch):
     """Whatever the blocks, and on pixels that no filter reaches (kernel 2, stride 3)."""
     x = random((2, 5, 3, 3))
@@ -298,7 +299,9 @@ def test_a_large_convolution_stays_under_the_real_cap(column_bytes):
 
 
 @pytest.mark.parametrize("plan", [2, 4])
-@pytest.mark.parametrize("shape", [(2, 5, 3, 3), (3, 2, 4, 2), (1, 9, 11, 2), (2, 1, 1, 4)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(2, 5, 3, 3), (3, 2, 4, 2), (1, 9, 11, 2), (2, 1, 1, 4)], ids=str
+)
 def test_the_wide_convolution_equals_the_gather(shape, plan):
     layer = filled(ConvTranspose2d(shape[3], 6, relu=True, dtype=np.float64))
     x, results = random(shape), {}

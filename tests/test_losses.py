@@ -5,10 +5,10 @@ through the equations as the paper has them. Then the borders: pixels that do no
 logits, chunks.
 """
 
+import naive
 import numpy as np
 import pytest
 
-import naive
 from mini_colorize import bins, losses
 from mini_colorize.losses import l2_loss, softmax_cross_entropy
 
@@ -37,8 +37,10 @@ def dense_loss(logits, index, weight, class_weight):
     q = logits.shape[-1]
     z = logits.reshape(-1, q).astype(np.float64)
     target = np.zeros(z.shape)
-    for row, i, w in zip(target, index.reshape(len(z), -1), weight.reshape(len(z), -1)):
-        for at, value in zip(i, w):
+    for row, i, w in zip(
+        target, index.reshape(len(z), -1), weight.reshape(len(z), -1), strict=True
+    ):
+        for at, value in zip(i, w, strict=True):
             row[at] += value
     counted = target.sum(axis=1) > 0
     log_softmax = z - np.log(np.exp(z).sum(axis=1, keepdims=True))

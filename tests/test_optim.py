@@ -119,7 +119,7 @@ def test_adam_divides_by_the_loss_scale_and_leaves_out_an_overflow():
     kept = [a.flat.copy() for a in (scaled, adam.m, adam.v)]
     big["p"][0] = np.inf
     adam.step(big, lr=0.1, overflow=find_overflow(big.flat))
-    for now, then in zip((scaled, adam.m, adam.v), kept):
+    for now, then in zip((scaled, adam.m, adam.v), kept, strict=True):
         np.testing.assert_array_equal(now.flat, then)
 
 

@@ -5,18 +5,18 @@ loss, Adam over 20 steps, and the colour conversions. `make test-peers` runs the
 or scikit-image they fail, they do not skip; the rest of the tests needs neither.
 """
 
+import naive
 import numpy as np
 import pytest
+from networks import leave_the_kinks
 
-import naive
 from mini_colorize import bins, color
 from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d
-from mini_colorize.network import Network
 from mini_colorize.layers.relu import bias_relu, bias_relu_backward
 from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.network import Network
 from mini_colorize.optim import Adam
 from mini_colorize.packed import Packed
-from networks import leave_the_kinks
 
 try:
     import skimage.color
@@ -183,7 +183,7 @@ class TorchNetwork:
     def forward(self, x, train):
         """x: (N, H, W, 1) -> logits (N, Q, h, w)."""
         x = nchw(x)
-        for name, layer in self.layers.items():
+        for name in self.layers:
             if name.startswith("bn"):
                 mean, var = self.buffers[f"{name}.mean"], self.buffers[f"{name}.var"]
                 gamma, beta = self.params[f"{name}.gamma"], self.params[f"{name}.beta"]

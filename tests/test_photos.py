@@ -203,12 +203,15 @@ MAKERS = {
     "tar": lambda p: make_tar(p / "x.tar", files()),
     "tar of .": lambda p: make_tar(p / "x.tar", files(), "./"),
     "gnu tar": lambda p: make_tar(p / "x.tar", files(), form=tarfile.GNU_FORMAT),
-    "tar in tar": lambda p: make_tar(p / "x.tar", {
-        "b.tar": tar_bytes({"2.png": picture(10), "10.png": picture(30), ".h.png": b""}),
-        "top.png": picture(40),
-        "./a.tar": tar_bytes({"./1.png": picture(20)}),
-    }),
-}  # fmt: skip
+    "tar in tar": lambda p: make_tar(
+        p / "x.tar",
+        {
+            "b.tar": tar_bytes({"2.png": picture(10), "10.png": picture(30), ".h.png": b""}),
+            "top.png": picture(40),
+            "./a.tar": tar_bytes({"./1.png": picture(20)}),
+        },
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -263,8 +266,12 @@ def test_of_one_name_the_last_counts(tmp_path, make):
 def test_links_and_odd_members_of_a_tar_are_left_out(tmp_path):
     path = make_tar(tmp_path / "x.tar", {"a.png": picture(1)})
     with tarfile.open(path, "a") as archive:
-        for kind, name in [(tarfile.SYMTYPE, "s.png"), (tarfile.LNKTYPE, "h.png"),
-                           (tarfile.FIFOTYPE, "f.png"), (tarfile.CHRTYPE, "c.png")]:  # fmt: skip
+        for kind, name in [
+            (tarfile.SYMTYPE, "s.png"),
+            (tarfile.LNKTYPE, "h.png"),
+            (tarfile.FIFOTYPE, "f.png"),
+            (tarfile.CHRTYPE, "c.png"),
+        ]:
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "a.png"
             archive.addfile(info)
@@ -409,8 +416,10 @@ def test_compressed_tars_are_refused(tmp_path):
 
 def test_members_that_claim_too_much_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 50)
-    for path in (make_zip(tmp_path / "x.zip", {"a.png": picture(1)}),
-                 make_tar(tmp_path / "x.tar", {"a.png": picture(1)})):  # fmt: skip
+    for path in (
+        make_zip(tmp_path / "x.zip", {"a.png": picture(1)}),
+        make_tar(tmp_path / "x.tar", {"a.png": picture(1)}),
+    ):
         unreadable(find_photos(path)[0], "are no photo")
 
 

@@ -107,11 +107,13 @@ PARSERS = {
 
 def recipes():
     """The commands of the docs that take hours or other people's photos, and of train.py --help."""
-    texts = {str(p): "\n".join(
-        "\n".join(line for _, line in block)
-        for block in run_readme.blocks(p.read_text(encoding="utf-8"), "text"))
+    texts = {
+        str(p): "\n".join(
+            "\n".join(line for _, line in block)
+            for block in run_readme.blocks(p.read_text(encoding="utf-8"), "text")
+        )
         for p in [*ROOT.glob("docs/**/*.md"), ROOT / "mini_colorize" / "weights" / "README.md"]
-    }  # fmt: skip
+    }
     texts["train.py"] = train.EPILOG
     for name, text in texts.items():
         for line in text.replace("\\\n", " ").splitlines():

@@ -12,17 +12,24 @@ import pytest
 from PIL import Image
 
 from mini_colorize import bins, checkpoint
+from mini_colorize.config import LOSSES, Config, TrainingError
+from mini_colorize.data import PhotoLoader
+from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.network import Network
 from mini_colorize.optim import Adam
-from mini_colorize.losses import softmax_cross_entropy
-from mini_colorize.config import LOSSES, Config, TrainingError
-from mini_colorize.training import Trainer, measure_prior, targets
-from mini_colorize.data import PhotoLoader
 from mini_colorize.photos import DataError, find_photos
+from mini_colorize.training import Trainer, measure_prior, targets
 
 ROOT = Path(__file__).parent.parent
-SMALL = {"size": 16, "batch": 2, "steps": 12, "workers": 1, "log_every": 2, "save_every": 4,
-         "sample_every": 6}  # fmt: skip
+SMALL = {
+    "size": 16,
+    "batch": 2,
+    "steps": 12,
+    "workers": 1,
+    "log_every": 2,
+    "save_every": 4,
+    "sample_every": 6,
+}
 
 
 def smooth_photo(rng, size=64):
@@ -74,8 +81,13 @@ def test_one_run_and_what_it_leaves(photos, tmp_path):
     steps = [e for e in log if "loss_weighted" in e]
     assert [e["step"] for e in steps] == [2, 4, 6, 8, 10, 12]
     assert set(steps[0]) == {
-        "step", "loss_weighted", "loss_unweighted_nats", "lr", "images_per_s", "colorfulness"
-    }  # fmt: skip
+        "step",
+        "loss_weighted",
+        "loss_unweighted_nats",
+        "lr",
+        "images_per_s",
+        "colorfulness",
+    }
     judged = [e for e in log if "val_loss_unweighted_nats" in e]
     assert [e["step"] for e in judged] == [6, 12]
     best = min(judged, key=lambda e: e["val_loss_weighted"])
@@ -133,15 +145,20 @@ def _losses(run):
 def test_signals_save_and_say_how_to_go_on(photos, tmp_path, which):
     run = tmp_path / "run"
     command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu"]
-    command += map(str, arguments(photos, run, steps=100_000, schedule="steps", save_every=100_000,
-                                   log_every=1))  # fmt: skip
+    command += map(
+        str,
+        arguments(photos, run, steps=100_000, schedule="steps", save_every=100_000, log_every=1),
+    )
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
     while not ((run / "log.jsonl").exists() and '"step": 3' in _text(run)):
         assert time.time() < deadline and process.poll() is None
         time.sleep(0.01)
     process.send_signal(which)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130 and "Traceback" not in err
     assert f"go on with: python train.py --resume {run}" in out
     step = checkpoint.load(run / "checkpoint.npz", kind="training")[0]["step"]

@@ -73,8 +73,17 @@ def photos(tmp_path):
 
 
 def options(photos, out, **changed):
-    given = {"data": photos, "out": out, "model": "tiny", "size": 16, "batch": 2, "steps": 2,
-             "workers": 0, "device": "cpu", **changed}  # fmt: skip
+    given = {
+        "data": photos,
+        "out": out,
+        "model": "tiny",
+        "size": 16,
+        "batch": 2,
+        "steps": 2,
+        "workers": 0,
+        "device": "cpu",
+        **changed,
+    }
     return [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
 
 
@@ -102,17 +111,59 @@ def resume(go, run, *more):
 # ---- Arguments
 
 
-@pytest.mark.parametrize("name, value", [
-    ("size", 0), ("size", -16), ("size", 4), ("size", 100), ("size", "big"), ("size", 16.5),
-    ("resize", 15), ("resize", 0), ("resize", -1), ("batch", 0), ("batch", -1), ("steps", 0),
-    ("steps", -5), ("lr", 0), ("lr", -1), ("lr", "nan"), ("lr", "inf"), ("lr-every", 0),
-    ("weight-decay", -1), ("weight-decay", "nan"), ("weight-decay", "inf"), ("lam", 0),
-    ("lam", 1.5), ("lam", "nan"), ("ema", 1), ("ema", -0.1), ("ema", "nan"), ("seed", -1),
-    ("workers", -1), ("log-every", 0), ("sample-every", 0), ("save-every", 0), ("model", "huge"),
-    ("device", "tpu"), ("nonsense", 1), ("minutes", 0), ("minutes", -1), ("minutes", "nan"),
-    ("warmup", -1), ("warmup", 1.5), ("schedule", "linear"), ("scale", 0.9), ("scale", 4.1),
-    ("scale", "nan"), ("frame", -0.1), ("frame", 1.1), ("resize", 2147483648), ("warmup", 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("size", 0),
+        ("size", -16),
+        ("size", 4),
+        ("size", 100),
+        ("size", "big"),
+        ("size", 16.5),
+        ("resize", 15),
+        ("resize", 0),
+        ("resize", -1),
+        ("batch", 0),
+        ("batch", -1),
+        ("steps", 0),
+        ("steps", -5),
+        ("lr", 0),
+        ("lr", -1),
+        ("lr", "nan"),
+        ("lr", "inf"),
+        ("lr-every", 0),
+        ("weight-decay", -1),
+        ("weight-decay", "nan"),
+        ("weight-decay", "inf"),
+        ("lam", 0),
+        ("lam", 1.5),
+        ("lam", "nan"),
+        ("ema", 1),
+        ("ema", -0.1),
+        ("ema", "nan"),
+        ("seed", -1),
+        ("workers", -1),
+        ("log-every", 0),
+        ("sample-every", 0),
+        ("save-every", 0),
+        ("model", "huge"),
+        ("device", "tpu"),
+        ("nonsense", 1),
+        ("minutes", 0),
+        ("minutes", -1),
+        ("minutes", "nan"),
+        ("warmup", -1),
+        ("warmup", 1.5),
+        ("schedule", "linear"),
+        ("scale", 0.9),
+        ("scale", 4.1),
+        ("scale", "nan"),
+        ("frame", -0.1),
+        ("frame", 1.1),
+        ("resize", 2147483648),
+        ("warmup", 2),
+    ],
+)
 def test_values_that_make_no_sense(photos, tmp_path, go, name, value):
     key = name.replace("-", "_")
     refused(go(*options(photos, tmp_path / "run", **{key: value})), name.split("-")[-1])
@@ -256,6 +307,11 @@ def test_a_name_that_is_not_text(photos, tmp_path):
     assert b"skipped" in done.stderr + done.stdout and b"Traceback" not in done.stderr
 
 
+def test_runs_is_no_folder(photos, tmp_path, go):
+    (tmp_path / "runs").write_text("x")
+    refused(go(*options(photos, None)), "runs")
+
+
 @pytest.mark.parametrize("name", ["weights.npz", "checkpoint.npz"])
 def test_weights_that_lie_in_out_are_not_overwritten(photos, tmp_path, go, name):
     (tmp_path / "run").mkdir()
@@ -309,8 +365,11 @@ def test_out_that_cannot_be_a_folder(photos, tmp_path, go, out):
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file", "below a file", "photos"])
 def test_resume_of_no_run(photos, tmp_path, go, kind):
-    folder = {"file": tmp_path / "file", "below a file": tmp_path / "file" / "run",
-              "photos": photos}.get(kind, tmp_path / "given")  # fmt: skip
+    folder = {
+        "file": tmp_path / "file",
+        "below a file": tmp_path / "file" / "run",
+        "photos": photos,
+    }.get(kind, tmp_path / "given")
     (tmp_path / "file").write_text("x")
     if kind == "empty":
         folder.mkdir()
@@ -322,10 +381,21 @@ def test_resume_of_no_run(photos, tmp_path, go, kind):
 # ---- A run that was damaged
 
 
-@pytest.mark.parametrize("text", [
-    "", "{", "null", "[]", "5", "{}", '{"data": "x", "nonsense": 1}', '{"data": "x"',
-    '{"data\\nx": 1}', pytest.param("[" * 100_000, id="deep"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "5",
+        "{}",
+        '{"data": "x", "nonsense": 1}',
+        '{"data": "x"',
+        '{"data\\nx": 1}',
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_config_that_is_none(run, go, text):
     (run / "config.json").write_text(text)
     refused(resume(go, run), run)
@@ -336,15 +406,48 @@ def test_config_of_bytes(run, go):
     refused(resume(go, run), run)
 
 
-@pytest.mark.parametrize("name, value", [
-    ("size", "16"), ("size", 16.0), ("size", None), ("size", [16]), ("size", 12), ("size", True),
-    ("data", 5), ("data", None), ("data", ["a"]), ("val", 5), ("model", "huge"), ("model", []),
-    ("batch", 2.5), ("batch", "2"), ("steps", 2.5), ("lr", "fast"),
-    ("lr", float("nan")), ("lam", None), ("ema", "x"), ("seed", 1.5), ("seed", "x"),
-    ("workers", "x"), ("workers", 1.5), ("resize", "x"), ("resize", 22.5), ("lr_every", "x"),
-    ("log_every", None), ("save_every", "x"), ("weight_decay", "x"), ("cache", 1), ("cache", "yes"),
-    ("data", []), ("data", [5]), ("val", [None]), ("minutes", "x"), ("schedule", 5), ("frame", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("size", "16"),
+        ("size", 16.0),
+        ("size", None),
+        ("size", [16]),
+        ("size", 12),
+        ("size", True),
+        ("data", 5),
+        ("data", None),
+        ("data", ["a"]),
+        ("val", 5),
+        ("model", "huge"),
+        ("model", []),
+        ("batch", 2.5),
+        ("batch", "2"),
+        ("steps", 2.5),
+        ("lr", "fast"),
+        ("lr", float("nan")),
+        ("lam", None),
+        ("ema", "x"),
+        ("seed", 1.5),
+        ("seed", "x"),
+        ("workers", "x"),
+        ("workers", 1.5),
+        ("resize", "x"),
+        ("resize", 22.5),
+        ("lr_every", "x"),
+        ("log_every", None),
+        ("save_every", "x"),
+        ("weight_decay", "x"),
+        ("cache", 1),
+        ("cache", "yes"),
+        ("data", []),
+        ("data", [5]),
+        ("val", [None]),
+        ("minutes", "x"),
+        ("schedule", 5),
+        ("frame", None),
+    ],
+)
 def test_config_with_values_of_the_wrong_kind(run, go, name, value):
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**config, name: value}))
@@ -392,10 +495,19 @@ def test_checkpoint_with_a_step_that_is_none(run, go, step):
 
 
 @pytest.mark.parametrize("what", ["photos", "best"])
-@pytest.mark.parametrize("value", [
-    5, "x", [], {}, [None, 1], {"step": 1, "loss": "x"}, {"step": 1, "loss": 1.0, "photos": 5},
-    {"step": 1, "loss": 1e400, "photos": [1, "x"]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        5,
+        "x",
+        [],
+        {},
+        [None, 1],
+        {"step": 1, "loss": "x"},
+        {"step": 1, "loss": 1.0, "photos": 5},
+        {"step": 1, "loss": 1e400, "photos": [1, "x"]},
+    ],
+)
 def test_checkpoint_that_tells_nonsense(run, photos, go, what, value):
     from mini_colorize.checkpoint import load
 
@@ -404,10 +516,17 @@ def test_checkpoint_that_tells_nonsense(run, photos, go, what, value):
     refused(resume(go, run, "--val", photos), run, "cannot go on from here")
 
 
-@pytest.mark.parametrize("group, how", [
-    *((g, h) for g in ("raw", "network", "optimizer") for h in ("no group", "no name", "shape")),
-    ("raw", "extra name"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "group, how",
+    [
+        *(
+            (g, h)
+            for g in ("raw", "network", "optimizer")
+            for h in ("no group", "no name", "shape")
+        ),
+        ("raw", "extra name"),
+    ],
+)
 def test_checkpoint_whose_arrays_do_not_fit(run, go, group, how):
     from mini_colorize.checkpoint import load
 
@@ -452,22 +571,45 @@ def test_photos_that_are_gone(run, tmp_path, go):
 # ---- Changes on --resume
 
 
-@pytest.mark.parametrize("change", [
-    ["--size=32"], ["--resize=64"], ["--batch=3"], ["--lr-every=5"], ["--lam=1"],
-    ["--weight-decay=0"], ["--ema=0"], ["--seed=1"], ["--model=full"], ["--init=x.npz"],
-    ["--out=other"], ["--minutes=3"], ["--schedule=steps"], ["--warmup=1"], ["--scale=2"],
-    ["--frame=1"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["--size=32"],
+        ["--resize=64"],
+        ["--batch=3"],
+        ["--lr-every=5"],
+        ["--lam=1"],
+        ["--weight-decay=0"],
+        ["--ema=0"],
+        ["--seed=1"],
+        ["--model=full"],
+        ["--init=x.npz"],
+        ["--out=other"],
+        ["--minutes=3"],
+        ["--schedule=steps"],
+        ["--warmup=1"],
+        ["--scale=2"],
+        ["--frame=1"],
+    ],
+)
 def test_what_cannot_change(run, go, change):
     before = (run / "config.json").read_bytes(), (run / "checkpoint.npz").read_bytes()
     refused(resume(go, run, *change), change[0].split("=")[0], "cannot change")
     assert before == ((run / "config.json").read_bytes(), (run / "checkpoint.npz").read_bytes())
 
 
-@pytest.mark.parametrize("change", [
-    ["--steps=0"], ["--steps=-1"], ["--workers=-1"], ["--log-every=0"], ["--data=gone"],
-    ["--val=gone"], ["--steps=many"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["--steps=0"],
+        ["--steps=-1"],
+        ["--workers=-1"],
+        ["--log-every=0"],
+        ["--data=gone"],
+        ["--val=gone"],
+        ["--steps=many"],
+    ],
+)
 def test_changes_that_make_no_sense(run, go, change):
     refused(resume(go, run, *change), change[0].split("=")[1 if "gone" in change[0] else 0])
 

@@ -19,8 +19,16 @@ from mini_colorize.optim import cosine_schedule, step_schedule, warmed_up
 from mini_colorize.photos import DataError
 from mini_colorize.training import Trainer, targets
 
-SMALL = {"model": "tiny", "size": 16, "batch": 3, "steps": 12, "workers": 1, "log_every": 2,
-         "save_every": 3, "sample_every": 4}  # fmt: skip
+SMALL = {
+    "model": "tiny",
+    "size": 16,
+    "batch": 3,
+    "steps": 12,
+    "workers": 1,
+    "log_every": 2,
+    "save_every": 3,
+    "sample_every": 4,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +103,7 @@ def test_the_rate_of_a_run_is_that_of_its_schedule(photos, tmp_path, schedule):
     else:
         assert run.config.lr_every == 6  # 12 * 215 / 450
         expected = [step_schedule(step, 0.01, 6) for step in range(12)]
-    expected[:4] = [r * share for r, share in zip(expected, (0.25, 0.5, 0.75, 1))]
+    expected[:4] = [r * share for r, share in zip(expected, (0.25, 0.5, 0.75, 1), strict=False)]
     np.testing.assert_allclose(rates, expected)
 
 
@@ -131,8 +139,24 @@ def test_what_is_settled():
 def test_init_by_name_is_no_path(photos, tmp_path, monkeypatch):
     monkeypatch.setitem(network.WIDTHS, "tiny", 0.25)
     monkeypatch.chdir(tmp_path)
-    arguments = ["--data", "photos", "--init", "tiny", "--size", "16", "--batch", "2", "--steps", "1",
-                 "--workers", "0", "--device", "cpu", "--lr", "1e-9"]  # fmt: skip
+    arguments = [
+        "--data",
+        "photos",
+        "--init",
+        "tiny",
+        "--size",
+        "16",
+        "--batch",
+        "2",
+        "--steps",
+        "1",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--lr",
+        "1e-9",
+    ]
     assert train.main([*arguments, "--out", "run"]) == 0
     told = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (told["init"], told["model"], told["data"]) == ("tiny", "tiny", [str(photos)])
@@ -147,8 +171,11 @@ def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
     run.run()
     path = tmp_path / "run" / "config.json"
     told = json.loads(path.read_text())
-    old = {k: v for k, v in told.items() if k not in ("minutes", "schedule", "warmup", "cache",
-                                                       "scale", "frame")}  # fmt: skip
+    old = {
+        k: v
+        for k, v in told.items()
+        if k not in ("minutes", "schedule", "warmup", "cache", "scale", "frame")
+    }
     path.write_text(json.dumps({**old, "data": str(photos)}))
     meta, groups = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
     for name in ("best", "photos"):
@@ -193,8 +220,15 @@ def test_a_warmup_longer_than_the_rehearsal(photos, tmp_path, monkeypatch):
 @pytest.mark.parametrize("log_every", [1, 100])
 def test_a_rehearsal_that_diverges(photos, tmp_path, log_every):
     with pytest.raises(TrainingError) as got:
-        started(photos, tmp_path / "run", steps=None, minutes=0.2, lr=1e30, log_every=log_every,
-                val=[str(photos)])  # fmt: skip
+        started(
+            photos,
+            tmp_path / "run",
+            steps=None,
+            minutes=0.2,
+            lr=1e30,
+            log_every=log_every,
+            val=[str(photos)],
+        )
     assert "start again with a lower --lr" in str(got.value)
     assert "checkpoint" not in str(got.value) and "rehearsal" not in str(got.value)
     assert [p.name for p in tmp_path.iterdir()] == ["photos"]

@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from turing_photos import colorful, make_photos, small_weights
 
 from mini_colorize.evaluation import turing, turing_build, turing_page
 from mini_colorize.evaluation.turing_page import CHECK, COLORING, PRACTICE
 from mini_colorize.evaluation.turing_score import RESAMPLES, bootstrap
-from turing_photos import colorful, make_photos, small_weights
 
 RNG = np.random.default_rng(0)
 PROGRESS = re.compile(r" *\d+%\|.*\| \d+/\d+ \[[^]]*(pair/s|s/pair)\] *")
@@ -193,9 +193,14 @@ def test_an_out_that_cannot_be_written(go, photos, weights, tmp_path, monkeypatc
     assert code == 2 and err == [f"turing: {tmp_path / 'file'}: Not a directory"]
 
 
-@pytest.mark.parametrize(("module", "args"), [
-    ("turing", ["--data", "."]), ("turing", ["score", "."]), ("__main__", ["--data", "."]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("module", "args"),
+    [
+        ("turing", ["--data", "."]),
+        ("turing", ["score", "."]),
+        ("__main__", ["--data", "."]),
+    ],
+)
 def test_ctrl_c_while_it_starts(module, args):
     """As NumPy is imported, which takes a while."""
     code = f"""if True:
@@ -228,12 +233,14 @@ def test_interrupted_build_leaves_nothing(go, photos, weights, tmp_path, monkeyp
 def test_damaged_page(go, page, tmp_path, damage):
     data = page.read_bytes()
     middle = data.index(b'type="text/plain">') + 1000
-    page.write_bytes({
-        "cut": data[:middle],
-        "changed": data[:middle] + b"AAAA" + data[middle + 4 :],
-        "empty": b"",
-        "other": b"<html></html>",
-    }[damage])  # fmt: skip
+    page.write_bytes(
+        {
+            "cut": data[:middle],
+            "changed": data[:middle] + b"AAAA" + data[middle + 4 :],
+            "empty": b"",
+            "other": b"<html></html>",
+        }[damage]
+    )
     with pytest.raises(turing_page.PageError, match="turing.html: not a page"):
         turing_page.read_page(page)
 
@@ -249,11 +256,16 @@ def answers(page, person=1, trials=()):
         "page": page,
         "participant": f"{person:08x}",
         "trials": [
-            {"picture": picture, "kind": kind, "fake": "left",
-             "chosen": "right" if taken else "left", "interrupted": False}
+            {
+                "picture": picture,
+                "kind": kind,
+                "fake": "left",
+                "chosen": "right" if taken else "left",
+                "interrupted": False,
+            }
             for picture, kind, taken in trials
         ],
-    }  # fmt: skip
+    }
 
 
 def save(folder, *all_answers):
@@ -269,10 +281,18 @@ def test_score(go, page, tmp_path):
     made = turing_page.read_page(page).id
     files = save(
         tmp_path / "answers",
-        answers(made, 1, [(1, "practice", True), (3, "colouring", True), (4, "colouring", False),
-                          (8, "check", False)]),
+        answers(
+            made,
+            1,
+            [
+                (1, "practice", True),
+                (3, "colouring", True),
+                (4, "colouring", False),
+                (8, "check", False),
+            ],
+        ),
         answers(made, 2, [(3, "colouring", True), (5, "colouring", True), (8, "check", True)]),
-    )  # fmt: skip
+    )
     code, out, err = go("score", *files, "--out", tmp_path / "out")
     assert (code, err) == (0, [])
     score = json.loads((tmp_path / "out" / "score.json").read_text())

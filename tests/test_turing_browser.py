@@ -8,13 +8,13 @@ import re
 import threading
 import time
 
-import pytest
-
 import browser
+import pytest
 from browser import CONTRAST, CUT_OFF, HURRY, NO_STORAGE, Participant, chromium, requests, seeded
+from turing_photos import make_photos, small_weights
+
 from mini_colorize.evaluation import turing
 from mini_colorize.evaluation.turing_page import read_page
-from turing_photos import make_photos, small_weights
 
 pytestmark = pytest.mark.skipif(
     bool(browser.why_unavailable()), reason=str(browser.why_unavailable())
@@ -37,9 +37,24 @@ def path(tmp_path_factory):
     photos = folder / "photos"
     photos.mkdir()
     make_photos(photos, TRIALS + PRACTICE)
-    args = ["--data", photos, "--weights", small_weights(folder / "small.npz"), "--device", "cpu",
-            "--trials", TRIALS, "--practice", PRACTICE, "--checks", CHECKS, "--side", 64,
-            "--out", folder / "turing.html"]  # fmt: skip
+    args = [
+        "--data",
+        photos,
+        "--weights",
+        small_weights(folder / "small.npz"),
+        "--device",
+        "cpu",
+        "--trials",
+        TRIALS,
+        "--practice",
+        PRACTICE,
+        "--checks",
+        CHECKS,
+        "--side",
+        64,
+        "--out",
+        folder / "turing.html",
+    ]
     assert turing.main([str(a) for a in args]) == 0
     return folder / "turing.html"
 
@@ -272,39 +287,53 @@ def test_damaged_state_starts_anew(sit):
     with chromium(scripts=[HURRY]) as driver:
         person = sit(driver)
         key = person.run("Object.keys(localStorage)[0]")
-        for junk in ("{", "null", "[]", '{"seed":1,"phase":"done","answers":[]}',
-                     '{"seed":1,"phase":"ready","answers":[{"side":7}]}'):  # fmt: skip
+        for junk in (
+            "{",
+            "null",
+            "[]",
+            '{"seed":1,"phase":"done","answers":[]}',
+            '{"seed":1,"phase":"ready","answers":[{"side":7}]}',
+        ):
             person.run("localStorage.setItem(arguments[0], arguments[1])", key, junk)
             driver.refresh()
             assert person.screen() == "welcome"
         assert driver.get_log("browser") == []
 
 
-@pytest.mark.parametrize("edit", [
-    {"phase": "break", "answers": []},
-    {"phase": "break"},
-    {"phase": "feedback"},
-    {"phase": "welcome"},
-    {"phase": "done"},
-    {"phase": "toString"},
-    {"seed": -1},
-    {"seed": 2**40},
-    {"seed": "1"},
-    {"cut": "no"},
-    {"started": {}},
-    {"finished": 7},
-    {"answers": {"length": 3}},
-    {"answers": [None] * 3},
-    {"answers": [{"side": 0, "cut": {}, "ms": 1, "shown": 1}]},
-    {"answers": [{"side": 0, "cut": False, "ms": "1", "shown": 1}]},
-    {"answers": [{"side": 0, "cut": False, "ms": 1}]},
-    {"answers": [{"side": [0], "cut": False, "ms": 1, "shown": 1}]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"phase": "break", "answers": []},
+        {"phase": "break"},
+        {"phase": "feedback"},
+        {"phase": "welcome"},
+        {"phase": "done"},
+        {"phase": "toString"},
+        {"seed": -1},
+        {"seed": 2**40},
+        {"seed": "1"},
+        {"cut": "no"},
+        {"started": {}},
+        {"finished": 7},
+        {"answers": {"length": 3}},
+        {"answers": [None] * 3},
+        {"answers": [{"side": 0, "cut": {}, "ms": 1, "shown": 1}]},
+        {"answers": [{"side": 0, "cut": False, "ms": "1", "shown": 1}]},
+        {"answers": [{"side": 0, "cut": False, "ms": 1}]},
+        {"answers": [{"side": [0], "cut": False, "ms": 1, "shown": 1}]},
+    ],
+)
 def test_an_edited_state_starts_anew(desk, edit):
     """Of one after three pairs, which can be gone on with as it is."""
     answer = {"side": 0, "ms": None, "shown": 1000, "cut": False}
-    state = {"seed": 1, "phase": "ready", "cut": False, "started": "now", "finished": None,
-             "answers": [answer] * 3}  # fmt: skip
+    state = {
+        "seed": 1,
+        "phase": "ready",
+        "cut": False,
+        "started": "now",
+        "finished": None,
+        "answers": [answer] * 3,
+    }
     key = desk.run("Object.keys(localStorage)[0]")
     for value, screen in ((state, "trial"), (state | edit, "welcome")):
         desk.run("localStorage.setItem(arguments[0], arguments[1])", key, json.dumps(value))
@@ -383,8 +412,9 @@ def test_nothing_tells_which_is_fake(sit):
     documents, sides = set(), set()
     with chromium(scripts=[HURRY]) as driver:
         for seed in range(40):
-            added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument",
-                                           {"source": seeded(seed)})  # fmt: skip
+            added = driver.execute_cdp_cmd(
+                "Page.addScriptToEvaluateOnNewDocument", {"source": seeded(seed)}
+            )
             person = sit(driver)
             person.begin()
             _, fake = person.see()
@@ -424,8 +454,9 @@ def test_small_screens_cut_nothing_off(sit, width, height, text):
         person.begin()
         check()
         if text == 100:  # one trial fits: no scrolling between looking and answering
-            assert person.run("document.getElementById('next').getBoundingClientRect().bottom"
-                              " <= innerHeight")  # fmt: skip
+            assert person.run(
+                "document.getElementById('next').getBoundingClientRect().bottom <= innerHeight"
+            )
         for n in range(PRACTICE + TRIALS):
             person.see()
             if n == 0:
@@ -461,9 +492,11 @@ def test_reduced_motion(sit):
     for wish, moves in (("reduce", False), ("no-preference", True)):
         with chromium(media=[("prefers-reduced-motion", wish)]) as driver:
             person = sit(driver)
-            moving = person.run("[...document.querySelectorAll('*')].some((e) => "
-                                "getComputedStyle(e).transitionDuration != '0s' || "
-                                "getComputedStyle(e).animationName != 'none')")  # fmt: skip
+            moving = person.run(
+                "[...document.querySelectorAll('*')].some((e) => "
+                "getComputedStyle(e).transitionDuration != '0s' || "
+                "getComputedStyle(e).animationName != 'none')"
+            )
             assert moving == moves
 
 

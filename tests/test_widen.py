@@ -57,4 +57,6 @@ def test_widths_that_do_not_divide(pair, width):
 
 
 def test_the_logits_stay_q(pair):
-    assert widened(pair[0], 1 / 16).forward(pair[1]).shape[-1] == (Q if pair[0].head == "bins" else 2)
+    assert widened(pair[0], 1 / 16).forward(pair[1]).shape[-1] == (
+        Q if pair[0].head == "bins" else 2
+    )

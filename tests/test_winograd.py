@@ -6,10 +6,10 @@ blocks, buffers used again, and the digits that float32 loses.
 
 import sys
 
+import naive
 import numpy as np
 import pytest
 
-import naive
 from mini_colorize.layers import conv, tiles, winograd, winograd_cpu
 from mini_colorize.layers.conv import output_size
 from mini_colorize.layers.winograd import Workspace, matrices
@@ -99,7 +99,7 @@ def test_the_matrices_are_those_of_lavin_and_gray(m, monkeypatch):
     monkeypatch.setitem(winograd.POINTS, 4, (0, 1, -1, 2, -2))
     monkeypatch.setattr(sys.modules[__name__], "matrices", winograd.matrices.__wrapped__)
     signs = np.ones(m + 2)
-    for ours, printed in zip(matrices(m), map(np.array, PRINTED[m])):
+    for ours, printed in zip(matrices(m), map(np.array, PRINTED[m]), strict=True):
         ours, printed = (ours.T, printed.T) if ours.shape == (m, m + 2) else (ours, printed)
         sign = np.sign((ours * printed).sum(axis=1))
         np.testing.assert_allclose(ours, sign[:, None] * printed, atol=1e-16)
@@ -178,7 +178,7 @@ def test_views_are_fine_and_nothing_is_written_over(m):
     dw = winograd.weight_gradient(x, dy, padding=1, m=m)
     assert naive.relative_error(dw, conv.weight_gradient(x, dy, (3, 3), padding=1)) < 1e-13
     np.testing.assert_array_equal(winograd.output_transform(M, m, np.empty_like(y), 1, bias), y)
-    for a, before in zip(given, kept):
+    for a, before in zip(given, kept, strict=True):
         np.testing.assert_array_equal(a, before)
 
 
@@ -296,7 +296,7 @@ def test_a_block_is_a_part_of_the_whole(m):
         winograd.input_transform(x, m, d, 3, block=block),
         winograd.gradient_transform(dy, m, d, block=block),
     ]
-    for value, part in zip(whole, parts):
+    for value, part in zip(whole, parts, strict=True):
         c = value.shape[2]
         expected = value.reshape(-1, 2, rows, d, cols, d, c)[:, 1:, 1:, :, 1:]
         np.testing.assert_array_equal(part, expected.reshape(part.shape))
@@ -404,7 +404,7 @@ def test_filters_transformed_before(m):
     truth = all_three(x, weight, bias, dy, padding=1, m=m)
     np.testing.assert_array_equal(y, truth["y"])
     np.testing.assert_array_equal(dx, truth["dx"])
-    for value, before in zip((forward, back), kept):
+    for value, before in zip((forward, back), kept, strict=True):
         np.testing.assert_array_equal(value, before)
 
 
@@ -438,7 +438,7 @@ def test_digits_lost_in_float32(method):
         values = results(conv, np.float32, (3, 3))
     else:
         values = results(winograd, np.float32, m=method)
-    for value, exact, measured in zip(values, truth, MEASURED[method]):
+    for value, exact, measured in zip(values, truth, MEASURED[method], strict=True):
         error = naive.relative_error(value, exact)
         print(f"{error:.1e}", end=" ")  # for pytest -s
         assert error < 2 * measured

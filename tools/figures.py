@@ -25,8 +25,12 @@ sys.path.insert(0, str(ROOT))
 from mini_colorize import bins  # noqa: E402
 from mini_colorize.checkpoint import CheckpointError  # noqa: E402
 from mini_colorize.color import (  # noqa: E402
-    lab_to_rgb, normalize_lightness, rgb_to_lab, rgb_to_lightness, to_byte,
-)  # fmt: skip
+    lab_to_rgb,
+    normalize_lightness,
+    rgb_to_lab,
+    rgb_to_lightness,
+    to_byte,
+)
 from mini_colorize.colorizer import Colorizer  # noqa: E402
 from mini_colorize.data import PhotoLoader  # noqa: E402
 from mini_colorize.files import atomic_write  # noqa: E402
@@ -123,15 +127,24 @@ def figure_bins(args):
     figure = new_figure(7, 6.6)
     axes = figure.subplots()
     face = np.column_stack([colors, np.where(reached, 1, 0.28)])
-    edge = np.column_stack([np.where(reached[:, None], 0.0, 0.45) * np.ones((bins.Q, 3)),
-                            np.where(reached, 0, 1)])  # fmt: skip
+    edge = np.column_stack(
+        [np.where(reached[:, None], 0.0, 0.45) * np.ones((bins.Q, 3)), np.where(reached, 0, 1)]
+    )
     squares(axes, face, edgecolor=edge, linewidth=0.7)
     draw_gamut(axes)
     axes.plot([], [], color="black", lw=1.2, label="outline of sRGB, any lightness")
-    axes.plot([], [], "s", color="0.5", ms=9,
-              label=f"{reached.sum()} bins that sRGB colours round to")  # fmt: skip
-    axes.plot([], [], "s", mfc="0.92", mec="0.45", ms=9,
-              label=f"{(~reached).sum()} neighbours, for soft-encoding at the edge")  # fmt: skip
+    axes.plot(
+        [], [], "s", color="0.5", ms=9, label=f"{reached.sum()} bins that sRGB colours round to"
+    )
+    axes.plot(
+        [],
+        [],
+        "s",
+        mfc="0.92",
+        mec="0.45",
+        ms=9,
+        label=f"{(~reached).sum()} neighbours, for soft-encoding at the edge",
+    )
     axes.legend(loc="lower left", fontsize=8.5, framealpha=0.95)
     ab_axes(axes, f"The {bins.Q} colour bins, 10 x 10 each")
     return figure
@@ -170,9 +183,14 @@ def figure_prior(args):
         (logs[1], "Smoothed by soft-encoding", "log10 of the share; white: < 1e-7", (-7, top)),
         (weights, "Class weights, lambda = 1/2", "weight of a pixel of this class", None),
     ]
-    for i, (axes, (values, title, what, limits)) in enumerate(zip(panels, drawn)):
-        shown = squares(axes, np.ma.masked_invalid(values), cmap="viridis" if i < 2 else "magma",
-                        edgecolor="0.8", linewidth=0.3)  # fmt: skip
+    for i, (axes, (values, title, what, limits)) in enumerate(zip(panels, drawn, strict=True)):
+        shown = squares(
+            axes,
+            np.ma.masked_invalid(values),
+            cmap="viridis" if i < 2 else "magma",
+            edgecolor="0.8",
+            linewidth=0.3,
+        )
         if limits:
             shown.set_clim(*limits)
         draw_gamut(axes, linewidths=0.9)
@@ -199,7 +217,7 @@ def figure_temperature(args):
         note = {1: ", the mean", 0.38: ", the paper's", 0: ", the mode"}.get(temperature, "")
         panels.append((f"T = {temperature:g}{note}", np.asarray(colorizer(image))))
     figure = new_figure(12, 2 * (3 * image.height / image.width + 0.35))
-    for axes, (title, picture) in zip(figure.subplots(2, 4).ravel(), panels):
+    for axes, (title, picture) in zip(figure.subplots(2, 4).ravel(), panels, strict=True):
         axes.imshow(picture)
         axes.set_title(title, fontsize=13)
         axes.set_axis_off()
@@ -249,8 +267,17 @@ def draw_belief(axes, logits, lightness):
     for name, t, marker in (("mean", 1, "o"), ("annealed mean", 0.38, "D"), ("mode", 0, "s")):
         a, b = bins.annealed_mean(logits[None], t)[0]
         color = lab_to_rgb(np.array([lightness, a, b], np.float64))
-        axes.plot(a, b, marker, ms=11, mfc=color, mec="black", mew=2, ls="none",
-                  label=f"{name}, T = {t:g}: a {a:.0f}, b {b:.0f}")  # fmt: skip
+        axes.plot(
+            a,
+            b,
+            marker,
+            ms=11,
+            mfc=color,
+            mec="black",
+            mew=2,
+            ls="none",
+            label=f"{name}, T = {t:g}: a {a:.0f}, b {b:.0f}",
+        )
     axes.legend(loc="lower left", fontsize=9, framealpha=0.95)
     ab_axes(axes, f"Its distribution over the bins; the largest bubble is {share.max():.1%}")
 

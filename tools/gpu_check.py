@@ -40,8 +40,9 @@ CHOSEN = {
     "racecheck": "float32 and (bias_relu_backward or statistics or sums)",
 }
 SANITIZER = "/usr/local/cuda/bin/compute-sanitizer"  # where it lies if it is not on the PATH
-NO_POOL = ("import sys, cupy, pytest; cupy.cuda.set_allocator(None); "
-           "sys.exit(pytest.main(sys.argv[1:]))")  # fmt: skip
+NO_POOL = (
+    "import sys, cupy, pytest; cupy.cuda.set_allocator(None); sys.exit(pytest.main(sys.argv[1:]))"
+)
 MACHINE = """
 import json, sys
 from mini_colorize.backend import DeviceError, select_device
@@ -102,8 +103,9 @@ def run(command, seconds, **options):
 
 def ask_machine():
     """GPU and versions, a dictionary. Raises RuntimeError with the reason if CuPy cannot work."""
-    done = subprocess.run([sys.executable, "-c", MACHINE], cwd=ROOT, capture_output=True, text=True,
-                          timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", MACHINE], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         raise RuntimeError(lines[-1])
@@ -142,8 +144,9 @@ def tests(folder, seconds):
         line = f"not finished in {seconds:.0f} s" if code is None else f"pytest ended with {code}"
         return {"exit_code": code}, line, False
     found = {"exit_code": code, **read_report(report)}
-    line = (f"{found['passed']} passed, {len(found['failed'])} failed, "
-            f"{len(found['skipped'])} skipped")  # fmt: skip
+    line = (
+        f"{found['passed']} passed, {len(found['failed'])} failed, {len(found['skipped'])} skipped"
+    )
     return found, line, code == 0 and found["passed"] > 0
 
 
@@ -165,9 +168,21 @@ def sanitizer(tool, folder, seconds):
     if program is None:
         return {"skipped": "not installed"}, "SKIPPED: compute-sanitizer is not installed", True
     log, report, output = (folder / f"{tool}.{kind}" for kind in ("log", "xml", "txt"))
-    command = [program, "--tool", tool, "--error-exitcode", "99", "--print-limit", "30",
-               "--log-file", str(log), sys.executable, "-c", NO_POOL,
-               *pytest_command(report, TESTS[0], "-k", CHOSEN[tool])]  # fmt: skip
+    command = [
+        program,
+        "--tool",
+        tool,
+        "--error-exitcode",
+        "99",
+        "--print-limit",
+        "30",
+        "--log-file",
+        str(log),
+        sys.executable,
+        "-c",
+        NO_POOL,
+        *pytest_command(report, TESTS[0], "-k", CHOSEN[tool]),
+    ]
     if tool == "memcheck":
         command[1:1] = ["--report-api-errors", "no"]  # CuPy asks for what may not be there
     with open(output, "w") as file:

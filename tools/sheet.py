@@ -61,7 +61,9 @@ def main(argv=None):
     p.add_argument("--photos", type=_positive, metavar="N", help="evenly spread by name (all)")
     p.add_argument("--weights", metavar="full|tiny|FILE|RUN", help="(full)")
     p.add_argument("--across", type=_positive, default=2, metavar="N", help="photos a row (2)")
-    p.add_argument("--height", type=_positive, default=150, metavar="H", help="of a row, pixels (150)")
+    p.add_argument(
+        "--height", type=_positive, default=150, metavar="H", help="of a row, pixels (150)"
+    )
     args = p.parse_args(argv)
     if args.out is None:
         if args.folder != ROOT / "examples":

@@ -40,27 +40,65 @@ def parse(argv):
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--data", required=True, nargs="+", action="extend", metavar="SOURCE",
-                   help="folders of photos, .zip or .tar files")  # fmt: skip
-    p.add_argument("--weights", nargs="+", action="extend", metavar="full|tiny|FILE|RUN",
-                   help="full and tiny, those that ship; weights files; runs' folders (full)")  # fmt: skip
-    p.add_argument("--temperature", nargs="+", type=float, default=[None], metavar="T",
-                   help="of the annealed mean; several give a row each "
-                   "(each weights' own)")  # fmt: skip
-    p.add_argument("--size", type=int, metavar="S",
-                   help="side at which the networks look, a multiple of 8, at most "
-                   "4096 (each weights' own)")  # fmt: skip
+    p.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="SOURCE",
+        help="folders of photos, .zip or .tar files",
+    )
+    p.add_argument(
+        "--weights",
+        nargs="+",
+        action="extend",
+        metavar="full|tiny|FILE|RUN",
+        help="full and tiny, those that ship; weights files; runs' folders (full)",
+    )
+    p.add_argument(
+        "--temperature",
+        nargs="+",
+        type=float,
+        default=[None],
+        metavar="T",
+        help="of the annealed mean; several give a row each (each weights' own)",
+    )
+    p.add_argument(
+        "--size",
+        type=int,
+        metavar="S",
+        help="side at which the networks look, a multiple of 8, at most 4096 (each weights' own)",
+    )
     p.add_argument("--limit", type=_positive, metavar="N", help="photos, evenly spread (all)")
-    p.add_argument("--batch", type=_positive, default=1, metavar="N",
-                   help="photos a network sees at a time; changes the speed only (1)")  # fmt: skip
-    p.add_argument("--min-count", type=_positive, default=100, metavar="N",
-                   help="pixels that a class of colour needs to count in the balanced AuC, which "
-                   "depends on it (100)")  # fmt: skip
+    p.add_argument(
+        "--batch",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="photos a network sees at a time; changes the speed only (1)",
+    )
+    p.add_argument(
+        "--min-count",
+        type=_positive,
+        default=100,
+        metavar="N",
+        help="pixels that a class of colour needs to count in the balanced AuC, which "
+        "depends on it (100)",
+    )
     p.add_argument("--seed", type=int, default=0, help="of the resamples and of `random` (0)")
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
-                   help="of the networks: auto takes a CUDA GPU if one works (auto)")  # fmt: skip
-    p.add_argument("--out", type=Path, default=Path("out/evaluation"), metavar="DIR",
-                   help="folder of the results (out/evaluation)")  # fmt: skip
+    p.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="of the networks: auto takes a CUDA GPU if one works (auto)",
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/evaluation"),
+        metavar="DIR",
+        help="folder of the results (out/evaluation)",
+    )
     args = p.parse_args(argv)
     if args.seed < 0:
         p.error("--seed must be 0 or more")
@@ -94,9 +132,7 @@ def run(args):
         if not systems[-1].regression:  # it has no temperature
             systems += [systems[-1].at(temperature) for temperature in others]
     print(systems[-1].colorizer.device)
-    result = evaluate(
-        photos, systems, data=" ".join(args.data), seed=args.seed, batch=args.batch
-    )
+    result = evaluate(photos, systems, data=" ".join(args.data), seed=args.seed, batch=args.batch)
     rows = report.rows(result, args.min_count)
     drawn = report.write(result, args.min_count, rows, args.out)  # a reader may have gone
     print(report.text(result, args.min_count, rows), end="")

@@ -32,9 +32,11 @@ def rows(result, min_count):
     "difference", the same measures minus those of the first network, paired over the photos.
     """
     scores = [tally.scores(min_count) for tally in result.tallies]
-    gray = next((s for s, known in zip(scores, result.systems) if known.name == "gray"), None)
+    gray = next(
+        (s for s, known in zip(scores, result.systems, strict=True) if known.name == "gray"), None
+    )
     found, first = [], None
-    for system, tally, measured in zip(result.systems, result.tallies, scores):
+    for system, tally, measured in zip(result.systems, result.tallies, scores, strict=True):
         missing = np.nan if gray is None else 100 - gray["auc_balanced"]
         measured["gap_closed"] = 1 - (100 - measured["auc_balanced"]) / missing
         row = {"name": system.name, **_entries(measured)}
@@ -101,7 +103,8 @@ def text(result, min_count, found):
     gray = published.ROWS[0][2]
     for name, *numbers in published.ROWS:
         numbers.append((numbers[1] - gray) / (100 - gray))
-        cells = [format(n, f).ljust(w) for n, (_, f, w) in zip(numbers, _COLUMNS.values())]
+        columns = zip(numbers, _COLUMNS.values(), strict=False)  # of the first ones
+        cells = [format(n, f).ljust(w) for n, (_, f, w) in columns]
         lines.append(f"{name:<{wide}}  {''.join(cells)}".rstrip())
     lines.append(published.BALANCED)
     compared = [row for row in found if "difference" in row]
@@ -129,7 +132,7 @@ def as_json(result, min_count, found):
         "rows": found,
         "published": {
             "source": published.SOURCE,
-            "rows": [dict(zip(names, row)) for row in published.ROWS],
+            "rows": [dict(zip(names, row, strict=True)) for row in published.ROWS],
         },
     }
 
@@ -158,7 +161,9 @@ def draw_curves(found, path):
     panels = figure.subplots(1, 2, sharey=True)
     baselines = {"ground truth": ("black", "-"), "gray": ("0.55", "-"), "random": ("0.55", ":")}
     colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]  # Okabe and Ito
-    for axes, kind, title in zip(panels, ("raw", "balanced"), ("all pixels", "mean of classes")):
+    for axes, kind, title in zip(
+        panels, ("raw", "balanced"), ("all pixels", "mean of classes"), strict=True
+    ):
         networks = 0
         for row in found:
             color, style = baselines.get(row["name"], (colors[networks % len(colors)], "-"))
@@ -167,8 +172,14 @@ def draw_curves(found, path):
             label = row["name"] + ("" if score is None else f": {score:.1f}")
             if row[f"curve_{kind}"] is None:
                 continue
-            axes.plot(np.arange(LAST + 1), np.multiply(row[f"curve_{kind}"], 100), style,
-                      color=color, label=label, lw=1.8)  # fmt: skip
+            axes.plot(
+                np.arange(LAST + 1),
+                np.multiply(row[f"curve_{kind}"], 100),
+                style,
+                color=color,
+                label=label,
+                lw=1.8,
+            )
         axes.set(xlabel="ab distance to the truth, at most", xlim=(0, LAST))
         axes.set(title=f"AuC {kind}: {title}")
         axes.grid(alpha=0.3)

@@ -71,8 +71,8 @@ def evaluate(photos, systems, *, data="", seed=0, batch=1, progress=True):
 def _measure(photos, result):
     """Take a batch of photos into the tallies."""
     drawn = [times_drawn(photo.name, result.seed) for photo in photos]
-    for system, tally in zip(result.systems, result.tallies):
-        for photo, times, answer in zip(photos, drawn, system.answer(photos)):
+    for system, tally in zip(result.systems, result.tallies, strict=True):
+        for photo, times, answer in zip(photos, drawn, system.answer(photos), strict=True):
             start = time.perf_counter()
             picture = painted(photo, answer.ab)
             seconds = np.nan

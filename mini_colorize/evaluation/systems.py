@@ -146,10 +146,12 @@ class Checkpoint:
         lightness = [np.ascontiguousarray(photo.lab[..., 0]) for photo in photos]
         large = [
             to_host(enlarge(fit_lines(light, ab), light))
-            for light, ab in zip(lightness, color.astype(np.float32, copy=False))
+            for light, ab in zip(lightness, color.astype(np.float32, copy=False), strict=True)
         ]
         seconds = (time.perf_counter() - start + self.seen["seconds"]) / len(photos)
-        return [Answer(ab, nats, seconds) for ab, nats in zip(large, self.seen["nats"])]
+        return [
+            Answer(ab, nats, seconds) for ab, nats in zip(large, self.seen["nats"], strict=True)
+        ]
 
     def _see(self, photos):
         """What the network says of photos, its losses and the seconds it took."""
@@ -160,7 +162,7 @@ class Checkpoint:
         seconds = time.perf_counter() - start
         nats = [
             None if self.regression else self._nats(photo, each.copy())
-            for photo, each in zip(photos, logits)
+            for photo, each in zip(photos, logits, strict=True)
         ]
         return {"photos": photos, "logits": logits, "seconds": seconds, "nats": nats}
 

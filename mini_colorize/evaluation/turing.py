@@ -26,27 +26,73 @@ def parse(argv):
         "well, 2 if not.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--data", nargs="+", action="extend", required=True, metavar="SOURCE", help="folders of photos, "
-                   ".zip or .tar files; none that the network was trained on")  # fmt: skip
-    p.add_argument("--weights", metavar="full|tiny|FILE|RUN", help="full or tiny, those that ship; a "
-                   "weights file; the folder of a training run (default full)")  # fmt: skip
-    p.add_argument("--out", type=Path, default=Path("turing.html"), metavar="FILE",
-                   help="the page (default turing.html)")  # fmt: skip
-    p.add_argument("--trials", type=int, default=40, metavar="N", help="pairs that count "
-                   "(default 40, the paper's)")  # fmt: skip
-    p.add_argument("--practice", type=int, default=10, metavar="N", help="pairs of practice "
-                   "before them (default 10, the paper's)")  # fmt: skip
-    p.add_argument("--checks", type=int, metavar="N", help="how many of the trials check the "
-                   "attention (default: one in ten)")  # fmt: skip
+    p.add_argument(
+        "--data",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="SOURCE",
+        help="folders of photos, .zip or .tar files; none that the network was trained on",
+    )
+    p.add_argument(
+        "--weights",
+        metavar="full|tiny|FILE|RUN",
+        help="full or tiny, those that ship; a "
+        "weights file; the folder of a training run (default full)",
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("turing.html"),
+        metavar="FILE",
+        help="the page (default turing.html)",
+    )
+    p.add_argument(
+        "--trials",
+        type=int,
+        default=40,
+        metavar="N",
+        help="pairs that count (default 40, the paper's)",
+    )
+    p.add_argument(
+        "--practice",
+        type=int,
+        default=10,
+        metavar="N",
+        help="pairs of practice before them (default 10, the paper's)",
+    )
+    p.add_argument(
+        "--checks",
+        type=int,
+        metavar="N",
+        help="how many of the trials check the attention (default: one in ten)",
+    )
     p.add_argument("--seed", type=int, default=0, metavar="S", help="draws the photos (default 0)")
-    p.add_argument("--side", type=int, default=256, metavar="PIXELS", help="of the pictures, a "
-                   "multiple of 8 (default 256, the paper's)")  # fmt: skip
-    p.add_argument("--temperature", type=float, metavar="T",
-                   help="of the annealed mean (what the weights recommend, else 0.38)")  # fmt: skip
-    p.add_argument("--size", type=int, metavar="S", help="side at which the network looks at the "
-                   "photo (what the weights recommend, else 256)")  # fmt: skip
-    p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"),
-                   help="(default auto: a CUDA GPU if one works)")  # fmt: skip
+    p.add_argument(
+        "--side",
+        type=int,
+        default=256,
+        metavar="PIXELS",
+        help="of the pictures, a multiple of 8 (default 256, the paper's)",
+    )
+    p.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="of the annealed mean (what the weights recommend, else 0.38)",
+    )
+    p.add_argument(
+        "--size",
+        type=int,
+        metavar="S",
+        help="side at which the network looks at the photo (what the weights recommend, else 256)",
+    )
+    p.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="(default auto: a CUDA GPU if one works)",
+    )
     args = p.parse_args(argv)
     if args.checks is None:
         args.checks = args.trials // 10

@@ -58,8 +58,10 @@ def choose(sources, side, seed, count):
     reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.items() if n)
     told = f"left out: {reasons}" if reasons else ""
     if len(crops) < count:
-        few = (f"{' '.join(sources)}: only {len(crops)} usable photos, {count} are needed "
-               "(--trials and --practice make it fewer)")  # fmt: skip
+        few = (
+            f"{' '.join(sources)}: only {len(crops)} usable photos, {count} are needed "
+            "(--trials and --practice make it fewer)"
+        )
         raise DataError(f"{few}; {told}".rstrip("; "))
     return crops, told
 
@@ -100,5 +102,7 @@ def build(args):
     page = write_page(args.out, args.side, kinds, jpegs)
     if left_out:
         print(left_out)
-    print(f"{args.out}: {args.practice} pairs of practice, {args.trials} trials ({args.checks} of "
-          f"them checks), {args.out.stat().st_size / 1e6:.1f} MB, page {page}")  # fmt: skip
+    print(
+        f"{args.out}: {args.practice} pairs of practice, {args.trials} trials ({args.checks} of "
+        f"them checks), {args.out.stat().st_size / 1e6:.1f} MB, page {page}"
+    )

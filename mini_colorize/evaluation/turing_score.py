@@ -175,16 +175,18 @@ def pool(answers):
         for picture, i in column.items()
     ]
     people = []
-    for a, own in zip(answers, colorings):
+    for a, own in zip(answers, colorings, strict=True):
         checks = a.of(CHECK)
-        people.append({
-            "participant": a.person,
-            "fooled": sum(own.values()),
-            "seen": len(own),
-            "checks_found": len(checks) - sum(checks.values()),
-            "checks": len(checks),
-            "interrupted": a.interrupted(),
-        })  # fmt: skip
+        people.append(
+            {
+                "participant": a.person,
+                "fooled": sum(own.values()),
+                "seen": len(own),
+                "checks_found": len(checks) - sum(checks.values()),
+                "checks": len(checks),
+                "interrupted": a.interrupted(),
+            }
+        )
     over = "people and pictures" if len(answers) > 1 else "the pictures that one person saw"
     return {
         "page": answers[0].page,
@@ -205,8 +207,10 @@ def table(result):
     lines = [f"page {result['page']}: {crowd}, {result['answers']} answers counted"]
     if rate is not None:
         low, high = result["fooled_rate_95"]
-        lines.append(f"fooled        {rate:6.1%}   95 % interval {low:.1%} ... {high:.1%} "
-                     f"({result['interval']})")  # fmt: skip
+        lines.append(
+            f"fooled        {rate:6.1%}   95 % interval {low:.1%} ... {high:.1%} "
+            f"({result['interval']})"
+        )
     checks = sum(p["checks"] for p in people)
     if checks:
         found = sum(p["checks_found"] for p in people)
@@ -239,13 +243,27 @@ def find_page(page, files):
 
 def parse(argv, prog):
     p = argparse.ArgumentParser(prog=prog, description="Pool the answers that people saved.")
-    p.add_argument("answers", nargs="+", type=Path, metavar="FILE|DIR",
-                   help="what the page saved, or a folder of it")  # fmt: skip
-    p.add_argument("--out", type=Path, default=Path("out/turing"), metavar="DIR",
-                   help="for score.json and sheet.png (default out/turing)")  # fmt: skip
-    p.add_argument("--page", type=Path, metavar="FILE", help="the page, for its pictures and for "
-                   "which pairs are checks (default: an .html near the answers that is it)"
-                   )  # fmt: skip
+    p.add_argument(
+        "answers",
+        nargs="+",
+        type=Path,
+        metavar="FILE|DIR",
+        help="what the page saved, or a folder of it",
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/turing"),
+        metavar="DIR",
+        help="for score.json and sheet.png (default out/turing)",
+    )
+    p.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="the page, for its pictures and for "
+        "which pairs are checks (default: an .html near the answers that is it)",
+    )
     return p.parse_args(argv)
 
 
@@ -286,8 +304,10 @@ def _write(out, result, page):
     write_json(out / "score.json", result)
     lines = [table(result), "", str(out / "score.json")]
     if page is None:
-        lines.append("the page was not found (name it with --page): no picture sheet, and which "
-                     "pairs are checks is what the answers say")  # fmt: skip
+        lines.append(
+            "the page was not found (name it with --page): no picture sheet, and which "
+            "pairs are checks is what the answers say"
+        )
     else:
         write_image(draw_sheet(result["pictures"], page), out / "sheet.png")
         lines.append(str(out / "sheet.png"))

@@ -17,7 +17,7 @@ def draw_sheet(pictures, page):
     size = (2 * column + 5 * GAP, 2 * LINE + GAP + count * (TILE + LINE + GAP))
     sheet = Image.new("RGB", size, "white")
     titles = ("Most often taken for real", "Most often found out")
-    for i, (title, rows) in enumerate(zip(titles, (best, worst))):
+    for i, (title, rows) in enumerate(zip(titles, (best, worst), strict=True)):
         x = GAP + i * (column + 3 * GAP)
         _text(sheet, (x, GAP), title, 20)
         for row, picture in enumerate(rows):

@@ -48,7 +48,10 @@ def by_blocks(function, *arrays):
 
     run(one, range(len(blocks)))
     if sums[0] is not None:
-        return [np.sum(s, axis=0, dtype=np.float64).astype(rows[0].dtype) for s in zip(*sums)]
+        return [
+            np.sum(s, axis=0, dtype=np.float64).astype(rows[0].dtype)
+            for s in zip(*sums, strict=True)
+        ]
 
 
 def column_sum(x):

@@ -180,9 +180,7 @@ def _phase_taps(kernel, stride, dilation, padding, phase):
     return slice(taps[0], None, -(stride // gcd(stride, dilation))), Taps(start, step, len(taps), 1)
 
 
-def correlate_adjoint(
-    y, weight, size, bias=None, *, stride=1, dilation=1, padding=0, relu=False
-):
+def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, padding=0, relu=False):
     """The adjoint of `correlate`: scatters every output pixel back to the inputs it was read from.
 
         x[q] = sum over taps i, j and outputs o with q = o s - p + i d of  y[o] W[i, j]^T
@@ -277,8 +275,17 @@ class Conv2d:
     so from the second picture on they are kept transformed for Winograd, at 4 times their size.
     """
 
-    def __init__(self, c_in, c_out, kernel=3, stride=1, dilation=1, padding=None, relu=False,
-                 dtype=np.float32):  # fmt: skip
+    def __init__(
+        self,
+        c_in,
+        c_out,
+        kernel=3,
+        stride=1,
+        dilation=1,
+        padding=None,
+        relu=False,
+        dtype=np.float32,
+    ):
         padding = dilation * (kernel - 1) // 2 if padding is None else padding
         self.geometry = {"stride": stride, "dilation": dilation, "padding": padding}
         self.params = {

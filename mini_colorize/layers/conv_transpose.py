@@ -36,8 +36,8 @@ def widen(weight):
     wide = empty((3, 3, c_in, 4 * c_out), weight)
     wide[...] = 0
     parts = wide.reshape(3, 3, c_in, 2, 2, c_out)
-    for (k, a, i), (l, b, j) in product(_TAPS, _TAPS):
-        parts[k, l, :, a, b] = weight[i, j]
+    for (row, a, i), (column, b, j) in product(_TAPS, _TAPS):
+        parts[row, column, :, a, b] = weight[i, j]
     return wide
 
 
@@ -45,8 +45,8 @@ def widen_adjoint(wide):
     """The gradient to the 4x4 filter from that to the wide one: `widen`, read backwards."""
     weight = np.empty((4, 4, wide.shape[2], wide.shape[3] // 4), wide.dtype)
     parts = wide.reshape(*wide.shape[:3], 2, 2, -1)
-    for (k, a, i), (l, b, j) in product(_TAPS, _TAPS):
-        weight[i, j] = parts[k, l, :, a, b]
+    for (row, a, i), (column, b, j) in product(_TAPS, _TAPS):
+        weight[i, j] = parts[row, column, :, a, b]
     return weight
 
 
@@ -74,8 +74,9 @@ class ConvTranspose2d:
     plan, workspace, frozen: as Conv2d's; the plans 2 and 4 are the wide convolution.
     """
 
-    def __init__(self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, relu=False,
-                 dtype=np.float32):  # fmt: skip
+    def __init__(
+        self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, relu=False, dtype=np.float32
+    ):
         self.geometry = {"stride": stride, "dilation": dilation, "padding": padding}
         self.params = {
             "weight": np.zeros((kernel, kernel, c_in, c_out), dtype),

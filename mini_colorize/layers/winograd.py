@@ -48,7 +48,7 @@ Notation: as in conv.py, with s = 1 and kh = kw = 3, and
                 (t*t, P, C_out); the first axis is (row, column) of the transformed tile
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import prod
 
 import numpy as np
@@ -173,7 +173,7 @@ def output_transform(M, m, y, dilation, bias=None, relu=False, block=None):
     return y
 
 
-@lru_cache(maxsize=None)
+@cache
 def _filter_matrix(m, flip, dtype):
     """G x G (t*t, 9): G W G^T as one product with the 9 taps as rows."""
     _, g, _ = matrices(m)
@@ -236,9 +236,18 @@ def _convolve(x, U, size, bias, relu, dilation, padding, fill, m, workspace):
 
 
 def correlate(
-    x, weight, bias=None, *, dilation=1, padding=0, fill=0, relu=False, m=4, filters=None,
-    workspace=None
-):  # fmt: skip
+    x,
+    weight,
+    bias=None,
+    *,
+    dilation=1,
+    padding=0,
+    fill=0,
+    relu=False,
+    m=4,
+    filters=None,
+    workspace=None,
+):
     """conv.correlate for 3x3 filters at stride 1.
 
     x: (N, H, W, C_in). weight: (3, 3, C_in, C_out). bias: (C_out,) or None. fill: value of the

@@ -174,7 +174,7 @@ def convolve(x, U, y, bias, relu, dilation, padding, fill, m, matrices):
         return
     shapes = [_halfway_shape(block, m, d, c_out) for block in blocks]
     halves = [scratch(f"halfway {k}", shape, x.dtype) for k, shape in enumerate(shapes)]
-    pairs = list(zip(blocks, halves))
+    pairs = list(zip(blocks, halves, strict=True))
     run(lambda item: multiply(*item), [(*pair, rows) for pair in pairs for rows in cut(t, THREADS)])
     parts = [
         (halfway, at, m, y, relu, block, part)
@@ -200,10 +200,10 @@ def weight_gradient(x, dy, dU, dilation, padding, m, matrices):
         wide = columns.stop - columns.start
         for number, block in enumerate(blocks):
             shapes = [(wide, tiles.count(block, d), c) for c in channels]
-            V, dM = (scratch(name, s, x.dtype) for name, s in zip(("V", "M"), shapes))
+            V, dM = (scratch(name, s, x.dtype) for name, s in zip(("V", "M"), shapes, strict=True))
             x_rows = _rows("rows", x, bt[rows], m, d, padding, 0, block)
             dy_rows = _rows("dy's rows", dy, at.T[rows], m, d, 0, 0, block)
-            for a, x_row, dy_row in zip(range(rows.start, rows.stop), x_rows, dy_rows):
+            for a, x_row, dy_row in zip(range(rows.start, rows.stop), x_rows, dy_rows, strict=True):
                 _columns(x_row, bt[columns], m, V)
                 _columns(dy_row, at.T[columns], m, dM)
                 for k in range(wide):

@@ -30,7 +30,7 @@ import sys
 SANITIZERS = ("", "asan+ubsan", "tsan")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def why_unavailable():
     """None where the emulator works, else why it does not: for pytest.mark.skipif."""
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":

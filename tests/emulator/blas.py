@@ -16,6 +16,8 @@ HANDLE = 0x0B1A5  # any number: there is one device
 CUBLAS_OP_N, CUBLAS_OP_T = 0, 1
 CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_32F_FAST_TF32 = 68, 70, 77
 CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT_TENSOR_OP = -1, 99
+
+
 def setMathMode(handle, mode):
     """0: the default; 16: no sums in float16 within a product. Both are how this file computes."""
     if handle != HANDLE or mode not in (0, 16):
@@ -34,20 +36,85 @@ _SUPPORTED = {
 }
 
 
-def gemmEx(handle, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype,
-           ldc, computeType, algo):  # fmt: skip
+def gemmEx(
+    handle,
+    transa,
+    transb,
+    m,
+    n,
+    k,
+    alpha,
+    A,
+    Atype,
+    lda,
+    B,
+    Btype,
+    ldb,
+    beta,
+    C,
+    Ctype,
+    ldc,
+    computeType,
+    algo,
+):
     """One product. alpha, beta: addresses on the host. A, B, C: addresses on the GPU."""
-    gemmStridedBatchedEx(handle, transa, transb, m, n, k, alpha, A, Atype, lda, 0, B, Btype, ldb, 0,
-                         beta, C, Ctype, ldc, 0, 1, computeType, algo)  # fmt: skip
+    gemmStridedBatchedEx(
+        handle,
+        transa,
+        transb,
+        m,
+        n,
+        k,
+        alpha,
+        A,
+        Atype,
+        lda,
+        0,
+        B,
+        Btype,
+        ldb,
+        0,
+        beta,
+        C,
+        Ctype,
+        ldc,
+        0,
+        1,
+        computeType,
+        algo,
+    )
 
 
 @np.errstate(all="ignore")  # infinity, as on a GPU, and no warning
-def gemmStridedBatchedEx(handle, transa, transb, m, n, k, alpha, A, Atype, lda, strideA, B, Btype,
-                         ldb, strideB, beta, C, Ctype, ldc, strideC, batchCount, computeType,
-                         algo):  # fmt: skip
+def gemmStridedBatchedEx(
+    handle,
+    transa,
+    transb,
+    m,
+    n,
+    k,
+    alpha,
+    A,
+    Atype,
+    lda,
+    strideA,
+    B,
+    Btype,
+    ldb,
+    strideB,
+    beta,
+    C,
+    Ctype,
+    ldc,
+    strideC,
+    batchCount,
+    computeType,
+    algo,
+):
     """batchCount products; stride: elements from one matrix to the next (0: the same one)."""
-    _check(handle, (transa, transb), (m, n, k, batchCount), (Atype, Btype, Ctype), computeType,
-           algo)  # fmt: skip
+    _check(
+        handle, (transa, transb), (m, n, k, batchCount), (Atype, Btype, Ctype), computeType, algo
+    )
     shape_a = (k, m) if transa else (m, k)
     shape_b = (n, k) if transb else (k, n)
     if batchCount > 1 and abs(strideC) < ldc * (n - 1) + m:

@@ -123,8 +123,14 @@ def alloc_pinned_memory(nbytes):
 
 def _device_properties(device):
     Device(device)
-    return {"name": b"CUDA emulator on the CPU", "major": 9, "minor": 0, "multiProcessorCount": 4,
-            "totalGlobalMem": 1 << 33, "maxThreadsPerBlock": 1024}  # fmt: skip
+    return {
+        "name": b"CUDA emulator on the CPU",
+        "major": 9,
+        "minor": 0,
+        "multiProcessorCount": 4,
+        "totalGlobalMem": 1 << 33,
+        "maxThreadsPerBlock": 1024,
+    }
 
 
 def make_module(blas):

@@ -24,16 +24,26 @@ from . import memory, standin
 
 HERE = Path(__file__).parent
 # The last flag fills variables that have no value yet, so that one which is read shows.
-GXX = ["-std=c++17", "-O2", "-g", "-w", "-ffp-contract=off", "-fno-strict-aliasing",
-       "-ftrivial-auto-var-init=pattern"]  # fmt: skip
+GXX = [
+    "-std=c++17",
+    "-O2",
+    "-g",
+    "-w",
+    "-ffp-contract=off",
+    "-fno-strict-aliasing",
+    "-ftrivial-auto-var-init=pattern",
+]
 LIBRARY = ["-fPIC", "-shared", "-fvisibility=hidden"]
 SANITIZE = {
     "": [],
     # Without the second flag g++ puts no red zones around the arrays of our own section.
-    "asan+ubsan": ["-fsanitize=address,alignment,bounds", "-fsanitize-sections=emu_shared",
-                   "-fno-sanitize-recover=all"],
+    "asan+ubsan": [
+        "-fsanitize=address,alignment,bounds",
+        "-fsanitize-sections=emu_shared",
+        "-fno-sanitize-recover=all",
+    ],
     "tsan": ["-fsanitize=thread"],
-}  # fmt: skip
+}
 PARENTHESES = r"\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)"  # up to three deep
 KERNEL = re.compile(
     r"\b__global__\s+void\s+(?:__launch_bounds__\s*" + PARENTHESES + r"\s*)?(\w+)\s*\("
@@ -87,13 +97,15 @@ class RawModule:
     def _build(self, sanitizer):
         # As #defines around the code only, the project's short names do not upset the headers.
         defines = [d[2:].partition("=") for d in self.defines]
-        source = "\n".join([
-            '#include "cuda_emu.h"',
-            *(f"#define {name} {value if equals else 1}" for name, equals, value in defines),
-            self.code if self.code.startswith("#line") else "#line 1\n" + self.code,
-            *(f"#undef {name}" for name, _, _ in defines),
-            *(f"EMU_KERNEL({name}, {bounds})" for name, bounds in self._kernels.items()),
-        ])  # fmt: skip
+        source = "\n".join(
+            [
+                '#include "cuda_emu.h"',
+                *(f"#define {name} {value if equals else 1}" for name, equals, value in defines),
+                self.code if self.code.startswith("#line") else "#line 1\n" + self.code,
+                *(f"#undef {name}" for name, _, _ in defines),
+                *(f"EMU_KERNEL({name}, {bounds})" for name, bounds in self._kernels.items()),
+            ]
+        )
         flags = [*LIBRARY, *SANITIZE[sanitizer], "-I", str(HERE), *self.includes]
         return build(source, flags, ".so", uses=self._preprocessed)
 
@@ -113,7 +125,9 @@ class RawKernel:
         self._check_sizes(grid, block, shared_mem)
         if len(args) != len(self.parameters):
             raise self._error(f"{len(args)} arguments, the kernel takes {len(self.parameters)}")
-        values = [self._value(i, a, p) for i, (a, p) in enumerate(zip(args, self.parameters))]
+        values = [
+            self._value(i, a, p) for i, (a, p) in enumerate(zip(args, self.parameters, strict=True))
+        ]
         sanitizer = standin.settings.sanitizer
         if sanitizer not in SANITIZE:
             raise self._error(f"unknown sanitizer {sanitizer!r}")
@@ -174,7 +188,7 @@ class RawKernel:
     def _launch_in_runner(self, grid, block, args, values):
         """See runner.cpp. Arrays are copied there and back, with all of the memory they are in."""
         buffers, pairs = {}, []  # address -> (index, owner); a pair an argument
-        for argument, value in zip(args, values):
+        for argument, value in zip(args, values, strict=True):
             pair = (-1, struct.unpack("q", value)[0])
             if isinstance(argument, standin.ndarray):
                 owner = memory.owner(argument._host)
@@ -214,8 +228,9 @@ def _memory(host):
 def run_gxx(arguments, source):
     """Feed a source to g++, return what it prints. Raises EmulatorError with its first errors."""
     environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-    done = subprocess.run(["g++", *arguments], input=source, capture_output=True, text=True,
-                          env=environment)  # fmt: skip
+    done = subprocess.run(
+        ["g++", *arguments], input=source, capture_output=True, text=True, env=environment
+    )
     if done.returncode:
         raise EmulatorError("g++ refuses the kernel:\n" + done.stderr[:3000])
     return done.stdout

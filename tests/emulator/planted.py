@@ -60,7 +60,10 @@ def _meet(x):
 
 def right(cupy, name, bug=0):
     """True if the kernel gives what it should."""
-    return all(np.array_equal(given, expected) for given, expected in zip(*run(cupy, name, bug)))
+    return all(
+        np.array_equal(given, expected)
+        for given, expected in zip(*run(cupy, name, bug), strict=True)
+    )
 
 
 def line_of(text, kernel):

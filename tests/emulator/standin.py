@@ -150,8 +150,10 @@ def to_host(x):
     if isinstance(x, ndarray):
         return x._host
     if isinstance(x, np.ndarray):
-        raise TypeError(f"Unsupported type numpy.ndarray {x.shape}: CuPy copies nothing to the GPU "
-                        "by itself, use asarray()")  # fmt: skip
+        raise TypeError(
+            f"Unsupported type numpy.ndarray {x.shape}: CuPy copies nothing to the GPU "
+            "by itself, use asarray()"
+        )
     if isinstance(x, (list, tuple)):
         return type(x)(map(to_host, x))
     if isinstance(x, dict):
@@ -245,8 +247,10 @@ def _wrapped(name):
 
 
 def _missing(name):
-    raise AttributeError(f"module 'cupy' has no attribute {name!r} (or tests/emulator/standin.py "
-                         "does not know it yet)")  # fmt: skip
+    raise AttributeError(
+        f"module 'cupy' has no attribute {name!r} (or tests/emulator/standin.py "
+        "does not know it yet)"
+    )
 
 
 def _make_module():
@@ -273,7 +277,7 @@ def _make_module():
     return module
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _module():
     return _make_module()
 

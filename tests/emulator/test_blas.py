@@ -20,8 +20,20 @@ def cupy():
 class Product:
     """One call of gemmStridedBatchedEx, with matrices that have gaps, full of NaN, around them."""
 
-    def __init__(self, cupy, transa=0, transb=0, type_in="f4", type_out="f4", compute=C32, batch=3,
-                 shared_b=False, alpha=1.5, beta=0.0, seed=0):  # fmt: skip
+    def __init__(
+        self,
+        cupy,
+        transa=0,
+        transb=0,
+        type_in="f4",
+        type_out="f4",
+        compute=C32,
+        batch=3,
+        shared_b=False,
+        alpha=1.5,
+        beta=0.0,
+        seed=0,
+    ):
         rng = np.random.default_rng(seed)
         self.cupy, (self.m, self.n, self.k), self.batch = cupy, (4, 5, 6), batch
         self.alpha, self.beta = alpha, beta
@@ -36,12 +48,30 @@ class Product:
             self.inner(self.c, self.m)[...] = np.nan  # not read
         self.before = self.c.get()
         self.arguments = dict(
-            handle=cupy.cuda.device.get_cublas_handle(), transa=transa, transb=transb,
-            m=self.m, n=self.n, k=self.k, alpha=self.scalars[:1].ctypes.data,
-            A=self.a.data.ptr, Atype=TYPES[type_in], lda=lda, strideA=stride_a,
-            B=self.b.data.ptr, Btype=TYPES[type_in], ldb=ldb, strideB=0 if shared_b else stride_b,
-            beta=self.scalars[1:].ctypes.data, C=self.c.data.ptr, Ctype=TYPES[type_out], ldc=ldc,
-            strideC=stride_c, batchCount=batch, computeType=compute, algo=-1)  # fmt: skip
+            handle=cupy.cuda.device.get_cublas_handle(),
+            transa=transa,
+            transb=transb,
+            m=self.m,
+            n=self.n,
+            k=self.k,
+            alpha=self.scalars[:1].ctypes.data,
+            A=self.a.data.ptr,
+            Atype=TYPES[type_in],
+            lda=lda,
+            strideA=stride_a,
+            B=self.b.data.ptr,
+            Btype=TYPES[type_in],
+            ldb=ldb,
+            strideB=0 if shared_b else stride_b,
+            beta=self.scalars[1:].ctypes.data,
+            C=self.c.data.ptr,
+            Ctype=TYPES[type_out],
+            ldc=ldc,
+            strideC=stride_c,
+            batchCount=batch,
+            computeType=compute,
+            algo=-1,
+        )
 
     def matrices(self, rng, batch, shape, dtype):
         """(batch, columns, ld) on the GPU, with gaps below each column; ld; stride."""
@@ -61,9 +91,13 @@ class Product:
 
     def expected(self):
         """In float64: (batch, n, m), the transpose of C, as it lies in memory."""
-        a, b = (self.inner(x, (self.m, self.k, self.n)[i + t]).get().astype(np.float64)
-                for i, (x, t) in enumerate(zip((self.a, self.b), self.transposed)))  # fmt: skip
-        op_a, op_b = (x if t else x.swapaxes(1, 2) for x, t in zip((a, b), self.transposed))
+        a, b = (
+            self.inner(x, (self.m, self.k, self.n)[i + t]).get().astype(np.float64)
+            for i, (x, t) in enumerate(zip((self.a, self.b), self.transposed, strict=True))
+        )
+        op_a, op_b = (
+            x if t else x.swapaxes(1, 2) for x, t in zip((a, b), self.transposed, strict=True)
+        )
         result = self.alpha * (op_a @ op_b).swapaxes(1, 2)
         if self.beta:
             result = result + self.beta * self.before[:, :, : self.m].astype(np.float64)
@@ -71,8 +105,13 @@ class Product:
 
 
 LAYOUTS = list(itertools.product([0, 1], [0, 1], [1, 3], [False, True], [0.0, -2.0]))
-KINDS = [("f4", "f4", C32, 1e-6), ("f8", "f8", C64, 1e-14), ("f2", "f2", C32, 2e-3),
-         ("f2", "f4", C32, 1e-6), ("f4", "f4", TF32, 2e-3)]  # fmt: skip
+KINDS = [
+    ("f4", "f4", C32, 1e-6),
+    ("f8", "f8", C64, 1e-14),
+    ("f2", "f2", C32, 2e-3),
+    ("f2", "f4", C32, 1e-6),
+    ("f4", "f4", TF32, 2e-3),
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,8 +127,11 @@ def test_product(cupy, transa, transb, batch, shared_b, beta, kind):
 
 def test_single_product(cupy):
     product = Product(cupy, batch=1, transa=1, beta=0.5)
-    product.arguments = {k: v for k, v in product.arguments.items()
-                         if k not in ("strideA", "strideB", "strideC", "batchCount")}  # fmt: skip
+    product.arguments = {
+        k: v
+        for k, v in product.arguments.items()
+        if k not in ("strideA", "strideB", "strideC", "batchCount")
+    }
     cupy.cuda.cublas.gemmEx(**product.arguments)
     assert np.allclose(product.c.get()[:, :, :4], product.expected(), rtol=1e-5, atol=1e-5)
 
@@ -116,9 +158,26 @@ def test_tf32_rounds_to_ten_bits(cupy):
     alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
     y = cupy.empty(6, np.float32)
     cupy.cuda.cublas.gemmEx(
-        cupy.cuda.device.get_cublas_handle(), 0, 0, 6, 1, 1, alpha.ctypes.data,
-        given.data.ptr, 0, 6, one.data.ptr, 0, 1, beta.ctypes.data, y.data.ptr, 0, 6,
-        TF32, -1)  # fmt: skip
+        cupy.cuda.device.get_cublas_handle(),
+        0,
+        0,
+        6,
+        1,
+        1,
+        alpha.ctypes.data,
+        given.data.ptr,
+        0,
+        6,
+        one.data.ptr,
+        0,
+        1,
+        beta.ctypes.data,
+        y.data.ptr,
+        0,
+        6,
+        TF32,
+        -1,
+    )
     up = 1 + 2**-10
     assert y.get()[:4].tolist() == [up, up, 1, -up] and y.get()[5] == np.inf
 
@@ -129,8 +188,26 @@ def test_half_is_summed_in_float32(cupy):
     c = cupy.empty(1, np.float16)
     alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
     cupy.cuda.cublas.gemmEx(
-        cupy.cuda.device.get_cublas_handle(), 0, 0, 1, 1, 3, alpha.ctypes.data, a.data.ptr, 2, 1,
-        b.data.ptr, 2, 3, beta.ctypes.data, c.data.ptr, 2, 1, C32, -1)  # fmt: skip
+        cupy.cuda.device.get_cublas_handle(),
+        0,
+        0,
+        1,
+        1,
+        3,
+        alpha.ctypes.data,
+        a.data.ptr,
+        2,
+        1,
+        b.data.ptr,
+        2,
+        3,
+        beta.ctypes.data,
+        c.data.ptr,
+        2,
+        1,
+        C32,
+        -1,
+    )
     assert float(c[0]) == 2050
 
 

@@ -32,8 +32,11 @@ def run_sanitized(kernel, bug, order=0):
     environment = {**emulator.sanitizer_environment("asan+ubsan"), "EMU_ORDER": str(order)}
     return subprocess.run(
         [sys.executable, "-m", "emulator.planted", kernel, str(bug)],
-        env=environment, cwd=TESTS, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=TESTS,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize("kernel, order", [*((k, 0) for k in KERNELS), ("meet", 3)])
@@ -84,9 +87,12 @@ print("outside")
 """
     for n in 1, 5, 64:
         done = subprocess.run(
-            [sys.executable, "-c", code, str(n)], env=emulator.sanitizer_environment("asan+ubsan"),
-            cwd=TESTS, capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, "-c", code, str(n)],
+            env=emulator.sanitizer_environment("asan+ubsan"),
+            cwd=TESTS,
+            capture_output=True,
+            text=True,
+        )
         assert done.stdout == "inside\n" and "heap-buffer-overflow" in done.stderr
 
 
