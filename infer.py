@@ -109,6 +109,8 @@ def parse(argv):
         "(default fp32)",
     )
     args = p.parse_args(argv)
+    if args.out == "":  # an unset variable; Path would make the current folder of it
+        p.error("--out '': no such file or folder")
     if args.quality is not None and not 1 <= args.quality <= 100:
         p.error("--quality must be 1 to 100")
     if args.max_megapixels is not None and not args.max_megapixels > 0:
@@ -155,9 +157,8 @@ def plan(photos, out=None, *, compare=False, extension="png", tell=print):
     from mini_colorize.images import made_of
     from mini_colorize.photos import DataError, find_photos
 
-    folder = out is not None and (out.endswith(("/", os.sep)) or os.path.isdir(out))
+    single = is_file_name(out)
     out = None if out is None else Path(out)
-    single = out is not None and not folder and out.suffix != ""
     if single and (len(photos) > 1 or os.path.isdir(photos[0])):
         raise UsageError(f"--out {out} is a file: for several photos give a folder")
     sources, problems = {}, []  # real path -> (path, what was given)
@@ -196,10 +197,16 @@ def plan(photos, out=None, *, compare=False, extension="png", tell=print):
     return jobs, problems
 
 
+def is_file_name(out):
+    """Whether --out, str or None, names a file and not a folder."""
+    if out is None or out.endswith(("/", os.sep)) or os.path.isdir(out):
+        return False
+    return Path(out).suffix != ""
+
+
 def check_format(args):
     """Raises UsageError if --format or --quality would have no effect."""
-    named = args.out is not None and not os.path.isdir(args.out) and Path(args.out).suffix
-    single = named and not args.out.endswith(("/", os.sep))
+    single = is_file_name(args.out)
     if single and args.format:
         raise UsageError(f"--format: the name {args.out} says the format already")
     kind = Path(args.out).suffix.lower() if single else f".{args.format or 'png'}"

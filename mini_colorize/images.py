@@ -251,21 +251,34 @@ def _decoded(file, draft_side, limit, say, keep_cut=False):
 
 def _to_the_photo(image, say):
     """Go to the first picture in the file that is no thumbnail. Says what is left out."""
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        photos, largest = [], (0, 0)
-        for k in range(image.n_frames):
-            image.seek(k)
-            if not (int(image.tag_v2.get(254, 0)) & 1 or image.tag_v2.get(255) == 2):
-                photos.append(k)
-            largest = max(largest, (image.width * image.height, -k))
-            if photos and not say:
-                break
-        image.seek(photos[0] if photos else -largest[1])
-        if say and len(photos) > 1:
-            say(f"holds {len(photos)} pages; the first is taken")
+    if image.format == "TIFF":
+        try:
+            photos = _to_the_page(image, say is not None)
+        except Exception:  # a damaged list of pages does not cost the first
+            image.seek(0)
+            return
+        if say and photos > 1:
+            say(f"holds {photos} pages; the first is taken")
     elif say and image.format in ("GIF", "WEBP", "PNG", "AVIF"):
         if getattr(image, "is_animated", False):
             say("is an animation; its first picture is taken")
+
+
+def _to_the_page(image, count):
+    """Go to a TIFF's first page that is no thumbnail, or the largest if all are said to be.
+
+    Returns the number of such pages, if `count`; else of those seen so far.
+    """
+    photos, largest = [], (0, 0)
+    for k in range(image.n_frames):
+        image.seek(k)
+        if not (int(image.tag_v2.get(254, 0)) & 1 or image.tag_v2.get(255) == 2):
+            photos.append(k)
+        largest = max(largest, (image.width * image.height, -k))
+        if photos and not count:
+            break
+    image.seek(photos[0] if photos else -largest[1])
+    return len(photos)
 
 
 def _rescued(file, error, draft_side, limit, say):

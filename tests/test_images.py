@@ -339,6 +339,18 @@ def test_the_photo_and_not_its_thumbnail(tmp_path, pages):
     assert picture_size(tmp_path / "a.tif") == (7, 5)
 
 
+@pytest.mark.parametrize("link", [3, 2**31, 100])
+def test_a_damaged_list_of_pages_does_not_cost_the_first(tmp_path, link):
+    path = tiff(tmp_path / "a.tif", GREY_PAGE)
+    data = bytearray(path.read_bytes())
+    at = struct.unpack("<I", data[4:8])[0]
+    at += 2 + 12 * struct.unpack("<H", data[at : at + 2])[0]
+    data[at : at + 4] = struct.pack("<I", link)
+    path.write_bytes(data)
+    for tell in (None, print):
+        np.testing.assert_array_equal(pixels(read_image(path, tell=tell))[..., 0], PIXELS[..., 0])
+
+
 def test_pages_and_frames_that_are_left_out(tmp_path):
     told = []
     path = tiff(tmp_path / "a.tif", THUMBNAIL, GREY_PAGE, GREY_PAGE)

@@ -809,6 +809,7 @@ def test_an_unset_variable(tmp_path, go, monkeypatch):
         assert code == 2
         one_line(err, "'': no such file")
     assert names(tmp_path) == ["a.color.png", "a.png"] and source.exists()
+    assert go("a.png", "--out", "")[0] == 2
 
 
 # ---- Arguments
