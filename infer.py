@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from mini_colorize import command
+from mini_colorize.files import printable
 
 EPILOG = """\
 examples
@@ -170,6 +171,10 @@ def plan(photos, out=None, *, compare=False, extension="png", tell=print):
             inside = [Path(photo)]
             if os.path.isdir(photo):
                 inside = [p.path for p in find_photos(photo, tell)]
+                rest = [p for p in inside if made_of(p) is None]  # others have names that we gave
+                if 0 < len(rest) < len(inside):
+                    count, inside = len(inside) - len(rest), rest
+                    tell(f"{photo}: left out: results of this program under other names ({count})")
             elif len(photos) > 1 and made_of(photo) is not None:
                 tell(f"{photo}: left out; it is a result of this program")
                 continue
@@ -314,7 +319,7 @@ def run(args):
         except OSError as error:
             failed += _complain(f"{error.filename or job.target}: {error.strerror or error}")
         else:
-            bar.write(f"{job.source} -> {job.target}")
+            bar.write(printable(f"{job.source} -> {job.target}"))
     return failed
 
 
@@ -332,7 +337,7 @@ def _limit(args):
 def _say(line):
     from tqdm import tqdm
 
-    tqdm.write(f"infer.py: {line}", file=sys.stderr)
+    tqdm.write(f"infer.py: {printable(str(line))}", file=sys.stderr)
 
 
 def _complain(error):

@@ -115,6 +115,14 @@ def _lock(file):
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 
+def printable(text):
+    """Text with its line ends and the codes that a terminal obeys written out.
+
+    A file's name may hold any of them, above all in an archive.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def check_folder(folder):
     """Raises OSError if nothing could be written into a folder, which may have yet to be made."""
     nearest = next(p for p in (folder, *folder.parents) if os.path.lexists(p))

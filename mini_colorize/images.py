@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
-from mini_colorize.files import atomic_write
+from mini_colorize.files import atomic_write, printable
 
 Image.init()  # all the plugins, once: loading them on demand from several threads is a race
 HEIC = ".heic, .heif and .hif need: pip install 'mini_colorize[heic]'"
@@ -126,8 +126,7 @@ class ImageError(Exception):
     """A picture file cannot be read or written. One line, starting with the path."""
 
     def __init__(self, message):
-        # a name, above all in an archive, may hold line ends and codes that terminals obey
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+        super().__init__(printable(message))
 
 
 def read_image(path, draft_side=None, limit=MAX_PIXELS, tell=None):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .files import printable
 from .images import EXTENSIONS, HEIC, is_result_name
 
 # Pictures that Pillow cannot read; one who keeps them should hear that they were left out.
@@ -171,8 +172,7 @@ class _Folder:
         return found
 
     def _tell(self, path, error):
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
-        self.tell(f"{text}: left out ({(error.strerror or str(error)).lower()})")
+        self.tell(f"{printable(path)}: left out ({(error.strerror or str(error)).lower()})")
 
     def _collect(self, folder, prefix, found, visited):
         """Append the photos below `folder`; their names begin with `prefix`."""

@@ -130,6 +130,12 @@ def test_the_work_is_done_whatever_the_output_is(album, weights, tmp_path, name,
     assert done.returncode in (0, 1)
 
 
+def not_ignoring():
+    """The tests may run under nohup, or in the background of a shell."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def started():
     """A program that runs beside the test, and no longer than it."""
@@ -137,6 +143,7 @@ def started():
 
     def start(arguments, **options):
         options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, **options}
+        options["preexec_fn"] = not_ignoring
         program = subprocess.Popen([sys.executable, *map(str, arguments)], text=True, **options)
         programs.append(program)
         return program

@@ -664,6 +664,23 @@ def test_results_that_are_named_are_left_out(tmp_path, go):
     assert len(names(tmp_path)) == 5
 
 
+def test_results_under_other_names_in_an_album(tmp_path, go):
+    source = photo(tmp_path / "a.png")
+    go(source, "--out", tmp_path / "b.jpg")
+    code, _, err = go(tmp_path)
+    assert code == 0 and names(tmp_path) == ["a.color.png", "a.png", "b.jpg"]
+    one_line(err, tmp_path, "under other names (1)")
+
+
+@unix
+def test_a_name_of_two_lines(tmp_path, go):
+    photo(tmp_path / "a\nb.png")
+    (tmp_path / "c\n\x1b[2J.png").write_text("x")
+    code, out, err = go(tmp_path)
+    assert code == 2 and out == rf"{tmp_path}/a\nb.png -> {tmp_path}/a\nb.color.png" + "\n"
+    one_line(err, r"c\n\x1b[2J.png")
+
+
 def test_skip_done(tmp_path, go):
     a, b = photo(tmp_path / "a.png"), photo(tmp_path / "b.png")
     go(a)
