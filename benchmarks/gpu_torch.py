@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from mini_colorize import bins, color
+from mini_colorize.layers import ConvTranspose2d
 from mini_colorize.training import GRAY
 
 from .common import torch_twin
@@ -145,7 +146,7 @@ def convolution(layer, x_shape, precision, device):
     dtype = half(device) if precision == "mixed" else torch.float32
     options = {"device": device, "dtype": dtype}
     weight = torch.randn(layer.params["weight"].shape, **options) * 0.05
-    transposed = not hasattr(layer, "plan")
+    transposed = isinstance(layer, ConvTranspose2d)
     weight = weight.permute((2, 3, 0, 1) if transposed else (3, 2, 0, 1))
     weight = weight.contiguous(memory_format=torch.channels_last).requires_grad_()
     bias = torch.zeros(layer.params["bias"].size, requires_grad=True, **options)
@@ -160,6 +161,9 @@ def convolution(layer, x_shape, precision, device):
         return F.relu_(y) if layer.relu else y
 
     dy = torch.randn_like(forward())
+    made, ours = dy.permute(0, 2, 3, 1).shape, (n, *layer.output_shape(x_shape[1:]))
+    if made != ours:  # another layer would be timed
+        raise ValueError(f"torch makes {tuple(made)} of {x_shape}, ours {ours}")
 
     def both():
         torch.autograd.grad(forward(), wanted, dy)

@@ -304,6 +304,15 @@ def test_adam(decay):
         np.testing.assert_allclose(p, theirs[name].detach().numpy(), rtol=0, atol=1e-12)
 
 
+def test_the_layers_that_the_benchmark_times_are_ours():
+    """It raises ValueError where torch's output is of another shape."""
+    from benchmarks.gpu_layers import convolutions
+    from benchmarks.gpu_torch import convolution
+
+    for _, layer, shape in convolutions(Network(1 / 32), (2, 24, 16, 1)):
+        convolution(layer, shape, "fp32", "cpu")()
+
+
 # Colour -------------------------------------------------------------------------------------------
 
 LEVELS = (0, 1, 10, 11, 128, 254, 255)  # the curve's linear foot ends between 10 and 11
