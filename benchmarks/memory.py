@@ -92,7 +92,7 @@ def _infer(folder, photo, weights):
     return INFER.format(
         photo=str(folder / photo),
         weights=str(folder / f"{weights}.npz") if own else weights,
-        out=str(folder / "out.png"),
+        out=str(folder / f"{photo}.out.png"),
         more=["--size", "256"] if own else [],
     )
 
