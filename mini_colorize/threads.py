@@ -13,7 +13,7 @@ import ctypes
 import os
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
@@ -44,8 +44,6 @@ _lock, _depth, _before = threading.Lock(), 0, 1
 def one_blas_thread():
     """Within it, in all threads, a matrix product is computed by the thread that asks for it.
 
-    The thread that enters first stays on its core until it leaves, see _keep_apart; so do not
-    start threads or programs within it, which would stay there for good.
     To be entered once for much work: going in and out is cheap, but BLAS's threads watch for more
     work for a while before they sleep, and hinder others.
     """
@@ -54,23 +52,17 @@ def one_blas_thread():
         yield
         return
     with _lock:
-        first = _depth == 0
-        if first:
+        if _depth == 0:
             _before = _get()
             _set(1)
         _depth += 1
-    cores = None
     try:
-        cores = _keep_apart() if first else None
         yield
     finally:
         with _lock:
             _depth = max(0, _depth - 1)  # 0 already in a child that was forked within
             if _depth == 0:
                 _set(_before)
-        if cores:
-            with suppress(OSError):
-                os.sched_setaffinity(0, cores)
 
 
 def _after_fork():
@@ -83,39 +75,6 @@ def _after_fork():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _keep_apart():
-    """Hold the calling thread on the core that it is on, and the helpers off it.
-
-    Left alone, Linux is apt to wake a thread on the core of the one that woke it, and with every
-    exchange of Python's lock one wakes another. Two threads then share a core while the second
-    one rests, and 30 ms, half a picture's time, can pass until that is seen.
-    Returns the cores that the caller had before, or None if it is as before.
-    """
-    if _core is None:
-        return None
-    try:
-        own, cores = {_core()}, os.sched_getaffinity(0)
-        if not own < cores:
-            return None
-        for thread in _helpers(os.getpid()).threads:
-            os.sched_setaffinity(thread.native_id, cores - own)
-        os.sched_setaffinity(0, own)
-    except OSError:  # not allowed: then it takes the 30 ms
-        return None
-    return cores
-
-
-def _current_core():
-    """Linux's sched_getcpu, which says on what core the calling thread is, or None."""
-    try:
-        return ctypes.CDLL(None).sched_getcpu if hasattr(os, "sched_setaffinity") else None
-    except (AttributeError, OSError, TypeError):
-        return None
-
-
-_core = _current_core()
 
 
 class _Helpers:

@@ -69,42 +69,6 @@ def test_a_forked_child_has_threads_of_its_own(count):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
-def test_the_caller_and_its_helpers_keep_apart(count, monkeypatch):
-    cores = os.sched_getaffinity(0)
-    apart = count > 1 and len(cores) > 1
-    for core in sorted(cores)[:2]:
-        monkeypatch.setattr(threads, "_core", lambda core=core: core)
-        with pytest.raises(ValueError), one_blas_thread():
-            with one_blas_thread():
-                run(lambda _: None, range(10))
-            assert os.sched_getaffinity(0) == ({core} if apart else cores)
-            for helper in threads._helpers(os.getpid()).threads:
-                assert os.sched_getaffinity(helper.native_id) == (cores - {core} or cores)
-            raise ValueError
-        assert os.sched_getaffinity(0) == cores  # set back
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
-@pytest.mark.parametrize("name, allowed", [("get", 0), ("set", 0), ("set", 1), ("set", 2)])
-def test_work_goes_on_where_cores_may_not_be_chosen(count, name, allowed, monkeypatch):
-    """Refused at once, or after so many calls: the last one is that which sets the caller back."""
-    before, real = os.sched_getaffinity(0), os.sched_setaffinity
-    function, calls = getattr(os, f"sched_{name}affinity"), []
-
-    def refuse(*args):
-        calls.append(args)
-        if len(calls) > allowed:
-            raise PermissionError
-        return function(*args)
-
-    monkeypatch.setattr(os, f"sched_{name}affinity", refuse)
-    seen = []
-    run(seen.append, range(10))
-    real(0, before)
-    assert sorted(seen) == list(range(10))
-
-
 def test_a_child_forked_while_another_thread_is_at_work():
     """It has the BLAS threads of before, and can work itself."""
     if threads._get is None or not hasattr(os, "fork") or threads.THREADS == 1:
