@@ -4,6 +4,7 @@
 import argparse
 import hashlib
 import itertools
+import math
 import os
 import sys
 from pathlib import Path
@@ -21,8 +22,8 @@ examples
   python infer.py photo.jpg --size 128           bolder: the network sees more detail
 
 The photo's own lightness and resolution are kept; only its colour is made. A photo is never
-overwritten; a result of the same photo is replaced; any other file only with --overwrite. A picture
-that is cut off is coloured as far as it goes, and that is said. Of several pictures in one file the
+overwritten; a result of the same photo is replaced; any other file only with --overwrite, and so is
+a .bmp, which cannot say what it was made of. A picture that is damaged or cut off is coloured as far as it goes, and that is said. Of several pictures in one file the
 first that is no thumbnail is taken. Dates, camera and place (EXIF) stay with the photo.
 
 Exit code: 0 if all went well, 1 if that could not all be printed, 2 if something could not be
@@ -114,8 +115,8 @@ def parse(argv):
         p.error("--out '': no such file or folder")
     if args.quality is not None and not 1 <= args.quality <= 100:
         p.error("--quality must be 1 to 100")
-    if args.max_megapixels is not None and not args.max_megapixels > 0:
-        p.error("--max-megapixels must be more than 0")
+    if args.max_megapixels is not None and not 0 < args.max_megapixels < math.inf:
+        p.error("--max-megapixels must be a number above 0")
     return args
 
 
@@ -124,27 +125,59 @@ class UsageError(Exception):
 
 
 class Job:
-    """One photo to colour. source, target: Path. other: Path of the comparison, or None. of: what
-    the result says that it was made of."""
+    """One photo to colour. source, target: Path. other: Path of the comparison, or None. mark:
+    what the result says that it was made of, see `mark_of`."""
 
-    def __init__(self, source, target, other, of):
-        self.source, self.target, self.other, self.of = source, target, other, of
+    def __init__(self, source, target, other, mark):
+        self.source, self.target, self.other, self.mark = source, target, other, mark
 
     def files(self):
         return [path for path in (self.target, self.other) if path is not None]
 
-    def is_done(self):
-        """Whether the results are there and are of this photo."""
+    def owns(self, path):
+        """Whether a file is a result of this photo."""
         from mini_colorize.images import made_of
 
-        return all(made_of(path) == self.of for path in self.files())
+        return _is_same(made_of(path), self.mark, beside=path.parent == self.source.parent)
+
+    def is_done(self):
+        """Whether the results are there and are of this photo; a BMP cannot say what it is of."""
+        bmp = (
+            path for path in self.files() if path.suffix.lower() == ".bmp" and os.path.isfile(path)
+        )
+        return set(self.files()) <= {*bmp, *filter(self.owns, self.files())}
 
     def foreign(self):
         """The first file that is in the way and is no result of this photo, or None."""
-        from mini_colorize.images import made_of
-
         there = (path for path in self.files() if os.path.lexists(path))
-        return next((path for path in there if made_of(path) != self.of), None)
+        return next((path for path in there if not self.owns(path)), None)
+
+
+def mark_of(source):
+    """What a result says of its photo: the name, ASCII, where it lies and how it begins.
+
+    The last two are hashes. A photo that was moved, or one that was changed, is still known by
+    the other; another photo of the same name is not taken for it.
+    """
+    name = source.name.encode("ascii", "backslashreplace").decode()
+    where = os.path.realpath(source.parent).encode(errors="surrogateescape")
+    what = b""
+    if os.path.isfile(source):
+        try:
+            with open(source, "rb") as file:
+                what = file.read(2**16) + str(os.fstat(file.fileno()).st_size).encode()
+        except OSError:  # it will be told when its turn comes
+            pass
+    return " ".join([name, *(hashlib.sha1(b).hexdigest()[:8] for b in (where, what))])
+
+
+def _is_same(found, mark, beside):
+    """Whether two marks, or None, are of one photo. beside: they need only have the same name,
+    because the one found is that of a result in the photo's own folder."""
+    if found is None:
+        return False
+    (name, *hashes), (wanted, *others) = found.rsplit(" ", 2), mark.rsplit(" ", 2)
+    return name == wanted and (beside or any(map(str.__eq__, hashes, others)))
 
 
 def plan(photos, out=None, *, compare=False, extension="png", tell=print):
@@ -182,21 +215,17 @@ def plan(photos, out=None, *, compare=False, extension="png", tell=print):
                 sources.setdefault(os.path.realpath(source), (source, photo))
         except DataError as error:
             problems.append(str(error))
-    taken, jobs = set(sources), []
+    taken, begin, jobs = set(sources), {}, []
     for source, given in sources.values():
-        # A folder of results may come to hold those of several photos of one name.
-        where = os.path.realpath(source.parent).encode(errors="surrogateescape")
-        of = source.name.encode("ascii", "backslashreplace").decode()
-        if out is not None:
-            of = f"{of} {hashlib.sha1(where).hexdigest()[:8]}"
+        mark = mark_of(source)
         if single:
             other = out.with_name(out.stem.removesuffix(".color") + ".compare.png")
-            job = Job(source, out, other if compare else None, of)
+            job = Job(source, out, other if compare else None, mark)
             if {os.path.realpath(path) for path in job.files()} & taken:
                 raise UsageError(f"--out {out}: would overwrite a photo; choose another name")
         else:
-            job = _free_names(_folder(source, given, out), source, of, extension, taken)
-            taken |= {os.path.realpath(path) for path in job.files()}
+            folder = _folder(source, given, out)
+            job = _free_names(folder, source, mark, extension, taken, begin)
             job.other = job.other if compare else None
         jobs.append(job)
     return jobs, problems
@@ -210,13 +239,18 @@ def is_file_name(out):
 
 
 def check_format(args):
-    """Raises UsageError if --format or --quality would have no effect."""
+    """Raises UsageError if --format or --quality would have no effect, ImageError if there is no
+    such format."""
+    from mini_colorize.images import takes_quality
+
     single = is_file_name(args.out)
     if single and args.format:
         raise UsageError(f"--format: the name {args.out} says the format already")
-    kind = Path(args.out).suffix.lower() if single else f".{args.format or 'png'}"
-    if args.quality is not None and kind not in (".jpg", ".jpeg", ".webp", ".avif"):
-        raise UsageError(f"--quality has a say for .jpg, .webp and .avif, not for {kind}")
+    name = args.out if single else f"photo.{args.format or 'png'}"
+    if args.quality is not None and not takes_quality(name):
+        raise UsageError(
+            f"--quality has a say for .jpg, .webp and .avif, not for {Path(name).suffix}"
+        )
 
 
 def _folder(source, given, out):
@@ -226,17 +260,33 @@ def _folder(source, given, out):
     return out / source.parent.relative_to(given) if os.path.isdir(given) else out
 
 
-def _free_names(folder, source, of, extension, taken):
+def _free_names(folder, source, mark, extension, taken, begin):
     """A Job with the first of NAME.color.EXT, NAME.jpg.color.EXT, NAME.jpg-2.color.EXT ... that is
-    neither taken nor the result of another photo."""
+    neither taken nor the result of another photo.
+
+    taken: real paths, to which those of the job are added. begin: (folder, name) -> at which of
+    these names to begin, because the ones before are all taken.
+    """
+    first = begin.get((folder, source.name), 0)
+    for i in itertools.count(first):
+        stem = (source.stem, source.name)[i] if i < 2 else f"{source.name}-{i}"
+        names = folder / f"{stem}.color.{extension}", folder / f"{stem}.compare.png"
+        used = {os.path.realpath(name) for name in names}
+        if used & taken:
+            if i == first:
+                first += 1
+            continue
+        job = Job(source, *names, mark)
+        if all(job.owns(name) or not _is_result(name) for name in names):
+            taken |= used
+            begin[folder, source.name] = first
+            return job
+
+
+def _is_result(path):
     from mini_colorize.images import made_of
 
-    more = (f"{source.name}-{i}" for i in itertools.count(2))
-    for stem in itertools.chain([source.stem, source.name], more):
-        names = folder / f"{stem}.color.{extension}", folder / f"{stem}.compare.png"
-        used = {os.path.realpath(name) for name in names} & taken
-        if not used and all(made_of(name) in (None, of) for name in names):
-            return Job(source, *names, of)
+    return made_of(path) is not None
 
 
 def color_one(colorizer, job, limit, quality=None, tell=print):
@@ -247,9 +297,11 @@ def color_one(colorizer, job, limit, quality=None, tell=print):
     image = read_image(job.source, limit=limit, tell=tell)
     colored = colorizer(image)
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(colored, job.target, of=job.of, quality=quality, **metadata(job.source))
+    write_image(
+        colored, job.target, of=job.mark, quality=quality, **metadata(job.source, job.target)
+    )
     if job.other is not None:
-        write_image(comparison(image, colored), job.other, of=job.of)
+        write_image(comparison(image, colored), job.other, of=job.mark)
 
 
 def comparison(image, colored):
@@ -282,7 +334,8 @@ def run(args):
     from mini_colorize.colorizer import Colorizer
     from mini_colorize.images import ImageError
 
-    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; ours is checked before anything is decoded
+    # Of twice that Pillow itself will have nothing, before some formats are decoded unasked.
+    Image.MAX_IMAGE_PIXELS = _limit(args)
     try:
         extension = args.format or "png"
         check_format(args)
@@ -291,7 +344,7 @@ def run(args):
         )
         options = {"size": args.size, "temperature": args.temperature, "strength": args.strength}
         colorizer = Colorizer.load(args.weights, args.device, precision=args.precision, **options)
-    except (UsageError, CheckpointError, DeviceError, ValueError) as error:
+    except (UsageError, ImageError, CheckpointError, DeviceError, ValueError) as error:
         return _complain(error)
     except MemoryError:
         return _complain("not enough memory for this network; --device cpu may have more")
@@ -311,7 +364,8 @@ def run(args):
                     f"{foreign}: is there already and no result of {job.source}; "
                     "--overwrite replaces it"
                 )
-            color_one(colorizer, job, _limit(args), args.quality, _say)
+            Image.MAX_IMAGE_PIXELS = limit = _limit(args)
+            color_one(colorizer, job, limit, args.quality, _say)
         except ImageError as error:
             failed += _complain(error)
         except MemoryError:

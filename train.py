@@ -37,6 +37,11 @@ last.npz the last. Colour a photo by  python infer.py photo.jpg --weights runs/t
 """
 
 
+# What a run writes, and a new one would overwrite.
+RUN_FILES = ("config.json", "weights.npz", "checkpoint.npz", "last.npz", "log.jsonl", "loss.png")
+RUN_FILES += ("prior.npy", "samples")
+
+
 def parse(argv):
     p = argparse.ArgumentParser(
         prog="train.py",
@@ -232,21 +237,22 @@ def claimed_folder(parser, folder, config, old):
     """The run's folder, Path, for this process alone; None makes a new one, runs/MODEL."""
     from mini_colorize.files import claimed
 
-    if folder is None:
-        Path("runs").mkdir(exist_ok=True)
-        for i in itertools.count(1):
-            folder = Path("runs", config.model if i == 1 else f"{config.model}-{i}")
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir()  # only one of those who try at once succeeds
-                break
-    with claimed(folder):
-        if not old and (folder / "config.json").exists():
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            for i in itertools.count(1):
+                folder = Path("runs", config.model if i == 1 else f"{config.model}-{i}")
+                with contextlib.suppress(FileExistsError):
+                    stack.enter_context(claimed(folder, new=True))
+                    break
+        else:
+            stack.enter_context(claimed(folder))
+        there = next((name for name in RUN_FILES if not old and (folder / name).exists()), None)
+        if there == "config.json":
             parser.error(
                 f"{folder} holds a run: go on with --resume {folder}, or choose another --out"
             )
-        for name in ("weights.npz", "checkpoint.npz"):
-            if not old and (folder / name).exists():
-                parser.error(f"{folder} holds {name} already: choose another --out")
+        if there:
+            parser.error(f"{folder} holds {there} already: choose another --out")
         yield folder
 
 

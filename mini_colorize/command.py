@@ -62,7 +62,7 @@ def run(main):
     sys.stdout, sys.stderr = streams = _Stream(sys.stdout), _Stream(sys.stderr)
     for number in ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _end)
     try:
         code = main()
     except SystemExit as stop:  # argparse
@@ -70,6 +70,14 @@ def run(main):
     for stream in streams:
         stream.flush()
     sys.exit(code or (UNSAID if any(stream.failed for stream in streams) else 0))
+
+
+def _end(number, frame):
+    """Once: a shell and its terminal both send SIGHUP, and the second would stop the cleaning up."""
+    for each in ENDING:
+        if signal.getsignal(each) is _end:
+            signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

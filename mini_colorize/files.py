@@ -56,14 +56,17 @@ def _sync_folder(folder):
 
 
 @contextmanager
-def claimed(folder):
+def claimed(folder, new=False):
     """Have a folder for this process alone until the block ends, or the process does.
 
     folder: Path; it is made if it is missing, and goes again if nothing is in it at the end.
-    Raises BlockingIOError, with a line about who has it, if another process has; OSError.
+    new: it must be missing, and of those who try at once only one succeeds.
+    Raises BlockingIOError, with a line about who has it, if another process has; FileExistsError
+    if it is not `new`; OSError.
     """
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=not new)
     path = folder / ".lock"
     file = _locked(path)
     try:

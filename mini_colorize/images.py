@@ -14,9 +14,7 @@ import contextlib
 import io
 import os
 import posixpath
-import struct
 import warnings
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +22,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mini_colorize.files import atomic_write, printable
+from mini_colorize.repair import (
+    END_OF_JPEG,
+    JPEG,
+    MORE_BLOCKS,
+    PNG,
+    jpeg_scans,
+    without_ballast,
+    without_check_sum,
+)
 
 Image.init()  # all the plugins, once: loading them on demand from several threads is a race
 HEIC = ".heic, .heif and .hif need: pip install 'mini_colorize[heic]'"
@@ -68,9 +75,10 @@ EXTENSIONS = frozenset(e for e, f in Image.registered_extensions().items() if f 
 # About 0.6 GB decoded. Pillow itself refuses headers that claim more than 179 megapixels and warns
 # from half of that on; this limit replaces the warning.
 MAX_PIXELS = 160_000_000
+MAX_BYTES = 2**28  # of a picture file that has to be read into memory whole
 
 # Pillow gives up a picture whose text or colour profile is longer than this when unpacked, and has
-# 1 MiB. Ours are then left out, see _without_ballast; but a profile is worth some memory.
+# 1 MiB. Ours are then left out, see repair.without_ballast; but a profile is worth some memory.
 PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 
 # What Pillow has to say about odd files would land among the progress lines. A filter set once is
@@ -79,8 +87,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.(Image|\w+ImagePlugin)$")
 
 MARK = "mini_colorize"  # how the software calls itself in the pictures that it writes
 ENDINGS = (".color", ".compare")  # of the names of its results, before the extension
-
-PNG, JPEG, END_OF_JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
 
 # Pillow format: (keeps alpha, options of save). Others are refused.
 _WRITERS = {
@@ -94,6 +100,7 @@ _WRITERS = {
     "JPEG": (False, {"quality": 95, "subsampling": 0}),
 }
 
+_WITH_QUALITY = ("JPEG", "WEBP", "AVIF")
 _RESULT_EXTENSIONS = {e for e, f in Image.registered_extensions().items() if f in _WRITERS}
 
 # EXIF orientation -> how to turn the stored picture upright.
@@ -107,6 +114,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_LYING = (5, 6, 7, 8)  # of those, the ones that exchange width and height
+
 _SRGB = ImageCms.createProfile("sRGB")
 
 # EXIF that a coloured photo keeps: camera, dates, author, and the folders of exposure and place.
@@ -119,7 +128,12 @@ _KEPT = (
     ExifTags.Base.Copyright,
 )
 _KEPT_FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-_DROPPED = (ExifTags.Base.MakerNote, ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+_DROPPED = (
+    ExifTags.Base.MakerNote,
+    ExifTags.Base.ExifImageWidth,
+    ExifTags.Base.ExifImageHeight,
+    ExifTags.IFD.Interop,  # another folder, and only its place
+)
 
 
 class ImageError(Exception):
@@ -144,15 +158,22 @@ def read_image(path, draft_side=None, limit=MAX_PIXELS, tell=None):
     Raises ImageError.
     """
     called = _name(path)
-    say = (lambda line: tell(f"{called}: {line}")) if tell else None
+    said = set()
+
+    def say(line):  # once, however often it is tried
+        if line not in said:
+            said.add(line)
+            tell(f"{called}: {line}")
+
+    options = draft_side, limit, say if tell else None
     try:
         with _opened(path) as file:
             try:
-                image = _decoded(file, draft_side, limit, say)
+                image = _decoded(file, *options)
             except Image.DecompressionBombError:
                 raise
             except Exception as error:
-                image = _rescued(file, error, draft_side, limit, say)
+                image = _rescued(file, error, *options)
         return canonical(image)
     # Pillow's decoders raise nearly anything on damaged files: OSError, SyntaxError, ValueError,
     # TypeError, EOFError, OverflowError, struct.error, zlib.error ...
@@ -175,8 +196,11 @@ def picture_size(path):
         raise ImageError(f"{path}: {_reason(path, error, MAX_PIXELS)}") from None
 
 
-def metadata(path):
-    """What a coloured photo should keep of its file; options of write_image. {} if unreadable."""
+def metadata(path, target):
+    """What a coloured photo should keep of its file; options of write_image. {} if unreadable.
+
+    target: the name under which it will be written: what that format cannot hold is left out.
+    """
     kept = {}
     try:
         with _opened(path) as file:
@@ -184,15 +208,15 @@ def metadata(path):
             _to_the_photo(image, None)
             if "icc_profile" in image.info:  # the result is sRGB, and says so where its source did
                 kept["icc_profile"] = ImageCms.ImageCmsProfile(_SRGB).tobytes()
-            dpi = image.info.get("dpi")
-            if dpi and all(np.isfinite(float(d)) and 1 < d < 65536 for d in dpi):
-                kept["dpi"] = tuple(float(d) for d in dpi)
-            exif = _kept_exif(_exif(image))
-            for name in ("JPEG", "TIFF"):  # the proof that it can be written
-                Image.new("L", (1, 1)).save(
-                    io.BytesIO(), name, **_options(name, "", None, {"exif": exif})
-                )
-            kept["exif"] = exif
+            found = _exif(image)
+            dpi = tuple(float(d) for d in image.info.get("dpi", ()))
+            if len(dpi) == 2 and all(np.isfinite(d) and 1 < d < 65536 for d in dpi):
+                lies = found.get(ExifTags.Base.Orientation, 1) in _LYING
+                kept["dpi"] = dpi[::-1] if lies else dpi
+            exif = {"exif": _kept_exif(found)}
+            name = _format(target)  # the proof that it can be written
+            Image.new("L", (1, 1)).save(io.BytesIO(), name, **_options(name, "", None, exif))
+            kept |= exif
     except Exception:  # of no consequence for the picture
         pass
     return kept
@@ -209,6 +233,8 @@ def _kept_exif(found):
     exif.update({tag: found[tag] for tag in _KEPT if tag in found})
     for folder in _KEPT_FOLDERS:
         values = {t: v for t, v in found.get_ifd(folder).items() if t not in _DROPPED}
+        if ExifTags.Base.ColorSpace in values:
+            values[ExifTags.Base.ColorSpace] = 1  # sRGB
         if values:
             exif.get_ifd(folder).update(values)
     return exif
@@ -242,7 +268,7 @@ def _decoded(file, draft_side, limit, say, keep_cut=False):
     try:
         image.load()
     except OSError as error:
-        if not (keep_cut and "truncated" in str(error)):
+        if not (keep_cut and any(word in str(error) for word in ("truncated", "broken data"))):
             raise
         image.tile = []  # nothing is left to decode
     return image
@@ -258,9 +284,26 @@ def _to_the_photo(image, say):
             return
         if say and photos > 1:
             say(f"holds {photos} pages; the first is taken")
+    elif say and image.format == "MPO":
+        # A telephone puts smaller ones behind the photo: a preview, a map of its brightness.
+        if (photos := _pictures_as_large(image)) > 1:
+            say(f"holds {photos} pictures; the first is taken")
     elif say and image.format in ("GIF", "WEBP", "PNG", "AVIF"):
         if getattr(image, "is_animated", False):
             say("is an animation; its first picture is taken")
+
+
+def _pictures_as_large(image):
+    """How many pictures of an MPO file are as large as its first."""
+    count, place = 0, image.fp.tell()
+    for k in range(image.n_frames):
+        with contextlib.suppress(Exception):
+            image.seek(k)
+            image.fp.seek(image.offset)
+            count += Image.open(image.fp, formats=["JPEG"]).size == image.size
+    image.seek(0)
+    image.fp.seek(place)
+    return count
 
 
 def _to_the_page(image, count):
@@ -283,64 +326,56 @@ def _to_the_page(image, count):
 def _rescued(file, error, draft_side, limit, say):
     """The picture of a file that Pillow gives up but that can be shown. Else raises `error`."""
     file.seek(0)
-    data = file.read()
-    options = draft_side, limit, say
-    with contextlib.suppress(Exception):
-        if data.startswith(JPEG):
-            # Many cameras and transfers lose the end mark. A file that has lost more shows it by
-            # turning into another picture when other bytes follow.
-            image, other = (
-                _decoded(io.BytesIO(data + more + END_OF_JPEG), *options)
-                for more in (b"", b"\x55" * 256)
-            )
-            if np.array_equal(np.asarray(image), np.asarray(other)):
-                return image
-        elif data.startswith(PNG):
-            data = _without_ballast(data)
-            return _decoded(io.BytesIO(data), *options)
+    head = file.read(len(PNG))
+    jpeg, png = head.startswith(JPEG), head == PNG
+    if isinstance(error, MemoryError) or (isinstance(error, UnidentifiedImageError) and not png):
+        raise error
+    options, data, promised = (draft_side, limit, say), None, True
+    if jpeg or png:
+        file.seek(0)
+        data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise error
+        if jpeg:
+            data, promised = jpeg_scans(data)
+            data += END_OF_JPEG
+        for mended in _mended(data, jpeg, promised):
+            with contextlib.suppress(Exception):
+                return _alike([_decoded(io.BytesIO(data), *options) for data in mended])
     try:
         if say is None:
             raise error
-        if data.startswith(JPEG):
-            data += END_OF_JPEG
-        image = _decoded(io.BytesIO(data), *options, keep_cut=True)
+        if png:
+            data = without_check_sum(data)
+        file = file if data is None else io.BytesIO(data)
+        file.seek(0)
+        image = _decoded(file, *options, keep_cut=True)
         pixels = np.asarray(image)
         if (pixels == pixels[0, 0]).all():  # nothing has arrived
             raise error
     except Exception:
         raise error from None
-    say("is cut off; the picture is made as far as it goes")
+    say("is damaged or cut off; the picture is made as far as it goes")
     return image
 
 
-def _without_ballast(data):
-    """The bytes of a PNG file without all that may be damaged or too long and is not the picture:
-    of its ancillary chunks only whole ones that say what the colours mean and which side is up.
-    """
-    kept, at = [PNG], len(PNG)
-    while at + 8 <= len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        name, chunk = data[at + 4 : at + 8], data[at : at + 12 + length]
-        whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
-        critical = name[:1].isupper()
-        if (
-            critical
-            or (whole and name in (b"tRNS", b"eXIf"))
-            or (name == b"iCCP" and whole and _is_short_profile(chunk[8:-4]))
-        ):
-            kept.append(chunk)
-        at += 12 + length
-    return b"".join(kept)
+def _mended(data, jpeg, promised):
+    """Tuples of files, in turn: if all of one say the same, it is the picture."""
+    if not jpeg:
+        yield (without_ballast(data),)
+        yield (without_ballast(data, critical_only=True),)
+    elif promised:
+        # Many cameras and transfers lose the end mark. A file that has lost more shows it by
+        # turning into another picture when other bytes follow.
+        cut = data.removesuffix(END_OF_JPEG)
+        yield (data, *(cut + more + END_OF_JPEG for more in MORE_BLOCKS))
 
 
-def _is_short_profile(body):
-    """Whether an iCCP chunk holds a profile that Pillow takes: name, 0, 0, zlib."""
-    _, _, packed = body.partition(b"\0")
-    with contextlib.suppress(zlib.error):
-        unpack = zlib.decompressobj()
-        unpack.decompress(packed[1:], PngImagePlugin.MAX_TEXT_CHUNK)
-        return unpack.eof
-    return False
+def _alike(images):
+    """The first of the images, whose pixels are the same. Raises ValueError if they are not."""
+    if any(not np.array_equal(np.asarray(images[0]), np.asarray(image)) for image in images[1:]):
+        raise ValueError("different pictures")
+    return images[0]
 
 
 def write_image(image, path, *, of=None, quality=None, **kept):
@@ -366,6 +401,11 @@ def write_image(image, path, *, of=None, quality=None, **kept):
     except Exception as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
         raise ImageError(f"{path}: cannot write ({reason})") from None
+
+
+def takes_quality(path):
+    """Whether `quality` has a say for files of this name. Raises ImageError as write_image does."""
+    return _format(path) in _WITH_QUALITY
 
 
 def check_writable(path):
@@ -396,10 +436,11 @@ def _options(name, of, quality, kept):
         if mark:
             exif[ExifTags.Base.Software] = mark
             exif[ExifTags.Base.Orientation] = 1
-    if name in ("JPEG", "WEBP", "AVIF") and quality is not None:
+    if name in _WITH_QUALITY and quality is not None:
         options["quality"] = quality
-    if name in ("WEBP", "AVIF"):
-        options.pop("dpi", None)
+    if name in ("WEBP", "AVIF") and (dpi := options.pop("dpi", None)):  # no place but the EXIF
+        exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = dpi
+        exif[ExifTags.Base.ResolutionUnit] = 2  # inches
     return options
 
 
@@ -409,6 +450,8 @@ def made_of(path):
     None, too, where there is no such file, and for BMP, which has no place to say so.
     """
     try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            return None
         with open(path, "rb") as file:
             image = Image.open(file, formats=FORMATS)
             said = _exif(image).get(ExifTags.Base.Software) or image.info.get("comment") or ""
@@ -459,7 +502,8 @@ def _orientation(image):
 
 def _split_alpha(image):
     """-> (8-bit image without alpha, alpha as an "L" image or None)."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    signed = image.mode == "L" and getattr(image, "tag_v2", {}).get(339) == (2,)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16") or signed:
         values = np.asarray(image)
         clear = image.info.get("transparency")  # PNG: the one grey value that is transparent
         alpha = None
@@ -480,7 +524,7 @@ def _split_alpha(image):
 
 
 def _grey_to_8_bits(values, image):
-    """Grey values (H, W) of an image of mode I;16*, I or F -> (H, W) uint8.
+    """Grey values (H, W) of an image of mode I;16*, I, F or L -> (H, W) uint8.
 
     The scale is what a TIFF says: bits and sign of a sample, and whether 0 is white. Other files
     of mode I or F do not say theirs; see `to_8_bits`.
@@ -488,38 +532,48 @@ def _grey_to_8_bits(values, image):
     tags = getattr(image, "tag_v2", {})
     bits, sample = tags.get(258, (16,))[0], tags.get(339, (1,))[0]
     black, white = 0, None
+    if image.mode == "L":
+        values = values.view(np.int8)
     if image.mode.startswith("I;16"):
         white = 2**bits - 1
-    elif image.format == "PPM":
+    elif image.format == "PPM" and image.mode == "I":
         white = 65535  # Pillow makes this of any depth
-    elif image.mode == "I" and tags:
+    elif image.mode in ("I", "L") and tags:
         if sample == 1:
             values = values.view(np.uint32)
-        elif values.min() < 0:
+        elif _share(values, 0.01) < 0:
             black = -(2 ** (bits - 1))
         white = 2 ** (bits - (sample == 2)) - 1
-        if bits == 32 and black == 0 and values.max() < 2**16:  # a narrower picture in wide samples
-            white = None
+        if bits == 32 and black == 0 and _share(values, 0.99) < 2**16:
+            white = None  # a narrower picture in wide samples
     result = to_8_bits(values, white, black)
     return 255 - result if tags.get(262) == 0 else result
+
+
+def _share(values, q):
+    """The quantile, one of the values, never something between two; 0 of none. A few odd pixels,
+    which sharpening leaves and a sensor has, do not move it far from the middle."""
+    method = "lower" if q > 0.5 else "higher"
+    return np.quantile(values, q, method=method) if values.size else 0
 
 
 def to_8_bits(values, white=None, black=0):
     """Values of any kind -> uint8, 0 for black, 255 for white. values: array. white: a number.
 
-    Without `white` it is, of 1 (fractions only), 255 and 65535, the least that fits: nearly all of
-    the values (99 %) are at most that, or, of fractions, twice that, because sharpening leaves
-    some above white, and in the next scale such a picture would be black. Not-a-number is black.
+    Without `white` it is, of 1 (fractions only), 255 and 65535, the least that fits. Sharpening
+    leaves some values above white, and in the next scale such a picture would be black: 99 % of
+    the values are at most white, or, of fractions, twice that. But a small bright thing before
+    the dark is no such thing: 99.99 % are at most four times white. Not-a-number is black.
     """
     fractions = values.dtype.kind == "f"
     if fractions:
         values = np.where(np.isfinite(values) | np.isposinf(values), values, 0)
     if white is None:
         finite = values[np.isfinite(values)] if fractions else values
-        # not interpolated: one of two values must not become something between them
-        top = np.quantile(finite, 0.99, method="lower") if finite.size else 0
+        most, nearly_all = _share(finite, 0.99), _share(finite, 0.9999)
         scales = (1, 255) if fractions else (255,)
-        white = next((w for w in scales if top <= w * (1 + fractions)), 65535)
+        fit = (w for w in scales if most <= w * (1 + fractions) and nearly_all <= 4 * w)
+        white = next(fit, 65535)
     # clip first: infinity then is white.
     values = np.clip(values, black, white).astype(np.float32)
     return np.rint((values - np.float32(black)) * np.float32(255 / (white - black))).astype(
@@ -534,7 +588,7 @@ def from_array(array):
     """
     if array.dtype.kind == "f":
         array = to_8_bits(array)
-    elif array.dtype == np.uint16:
+    elif array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         array = to_8_bits(array, 65535)
     return Image.fromarray(array)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .files import printable
-from .images import EXTENSIONS, HEIC, is_result_name
+from .images import EXTENSIONS, HEIC, MAX_BYTES, is_result_name
 
 # Pictures that Pillow cannot read; one who keeps them should hear that they were left out.
 OTHER_PICTURES = (
@@ -33,7 +33,6 @@ OTHER_PICTURES = (
     - EXTENSIONS
 )
 ARCHIVES = (".zip", ".tar")
-MAX_BYTES = 2**28  # of one photo's file in an archive; it is read into memory
 
 
 class DataError(Exception):
@@ -150,8 +149,11 @@ def _is_photo(name, left_out):
 
 def _is_run(folder):
     """Whether a folder is that of a training run, with pictures of samples in it."""
+    path = os.path.join(folder, "config.json")
     try:
-        with open(os.path.join(folder, "config.json"), "rb") as file:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            return False
+        with open(path, "rb") as file:
             told = json.loads(file.read(2**16))
     except (OSError, ValueError, RecursionError):
         return False

@@ -630,7 +630,11 @@ class Trainer:
 
 
 class _Signals:
-    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a flag; a second one stops at once."""
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a flag; a second Ctrl-C stops at once.
+
+    The others may come twice without anybody's wish: a shell and a terminal that are closed both
+    send SIGHUP.
+    """
 
     def __enter__(self):
         self.received = None
@@ -642,13 +646,13 @@ class _Signals:
         return self
 
     def _receive(self, number, frame):
+        if self.received:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self.received = number
-        self._restore()
-        tqdm.write("stopping after this step, or validation; once more stops at once ...")
-
-    def _restore(self):
-        for s, handler in self.before.items():
-            signal.signal(s, handler)
+        tqdm.write("stopping after this step, or validation; Ctrl-C once more stops at once ...")
 
     def __exit__(self, *_):
-        self._restore()
+        for s, handler in self.before.items():
+            signal.signal(s, handler)

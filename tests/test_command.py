@@ -173,12 +173,15 @@ def test_a_training_is_saved_though_its_reader_is_gone(album, tmp_path, started,
         lambda: (run / "log.jsonl").exists() and '"step": 3' in (run / "log.jsonl").read_text()
     )
     os.close(reader)
-    process.send_signal(number)
+    for _ in range(1 if number == signal.SIGINT else 20):  # shell and terminal both send SIGHUP
+        process.send_signal(number)
+        time.sleep(0.002)
     assert process.wait(60) == 130
     assert checkpoint.load(run / "checkpoint.npz", kind="training")[0]["step"] >= 3
 
 
-def test_sigterm_leaves_no_half_file(tmp_path):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_who_is_told_to_end_twice_leaves_no_half_file(tmp_path, name):
     script = (
         "import os, signal, sys\n"
         "from mini_colorize import command\n"
@@ -187,13 +190,18 @@ def test_sigterm_leaves_no_half_file(tmp_path):
         "    try:\n"
         f"        with atomic_write({str(tmp_path / 'a')!r}) as file:\n"
         "            file.write(b'x')\n"
-        "            os.kill(os.getpid(), signal.SIGTERM)\n"
-        "            signal.pause()\n"
-        "    except KeyboardInterrupt:\n"
-        "        return 130\n"
+        "            try:\n"
+        f"                os.kill(os.getpid(), signal.{name})\n"
+        "                signal.pause()\n"
+        "            finally:\n"
+        f"                os.kill(os.getpid(), signal.{name})\n"
+        "    except KeyboardInterrupt as stop:\n"
+        "        return 130 if stop.__context__ is None else 1\n"
         "command.run(main)\n"
     )
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60).returncode == 130
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, timeout=60, preexec_fn=not_ignoring)
+    assert done.returncode == 130
     assert list(tmp_path.iterdir()) == []
 
 
@@ -228,6 +236,26 @@ def test_two_trainings_without_a_name_have_a_folder_each(album, tmp_path, starte
         assert process.returncode == 0, err
     for name in ("tiny", "tiny-2"):
         assert (tmp_path / "runs" / name / "weights.npz").exists()
+
+
+def test_a_start_that_fails_leaves_no_folder(album, tmp_path, started):
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        process = started([ROOT / "train.py", "--data", "empty"], cwd=tmp_path)
+        assert process.wait(60) == 2
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["album", "empty"]
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "loss.png", "last.npz", "prior.npy", "samples"])
+def test_a_new_run_overwrites_nothing(album, tmp_path, started, name):
+    run = tmp_path / "run"
+    (run / "samples").mkdir(parents=True) if name == "samples" else run.mkdir()
+    if name != "samples":
+        (run / name).write_text("of somebody else")
+    process = started([ROOT / "train.py", "--data", album, "--out", run, *TRAIN.split()])
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and f"{run} holds {name} already" in err
+    assert [path.name for path in run.iterdir() if path.name != ".lock"] == [name]
 
 
 def test_a_claim_leaves_nothing_behind_and_takes_nothing_away(tmp_path):

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mini_colorize.images import (
     read_image,
     write_image,
 )
+from mini_colorize.repair import JPEG, PNG
 
 ROOT = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(0)
@@ -37,15 +39,16 @@ def pixels(image):
     return np.asarray(image)
 
 
-def png(path, width, height, bits, kind, rows, *chunks):
-    """Write a PNG by hand. rows: bytes of each row; chunks: (name, bytes) before the data."""
+def png(path, width, height, bits, kind, rows, *chunks, packed=None):
+    """Write a PNG by hand. rows: bytes of each row, unless they are packed already; chunks: (name,
+    bytes) before the data."""
 
     def chunk(name, data):
         check = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + check
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
-    body = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    body = chunk(b"IDAT", packed or zlib.compress(b"".join(b"\0" + row for row in rows)))
     extra = b"".join(chunk(*c) for c in chunks)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + extra + body + chunk(b"IEND", b""))
     return path
@@ -236,6 +239,7 @@ def to_12_bits(values):
         (32, 3, 1, (GREY8 / 255).astype("<f4")),
         (32, 3, 0, (1 - GREY8 / 255).astype("<f4")),
         (8, 1, 0, 255 - GREY8),
+        (8, 2, 1, (GREY8.astype(int) - 128).astype("i1")),
     ],
 )
 def test_a_tiff_says_what_its_values_mean(tmp_path, bits, sample, zero, values):
@@ -270,13 +274,55 @@ def test_floats_a_little_above_white(white, share):
         assert (got[values > 1] == 255).all()
 
 
+@pytest.mark.parametrize(
+    "bits, sample, kind, white, odd",
+    [
+        (16, 2, "<i2", 32767, -1),  # signed, and one pixel below black
+        (32, 2, "<i4", 2**31 - 1, -1),
+        (8, 2, "i1", 127, -1),
+        (32, 1, "<u4", 65535, 65536),  # narrower than its samples, but for one pixel
+    ],
+)
+def test_one_odd_pixel_does_not_decide(tmp_path, bits, sample, kind, white, odd):
+    grey = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    values = np.rint(grey * white).astype(kind)
+    values[5, 5] = odd
+    tags = {258: bits, 339: sample}
+    got = pixels(read_image(tiff(tmp_path / "a.tif", (64, 64, values.tobytes(), tags))))[..., 0]
+    expected = np.rint(grey * 255)
+    expected[5, 5] = 0 if odd < 0 else 255
+    np.testing.assert_allclose(got, expected, atol=1)
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_a_small_bright_thing_before_the_dark(tmp_path, white):
+    """99 % of the values fit into the next smaller scale."""
+    grey = np.full((100, 100), 0.003)
+    grey[40:49, 40:49] = np.linspace(0.3, 1, 81).reshape(9, 9)
+    expected = np.rint(grey * 255)
+    got = pixels(read_array((grey * white).astype(np.float32)))[..., 0]
+    np.testing.assert_allclose(got, expected, atol=1)
+    if white == 65535:
+        values = np.rint(grey * white).astype("<u4").tobytes()
+        path = tiff(tmp_path / "a.tif", (100, 100, values, {258: 32, 339: 1}))
+        np.testing.assert_allclose(pixels(read_image(path))[..., 0], expected, atol=1)
+
+
+@pytest.mark.parametrize("scale", [1, 255])
+def test_portable_float_maps(tmp_path, scale):
+    path, grey = tmp_path / "a.pfm", np.linspace(0, 1, 48).reshape(6, 8)
+    path.write_bytes(b"Pf 8 6 -1.0\n" + (grey[::-1] * scale).astype("<f4").tobytes())
+    np.testing.assert_array_equal(pixels(read_image(path))[..., 0], np.rint(grey * 255))
+
+
 def read_array(array):
     return canonical(from_array(array))
 
 
 def test_arrays_of_16_bits():
     np.testing.assert_array_equal(pixels(read_array(GREY16))[..., 0], GREY8)
-    np.testing.assert_array_equal(pixels(read_array(np.dstack([GREY16] * 3)))[..., 1], GREY8)
+    for values in (GREY16, GREY16.astype(">u2"), GREY16.astype("<u2")):
+        np.testing.assert_array_equal(pixels(read_array(np.dstack([values] * 3)))[..., 1], GREY8)
 
 
 def test_associated_alpha(tmp_path):
@@ -362,6 +408,19 @@ def test_pages_and_frames_that_are_left_out(tmp_path):
         read_image(path, tell=told.append)
         assert told[-1] == f"{path}: is an animation; its first picture is taken"
     assert len(told) == 4
+
+
+def test_the_second_picture_of_a_stereo_camera(tmp_path):
+    """Said, but not of the small ones that telephones put behind a photo."""
+    one, two, small = (
+        Image.fromarray(RNG.integers(0, 256, (h, 32, 3), dtype=np.uint8)) for h in (24, 24, 8)
+    )
+    expected = pixels(read_image(save(one, tmp_path / "one.jpg")))
+    for others, lines in (([two], ["holds 2 pictures; the first is taken"]), ([small], [])):
+        path, told = tmp_path / "a.mpo", []
+        one.save(path, save_all=True, append_images=others)
+        np.testing.assert_array_equal(pixels(read_image(path, tell=told.append)), expected)
+        assert told == [f"{path}: {line}" for line in lines]
 
 
 def test_16_bit_rgb_png(tmp_path):
@@ -523,7 +582,7 @@ def test_a_picture_that_is_cut_off(tmp_path, extension):
     path.write_bytes(data[: int(0.7 * len(data))])
     told = []
     got = pixels(read_image(path, tell=told.append))
-    assert told == [f"{path}: is cut off; the picture is made as far as it goes"]
+    assert told == [f"{path}: is damaged or cut off; the picture is made as far as it goes"]
     same = (got == whole).all(axis=(1, 2))
     assert same[-16:].all() if extension == "bmp" else same[:16].all()  # a BMP begins below
     assert not same.all()
@@ -533,18 +592,38 @@ def test_a_picture_that_is_cut_off(tmp_path, extension):
         read_image(path, tell=told.append)
 
 
-def test_a_jpeg_without_its_end_mark(tmp_path):
-    """Every viewer shows it, and it is all there; with a few bytes less it is not."""
-    for options in ({}, {"progressive": True}, {"quality": 40}):
-        image = Image.fromarray(RNG.integers(0, 256, (50, 60, 3), dtype=np.uint8))
-        data = save(image, tmp_path / "a.jpg", **options).read_bytes()
-        path = tmp_path / "cut.jpg"
-        path.write_bytes(data[:-2])
-        np.testing.assert_array_equal(
-            pixels(read_image(path)), pixels(read_image(tmp_path / "a.jpg"))
-        )
-        path.write_bytes(data[:-30])
-        assert refusal(path).startswith("truncated")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"quality": 40},
+        {"restart_marker_blocks": 2},
+        {"progressive": True},
+        {"progressive": True, "restart_marker_rows": 1},
+    ],
+)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_where_a_jpeg_ends(tmp_path, mode, options):
+    """Without its end mark, or half of it, it is all there, as every viewer shows; with less it
+    never passes for whole, wherever it is cut: at a restart, between the scans, within a header.
+    """
+    image = Image.fromarray(RNG.integers(0, 256, (50, 60, 3), dtype=np.uint8)).convert(mode)
+    data = save(image, tmp_path / "a.jpg", **options).read_bytes()
+    whole, path = pixels(read_image(tmp_path / "a.jpg")), tmp_path / "cut.jpg"
+    for short in (1, 2):
+        path.write_bytes(data[:-short])
+        np.testing.assert_array_equal(pixels(read_image(path)), whole)
+    markers = [i for i in range(len(data) - 2) if data[i] == 255 and data[i + 1] >= 0xC0]
+    begun = data.find(b"\xff\xda")  # before, there is nothing to show
+    cuts = {i + more for i in markers for more in (0, 1, 2, 3, 9)} | {len(data) - 30}
+    for cut in sorted(cut for cut in cuts if begun < cut < len(data) - 2):
+        path.write_bytes(data[:cut])
+        try:
+            assert (pixels(read_image(path)) == whole).all(), cut
+        except ImageError:
+            pass
+        if cut > begun + 400:
+            assert read_image(path, tell=str).size == (60, 50), cut
 
 
 def test_nothing_of_the_picture_has_arrived(tmp_path):
@@ -570,6 +649,7 @@ TEXT = zlib.compress(bytes(20 * 2**20))
         (b"pHYs", b"\0"),
         (b"eXIf", b"no"),
         (b"tIME", b""),
+        (b"tRNS", b"\0"),
     ],
 )
 def test_no_ancillary_chunk_costs_the_picture(tmp_path, chunk):
@@ -581,6 +661,30 @@ def test_no_ancillary_chunk_costs_the_picture(tmp_path, chunk):
             data[data.find(chunk[0]) + 4 + len(chunk[1])] ^= 1  # its check sum
             path.write_bytes(data)
         np.testing.assert_array_equal(pixels(read_image(path)), PIXELS)
+
+
+def test_a_png_whose_check_sum_is_wrong(tmp_path):
+    """The sum over all rows. They are all there, though perhaps not right: with a warning."""
+    packed = bytearray(zlib.compress(b"".join(b"\0" + row.tobytes() for row in PIXELS)))
+    packed[-1] ^= 1
+    path, told = png(tmp_path / "a.png", 7, 5, 8, 2, [], packed=bytes(packed)), []
+    np.testing.assert_array_equal(pixels(read_image(path, tell=told.append)), PIXELS)
+    assert told == [f"{path}: is damaged or cut off; the picture is made as far as it goes"]
+    assert refusal(path).startswith("truncated")
+
+
+@pytest.mark.parametrize("head", [b"x", b"II*\0\x08\0\0\0\0\0", JPEG, PNG])
+def test_a_file_of_no_use_is_not_read_into_memory(tmp_path, head):
+    path = tmp_path / "a.tif"
+    path.write_bytes(head)
+    os.truncate(path, 2**30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError):
+            read_image(path, tell=print)
+        assert tracemalloc.get_traced_memory()[1] < 2**29
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_long_colour_profile_counts(tmp_path):

@@ -672,6 +672,64 @@ def test_results_under_other_names_in_an_album(tmp_path, go):
     one_line(err, tmp_path, "under other names (1)")
 
 
+def test_a_photo_is_known_wherever_the_result_lies(tmp_path, go):
+    """Given with --out or without, changed, or moved with its results."""
+    album, result = tmp_path / "album", tmp_path / "album" / "a.color.png"
+    source = photo(album / "a.png")
+    assert go(source)[::2] == go(source, "--out", result)[::2] == go(source)[::2] == (0, [])
+    photo(source)  # another picture, in the same place
+    assert go(source)[::2] == (0, []) and is_result_of(result, source)
+    done = tmp_path / "done"
+    for _ in range(2):
+        photo(source)
+        assert go(album, "--out", done)[0] == 0
+    assert names(done) == ["a.color.png"] and is_result_of(done / "a.color.png", source)
+    album.rename(tmp_path / "moved")
+    for options in ([], ["--out", done]):
+        code, out, err = go(tmp_path / "moved", "--skip-done", *options)
+        assert (code, out) == (0, "")
+        assert err[-1] == "infer.py: 1 of 1 photos have their result already"
+    assert names(tmp_path / "moved") == ["a.color.png", "a.png"]
+
+
+def test_hundreds_of_photos_of_one_name(tmp_path, monkeypatch):
+    """The work for each does not grow with their number."""
+    given = []
+    for i in range(60):
+        given.append(str(tmp_path / str(i) / "a.jpg"))
+        os.makedirs(tmp_path / str(i))
+        Path(given[-1]).write_bytes(b"%d" % i)
+    calls = []
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, "realpath", lambda path: calls.append(path) or real(path))
+    jobs, problems = infer.plan(given, str(tmp_path / "done"))
+    assert not problems and len({job.target for job in jobs}) == 60 and len(calls) < 60 * 12
+
+
+def test_bmp_cannot_say_what_it_was_made_of(tmp_path, go):
+    source, out = photo(tmp_path / "a.png"), tmp_path / "b.bmp"
+    assert go(source, "--out", out, "--skip-done")[::2] == (0, [])
+    code, out_lines, err = go(source, "--out", out, "--skip-done")
+    assert (code, out_lines) == (0, "")
+    one_line(err, "1 of 1 photos have their result already")
+    code, _, err = go(source, "--out", out)
+    assert code == 2
+    one_line(err, out, "--overwrite replaces it")
+    assert go(source, "--out", out, "--overwrite")[::2] == (0, [])
+
+
+@unix
+def test_pipes_are_not_waited_for(tmp_path, go):
+    """In the place of a result; as the config.json by which a training's folder is known."""
+    source = photo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "a.color.png")
+    os.mkfifo(tmp_path / "config.json")
+    code, _, err = go(source)
+    assert code == 2
+    one_line(err, tmp_path / "a.color.png", "is there already")
+    assert go(tmp_path, "--out", tmp_path / "done/")[0] == 0
+
+
 @unix
 def test_a_name_of_two_lines(tmp_path, go):
     photo(tmp_path / "a\nb.png")
@@ -702,7 +760,7 @@ def test_a_picture_that_is_cut_off(tmp_path, go):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         code, _, err = go(path, "--out", tmp_path / "done/")
         assert code == 0
-        one_line(err, path, "is cut off; the picture is made as far as it goes")
+        one_line(err, path, "is damaged or cut off; the picture is made as far as it goes")
         assert Image.open(tmp_path / "done" / "a.color.png").size == (64, 64)
         shutil.rmtree(tmp_path / "done")
 
@@ -735,10 +793,11 @@ def test_dates_camera_and_place_are_kept(tmp_path, go):
     exif = Image.Exif()
     exif.update({271: "Zeiss", 306: "1936:05:01 10:00:00", 274: 6, 305: "Photoshop", 256: 999})
     exif.get_ifd(0x8769).update({36867: "1936:05:01 09:00:00", 37500: b"secret", 40962: 999})
+    exif.get_ifd(0x8769).update({0xA001: 65535, 0xA005: 12345})
     exif.get_ifd(0x8825).update({1: "N"})
     source = tmp_path / "a.jpg"
     image = Image.fromarray(RNG.integers(0, 256, (16, 24, 3), dtype=np.uint8))
-    image.save(source, exif=exif, dpi=(300, 300), icc_profile=SRGB)
+    image.save(source, exif=exif, dpi=(300, 150), icc_profile=SRGB)  # it lies on its side
     for name in ("b.png", "b.jpg", "b.webp", "b.tif", "b.avif", "b.jp2", "b.bmp"):
         assert go(source, "--out", tmp_path / name)[0] == 0, name
         result = Image.open(tmp_path / name)
@@ -750,10 +809,11 @@ def test_dates_camera_and_place_are_kept(tmp_path, go):
         assert found[305].startswith("mini_colorize: a.jpg") and found.get(256) != 999
         assert found.get_ifd(0x8769)[36867] == "1936:05:01 09:00:00", name
         assert 37500 not in found.get_ifd(0x8769) and 40962 not in found.get_ifd(0x8769)
+        assert found.get_ifd(0x8769)[0xA001] == 1 and 0xA005 not in found.get_ifd(0x8769)  # sRGB
         assert found.get_ifd(0x8825)[1] == "N"
         assert ImageCms.ImageCmsProfile(io.BytesIO(result.info["icc_profile"])), name
-        if name not in ("b.webp", "b.avif"):
-            assert [round(float(d)) for d in result.info["dpi"]] == [300, 300], name
+        dpi = result.info.get("dpi") or [found[282], found[283]]
+        assert [round(float(d)) for d in dpi] == [150, 300], name
 
 
 def test_exif_that_cannot_be_written_costs_nothing(tmp_path, go):
@@ -766,7 +826,10 @@ def test_exif_that_cannot_be_written_costs_nothing(tmp_path, go):
         Image.fromarray(RNG.integers(0, 256, (16, 24, 3), dtype=np.uint8)).save(source, exif=data)
         for extension in ("jpg", "tiff", "png"):
             assert go(source, "--format", extension)[0] == 0
-            assert is_result_of(tmp_path / f"{i}.color.{extension}", source)
+            result = tmp_path / f"{i}.color.{extension}"
+            assert is_result_of(result, source)
+            if i == 0:  # a JPEG has no place for so much, and the others have
+                assert (Image.open(result).getexif().get(271) == "Zeiss") == (extension != "jpg")
 
 
 def test_strength(tmp_path, go):
@@ -787,6 +850,8 @@ def test_quality(tmp_path, go):
         assert go(source, "--quality", quality, "--out", tmp_path / "b.jpg")[0] == 0
         sizes.append((tmp_path / "b.jpg").stat().st_size)
     assert sizes[0] < sizes[1] / 2
+    assert go(source, "--quality", 10, "--out", tmp_path / "b.jfif")[0] == 0
+    assert (tmp_path / "b.jfif").stat().st_size == sizes[0]
     assert go(source, "--quality", 0)[0] == go(source, "--quality", "101")[0] == 2
     for options in (
         ["--quality", 9],
@@ -808,7 +873,24 @@ def test_megapixels(tmp_path, go, monkeypatch):
     code, _, err = go(source)
     assert code == 2
     one_line(err, source, "too large")
-    assert go(source, "--max-megapixels", -1)[0] == 2
+    for value in ("-1", "nan", "inf"):
+        assert go(source, "--max-megapixels", value)[0] == 2
+
+
+def test_an_icon_is_no_bomb(tmp_path, go, monkeypatch):
+    """Icons are decoded as soon as they are opened, and so are checked before."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # back afterwards
+    inner = io.BytesIO()
+    Image.new("L", (2000, 2000)).save(inner, "PNG")
+    head = struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(inner.getvalue()), 22)
+    (tmp_path / "a.ico").write_bytes(head + inner.getvalue())
+    loaded = []
+    real = Image.Image.load
+    monkeypatch.setattr(Image.Image, "load", lambda self: loaded.append(self) or real(self))
+    code, _, err = go(tmp_path / "a.ico", "--max-megapixels", 1)
+    assert code == 2
+    one_line(err, tmp_path / "a.ico", "too large: over 1 megapixels")
+    assert not any(image.width == 2000 for image in loaded)
 
 
 @pytest.mark.parametrize("out", ["scans.2024/", "st. mary/"])
