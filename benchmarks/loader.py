@@ -54,9 +54,9 @@ def bare(paths, size, resize):
         np.asarray(image.crop((x, y, x + size, y + size)))
 
 
-def loader(paths, size, resize, workers, cache=None):
+def loader(paths, size, resize, workers, cache=None, scale=1.0):
     """The same number of crops through PhotoLoader."""
-    photos = PhotoLoader(paths, size=size, resize=resize, batch=BATCH, workers=workers)
+    photos = PhotoLoader(paths, size=size, resize=resize, batch=BATCH, workers=workers, scale=scale)
     photos.cache = cache
     for _ in photos.batches(0, len(paths) // BATCH):
         pass
@@ -71,6 +71,8 @@ def measure(paths, size, rounds):
         "loader, 1 worker": lambda: loader(paths, size, resize, 1),
         "loader, 2 workers": lambda: loader(paths, size, resize, 2),
         "loader, cached": lambda: loader(paths, size, resize, 1, cache),
+        "cached, scaled, 1": lambda: loader(paths, size, resize, 1, cache, 1.25),
+        "cached, scaled, 2": lambda: loader(paths, size, resize, 2, cache, 1.25),
     }
     rates = {name: [] for name in candidates}
     for _ in range(rounds + 1):

@@ -247,8 +247,10 @@ class PhotoLoader:
 
     def _made(self, numbers, closing):
         """The batches of these numbers, made ahead by the workers."""
-        # Crops of cached photos are all Python, of which one thread runs at a time.
-        workers = self.workers if self.cache is None else min(1, self.workers)
+        # Crops of cached photos are all Python, of which one thread runs at a time, unless Pillow
+        # makes them larger or smaller.
+        resized = self.augment and (self.scale > 1 or self.frame > 0)
+        workers = self.workers if self.cache is None or resized else min(1, self.workers)
         if workers == 0:
             for k in numbers:
                 yield self._make(k, closing)

@@ -197,6 +197,26 @@ def test_broken_photos_are_replaced(photos):
             np.testing.assert_array_equal(crops[epoch, position], expected)
 
 
+@pytest.mark.parametrize("changed, threads", [({}, 1), ({"scale": 1.2}, 3), ({"frame": 0.5}, 3)])
+def test_workers_of_cached_photos(photos, monkeypatch, changed, threads):
+    """One thread is enough to cut crops out of the cache, and not to resize them."""
+    seen, barrier = set(), threading.Barrier(3, timeout=5)
+    real = data.crop
+
+    def crop(*arguments):
+        if threading.get_ident() not in seen and threads > 1:
+            barrier.wait()  # three are at work at once
+        seen.add(threading.get_ident())
+        return real(*arguments)
+
+    loader = PhotoLoader(photos, size=6, batch=2, workers=3, **changed)
+    expected = take(loader, 0, 9)
+    loader.fill_cache()
+    monkeypatch.setattr(data, "crop", crop)
+    np.testing.assert_array_equal(take(loader, 0, 9), expected)
+    assert len(seen) == threads
+
+
 def test_a_broken_photo_is_tried_once(photos, monkeypatch):
     tried = []
 
