@@ -22,9 +22,10 @@ examples
   python infer.py photo.jpg --size 128           bolder: the network sees more detail
 
 The photo's own lightness and resolution are kept; only its colour is made. A photo is never
-overwritten; a result of the same photo is replaced; any other file only with --overwrite, and so is
-a .bmp, which cannot say what it was made of. A picture that is damaged or cut off is coloured as far as it goes, and that is said. Of several pictures in one file the
-first that is no thumbnail is taken. Dates, camera and place (EXIF) stay with the photo.
+overwritten; a result of the same photo is replaced; any other file only with --overwrite, a .bmp
+too, since it cannot say what it was made of. A picture that is damaged or cut off is coloured as
+far as it goes, and that is said. Of several pictures in one file the first that is no thumbnail is
+taken. Dates, camera and place (EXIF) stay with the photo.
 
 Exit code: 0 if all went well, 1 if that could not all be printed, 2 if something could not be
 coloured.
@@ -32,6 +33,7 @@ coloured.
 
 PANEL = 1024  # longest side of one picture of a comparison, pixels
 FORMATS = ("png", "jpg", "webp", "tiff")
+PART = 2**16  # bytes: of a photo's beginning, middle and end, by which it is known
 BYTES = 24  # of memory that a pixel of the photo takes while it is coloured
 
 
@@ -138,14 +140,14 @@ class Job:
         """Whether a file is a result of this photo."""
         from mini_colorize.images import made_of
 
-        return _is_same(made_of(path), self.mark, beside=path.parent == self.source.parent)
+        return is_same(made_of(path), self.mark)
 
     def is_done(self):
         """Whether the results are there and are of this photo; a BMP cannot say what it is of."""
-        bmp = (
-            path for path in self.files() if path.suffix.lower() == ".bmp" and os.path.isfile(path)
+        return all(
+            os.path.isfile(path) if path.suffix.lower() == ".bmp" else self.owns(path)
+            for path in self.files()
         )
-        return set(self.files()) <= {*bmp, *filter(self.owns, self.files())}
 
     def foreign(self):
         """The first file that is in the way and is no result of this photo, or None."""
@@ -154,30 +156,32 @@ class Job:
 
 
 def mark_of(source):
-    """What a result says of its photo: the name, ASCII, where it lies and how it begins.
+    """What a result says of its photo: the name, ASCII, where it lies and what is in it.
 
     The last two are hashes. A photo that was moved, or one that was changed, is still known by
     the other; another photo of the same name is not taken for it.
     """
     name = source.name.encode("ascii", "backslashreplace").decode()
     where = os.path.realpath(source.parent).encode(errors="surrogateescape")
-    what = b""
+    what = os.urandom(8)  # of a pipe it is not known
     if os.path.isfile(source):
         try:
             with open(source, "rb") as file:
-                what = file.read(2**16) + str(os.fstat(file.fileno()).st_size).encode()
+                size = os.fstat(file.fileno()).st_size
+                what = str(size).encode()
+                for place in (0, size // 2, max(0, size - PART)):
+                    file.seek(place)
+                    what += file.read(PART)
         except OSError:  # it will be told when its turn comes
             pass
     return " ".join([name, *(hashlib.sha1(b).hexdigest()[:8] for b in (where, what))])
 
 
-def _is_same(found, mark, beside):
-    """Whether two marks, or None, are of one photo. beside: they need only have the same name,
-    because the one found is that of a result in the photo's own folder."""
-    if found is None:
-        return False
-    (name, *hashes), (wanted, *others) = found.rsplit(" ", 2), mark.rsplit(" ", 2)
-    return name == wanted and (beside or any(map(str.__eq__, hashes, others)))
+def is_same(found, mark):
+    """Whether two marks are of one photo: of one name, and one place or one content. found: or
+    None."""
+    (name, *hashes), (wanted, *others) = (found or "").rsplit(" ", 2), mark.rsplit(" ", 2)
+    return name == wanted and any(a == b for a, b in zip(hashes, others, strict=False))
 
 
 def plan(photos, out=None, *, compare=False, extension="png", tell=print):
@@ -215,17 +219,16 @@ def plan(photos, out=None, *, compare=False, extension="png", tell=print):
                 sources.setdefault(os.path.realpath(source), (source, photo))
         except DataError as error:
             problems.append(str(error))
-    taken, begin, jobs = set(sources), {}, []
+    names, jobs = _Names(set(sources), extension), []
     for source, given in sources.values():
         mark = mark_of(source)
         if single:
             other = out.with_name(out.stem.removesuffix(".color") + ".compare.png")
             job = Job(source, out, other if compare else None, mark)
-            if {os.path.realpath(path) for path in job.files()} & taken:
+            if {os.path.realpath(path) for path in job.files()} & names.taken:
                 raise UsageError(f"--out {out}: would overwrite a photo; choose another name")
         else:
-            folder = _folder(source, given, out)
-            job = _free_names(folder, source, mark, extension, taken, begin)
+            job = Job(source, *names.free(_folder(source, given, out), source, mark), mark)
             job.other = job.other if compare else None
         jobs.append(job)
     return jobs, problems
@@ -260,33 +263,35 @@ def _folder(source, given, out):
     return out / source.parent.relative_to(given) if os.path.isdir(given) else out
 
 
-def _free_names(folder, source, mark, extension, taken, begin):
-    """A Job with the first of NAME.color.EXT, NAME.jpg.color.EXT, NAME.jpg-2.color.EXT ... that is
-    neither taken nor the result of another photo.
+class _Names:
+    """Gives results their names. taken: set of real paths that nobody gets any more."""
 
-    taken: real paths, to which those of the job are added. begin: (folder, name) -> at which of
-    these names to begin, because the ones before are all taken.
-    """
-    first = begin.get((folder, source.name), 0)
-    for i in itertools.count(first):
-        stem = (source.stem, source.name)[i] if i < 2 else f"{source.name}-{i}"
-        names = folder / f"{stem}.color.{extension}", folder / f"{stem}.compare.png"
-        used = {os.path.realpath(name) for name in names}
-        if used & taken:
-            if i == first:
-                first += 1
-            continue
-        job = Job(source, *names, mark)
-        if all(job.owns(name) or not _is_result(name) for name in names):
-            taken |= used
-            begin[folder, source.name] = first
-            return job
+    def __init__(self, taken, extension):
+        self.taken, self.extension = taken, extension
+        self.first = {}  # (folder, name of a photo) -> the first of its names that is not taken
+        self.seen = {}  # path -> its real path and what it is made of
 
+    def free(self, folder, source, mark):
+        """The first of NAME.color.EXT, NAME.jpg.color.EXT, NAME.jpg-2.color.EXT ... that is not
+        taken and not the result of another photo, and beside it NAME.compare.png. Two Paths."""
+        first = self.first.get((folder, source.name), 0)
+        for i in itertools.count(first):
+            stem = (source.stem, source.name)[i] if i < 2 else f"{source.name}-{i}"
+            paths = f"{folder / stem}.color.{self.extension}", f"{folder / stem}.compare.png"
+            real, made = zip(*(self._look(path) for path in paths), strict=True)
+            if not self.taken.isdisjoint(real):
+                first += i == first
+            elif all(found is None or is_same(found, mark) for found in made):
+                self.taken.update(real)
+                self.first[folder, source.name] = first
+                return [Path(path) for path in paths]
 
-def _is_result(path):
-    from mini_colorize.images import made_of
+    def _look(self, path):
+        from mini_colorize.images import made_of
 
-    return made_of(path) is not None
+        if path not in self.seen:
+            self.seen[path] = os.path.realpath(path), made_of(path)
+        return self.seen[path]
 
 
 def color_one(colorizer, job, limit, quality=None, tell=print):
@@ -329,13 +334,14 @@ def run(args):
     from PIL import Image
     from tqdm import tqdm
 
+    from mini_colorize import images
     from mini_colorize.backend import DeviceError
     from mini_colorize.checkpoint import CheckpointError
     from mini_colorize.colorizer import Colorizer
     from mini_colorize.images import ImageError
 
-    # Of twice that Pillow itself will have nothing, before some formats are decoded unasked.
-    Image.MAX_IMAGE_PIXELS = _limit(args)
+    # Of twice that Pillow itself will have nothing: some formats it decodes unasked.
+    Image.MAX_IMAGE_PIXELS = max(_limit(args), images.MAX_PIXELS)
     try:
         extension = args.format or "png"
         check_format(args)
@@ -364,8 +370,7 @@ def run(args):
                     f"{foreign}: is there already and no result of {job.source}; "
                     "--overwrite replaces it"
                 )
-            Image.MAX_IMAGE_PIXELS = limit = _limit(args)
-            color_one(colorizer, job, limit, args.quality, _say)
+            color_one(colorizer, job, _limit(args), args.quality, _say)
         except ImageError as error:
             failed += _complain(error)
         except MemoryError:

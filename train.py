@@ -38,8 +38,7 @@ last.npz the last. Colour a photo by  python infer.py photo.jpg --weights runs/t
 
 
 # What a run writes, and a new one would overwrite.
-RUN_FILES = ("config.json", "weights.npz", "checkpoint.npz", "last.npz", "log.jsonl", "loss.png")
-RUN_FILES += ("prior.npy", "samples")
+RUN_FILES = "config.json weights.npz checkpoint.npz last.npz log.jsonl loss.png prior.npy samples"
 
 
 def parse(argv):
@@ -246,13 +245,10 @@ def claimed_folder(parser, folder, config, old):
                     break
         else:
             stack.enter_context(claimed(folder))
-        there = next((name for name in RUN_FILES if not old and (folder / name).exists()), None)
-        if there == "config.json":
-            parser.error(
-                f"{folder} holds a run: go on with --resume {folder}, or choose another --out"
-            )
+        there = [name for name in RUN_FILES.split() if not old and (folder / name).exists()]
         if there:
-            parser.error(f"{folder} holds {there} already: choose another --out")
+            go_on = f"go on with --resume {folder}, or " if "config.json" in there else ""
+            parser.error(f"{folder} holds a run's {there[0]}: {go_on}choose another --out")
         yield folder
 
 

@@ -6,9 +6,11 @@ cleans up first.
 """
 
 import contextlib
+import math
 import os
 import signal
 import sys
+import time
 import warnings
 
 UNSAID = 1  # exit code: all is done, but not everything could be said
@@ -67,17 +69,22 @@ def run(main):
         code = main()
     except SystemExit as stop:  # argparse
         code = stop.code
+    except KeyboardInterrupt:  # before or after its own care
+        code = 130
     for stream in streams:
         stream.flush()
     sys.exit(code or (UNSAID if any(stream.failed for stream in streams) else 0))
 
 
 def _end(number, frame):
-    """Once: a shell and its terminal both send SIGHUP, and the second would stop the cleaning up."""
-    for each in ENDING:
-        if signal.getsignal(each) is _end:
-            signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    """As Ctrl-C. A shell and its terminal both send SIGHUP: the second is not to stop the cleaning
+    up."""
+    global _ended
+    now, before = time.monotonic(), _ended
+    if now > before + TWICE:
+        _ended = now
+        raise KeyboardInterrupt
 
 
+TWICE, _ended = 2, -math.inf  # seconds in which a second signal is the same wish; when one came
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -65,7 +65,10 @@ def claimed(folder, new=False):
     if it is not `new`; OSError.
     """
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", error.filename) from None
     folder.mkdir(exist_ok=not new)
     path = folder / ".lock"
     file = _locked(path)

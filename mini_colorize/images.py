@@ -27,6 +27,7 @@ from mini_colorize.repair import (
     JPEG,
     MORE_BLOCKS,
     PNG,
+    ZEROS,
     jpeg_scans,
     without_ballast,
     without_check_sum,
@@ -209,7 +210,7 @@ def metadata(path, target):
             if "icc_profile" in image.info:  # the result is sRGB, and says so where its source did
                 kept["icc_profile"] = ImageCms.ImageCmsProfile(_SRGB).tobytes()
             found = _exif(image)
-            dpi = tuple(float(d) for d in image.info.get("dpi", ()))
+            dpi = tuple(float(d) for d in image.info.get("dpi") or _exif_dpi(found))
             if len(dpi) == 2 and all(np.isfinite(d) and 1 < d < 65536 for d in dpi):
                 lies = found.get(ExifTags.Base.Orientation, 1) in _LYING
                 kept["dpi"] = dpi[::-1] if lies else dpi
@@ -220,6 +221,13 @@ def metadata(path, target):
     except Exception:  # of no consequence for the picture
         pass
     return kept
+
+
+def _exif_dpi(exif):
+    """Pixels an inch that an Exif tells, or nothing."""
+    found = [exif.get(tag) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution)]
+    per_inch = {2: 1, 3: 2.54}.get(exif.get(ExifTags.Base.ResolutionUnit, 2))
+    return [float(d) * per_inch for d in found] if all(found) and per_inch else ()
 
 
 def _exif(image):
@@ -263,6 +271,8 @@ def _decoded(file, draft_side, limit, say, keep_cut=False):
     image = Image.open(file, formats=FORMATS)
     _to_the_photo(image, say)
     _check_size(image, limit)
+    if image.format in ("JPEG", "MPO") and _ends_in_zeros(file):
+        raise OSError("truncated, and filled with zeros")  # which decode as blocks of a picture
     if draft_side is not None:
         image.draft(None, (draft_side, draft_side))  # before load, or it does nothing
     try:
@@ -272,6 +282,15 @@ def _decoded(file, draft_side, limit, say, keep_cut=False):
             raise
         image.tile = []  # nothing is left to decode
     return image
+
+
+def _ends_in_zeros(file):
+    """Whether the last bytes of a file are 0: space that was kept for what never arrived."""
+    place = file.tell()
+    file.seek(max(0, file.seek(0, os.SEEK_END) - ZEROS))
+    tail = file.read(ZEROS)
+    file.seek(place)
+    return not any(tail)
 
 
 def _to_the_photo(image, say):
@@ -295,14 +314,12 @@ def _to_the_photo(image, say):
 
 def _pictures_as_large(image):
     """How many pictures of an MPO file are as large as its first."""
-    count, place = 0, image.fp.tell()
+    size, count = image.size, 0
     for k in range(image.n_frames):
         with contextlib.suppress(Exception):
             image.seek(k)
-            image.fp.seek(image.offset)
-            count += Image.open(image.fp, formats=["JPEG"]).size == image.size
+            count += image.size == size
     image.seek(0)
-    image.fp.seek(place)
     return count
 
 
@@ -326,56 +343,68 @@ def _to_the_page(image, count):
 def _rescued(file, error, draft_side, limit, say):
     """The picture of a file that Pillow gives up but that can be shown. Else raises `error`."""
     file.seek(0)
-    head = file.read(len(PNG))
-    jpeg, png = head.startswith(JPEG), head == PNG
-    if isinstance(error, MemoryError) or (isinstance(error, UnidentifiedImageError) and not png):
+    head, options = file.read(24), (draft_side, limit, say)
+    if isinstance(error, MemoryError):
         raise error
-    options, data, promised = (draft_side, limit, say), None, True
-    if jpeg or png:
-        file.seek(0)
-        data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
+    if head.startswith((JPEG, PNG)):
+        if file.seek(0, os.SEEK_END) > MAX_BYTES:
             raise error
-        if jpeg:
+        file.seek(0)
+        data = file.read()
+        if head.startswith(PNG):
+            if int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") > limit:
+                raise Image.DecompressionBombError
+            rescue, rest = _rescued_png, without_check_sum(without_ballast(data))
+        else:
             data, promised = jpeg_scans(data)
-            data += END_OF_JPEG
-        for mended in _mended(data, jpeg, promised):
-            with contextlib.suppress(Exception):
-                return _alike([_decoded(io.BytesIO(data), *options) for data in mended])
+            rescue, rest = _rescued_jpeg if promised else None, data + END_OF_JPEG
+        with contextlib.suppress(Exception):
+            return rescue(data, options)
+        file = io.BytesIO(rest)
+    elif isinstance(error, UnidentifiedImageError):
+        raise error
+    if say is None:
+        raise error
+    return _as_far_as_it_goes(file, error, options)
+
+
+def _rescued_png(data, options):
+    """The picture without what is not the picture. Raises nearly anything."""
     try:
-        if say is None:
-            raise error
-        if png:
-            data = without_check_sum(data)
-        file = file if data is None else io.BytesIO(data)
-        file.seek(0)
-        image = _decoded(file, *options, keep_cut=True)
-        pixels = np.asarray(image)
-        if (pixels == pixels[0, 0]).all():  # nothing has arrived
-            raise error
+        return _decoded(io.BytesIO(without_ballast(data)), *options)
     except Exception:
-        raise error from None
-    say("is damaged or cut off; the picture is made as far as it goes")
+        return _decoded(io.BytesIO(without_ballast(data, critical_only=True)), *options)
+
+
+def _rescued_jpeg(data, options):
+    """The picture of a file without its end mark, as many cameras and transfers leave it.
+
+    A file that has lost more shows it by turning into another picture when other bytes follow.
+    Raises ValueError, or nearly anything.
+    """
+    image = _decoded(io.BytesIO(data + END_OF_JPEG), *options)
+    pixels = np.asarray(image)
+    for more in MORE_BLOCKS:
+        other = _decoded(io.BytesIO(data + more + END_OF_JPEG), *options)
+        if not np.array_equal(pixels, np.asarray(other)):
+            raise ValueError("cut off")
     return image
 
 
-def _mended(data, jpeg, promised):
-    """Tuples of files, in turn: if all of one say the same, it is the picture."""
-    if not jpeg:
-        yield (without_ballast(data),)
-        yield (without_ballast(data, critical_only=True),)
-    elif promised:
-        # Many cameras and transfers lose the end mark. A file that has lost more shows it by
-        # turning into another picture when other bytes follow.
-        cut = data.removesuffix(END_OF_JPEG)
-        yield (data, *(cut + more + END_OF_JPEG for more in MORE_BLOCKS))
-
-
-def _alike(images):
-    """The first of the images, whose pixels are the same. Raises ValueError if they are not."""
-    if any(not np.array_equal(np.asarray(images[0]), np.asarray(image)) for image in images[1:]):
-        raise ValueError("different pictures")
-    return images[0]
+def _as_far_as_it_goes(file, error, options):
+    """What has arrived of a picture. Raises `error` if that is nothing."""
+    file.seek(0)
+    try:
+        image = _decoded(file, *options, keep_cut=True)
+        pixels = np.asarray(image)
+    except MemoryError:
+        raise
+    except Exception:
+        raise error from None
+    if (pixels == pixels[0, 0]).all():
+        raise error
+    options[-1]("is damaged or cut off; the picture is made as far as it goes")
+    return image
 
 
 def write_image(image, path, *, of=None, quality=None, **kept):
@@ -384,8 +413,8 @@ def write_image(image, path, *, of=None, quality=None, **kept):
     image: PIL image of 8 bits a channel; transparency is laid over white where the format has
         none (JPEG, BMP).
     path: str or Path ending in .png .jpg .jpeg .webp .tif .tiff .bmp .avif .jp2
-    of: the name of the photo of which this is a result, ASCII. It is written into the file, with
-        our own, for `made_of`; BMP has no place for it.
+    of: what tells the photo of which this is a result, ASCII. It is written into the file, with
+        our own name, for `made_of`; BMP has no place for it.
     quality: 1 ... 100, of JPEG, WebP and AVIF. kept: what `metadata` says; what the format cannot
         hold is left out.
     Raises ImageError for another extension or if the file cannot be written.
@@ -445,7 +474,7 @@ def _options(name, of, quality, kept):
 
 
 def made_of(path):
-    """The name of the photo that a picture file is this program's result of, or None.
+    """What a picture file that is this program's result says of its photo (`of`), or None.
 
     None, too, where there is no such file, and for BMP, which has no place to say so.
     """
@@ -541,8 +570,8 @@ def _grey_to_8_bits(values, image):
     elif image.mode in ("I", "L") and tags:
         if sample == 1:
             values = values.view(np.uint32)
-        elif _share(values, 0.01) < 0:
-            black = -(2 ** (bits - 1))
+        elif _share(values, 0.01) < 0 or _share(values, 0.001) < -(2 ** (bits - 4)):
+            black = -(2 ** (bits - 1))  # not for the sake of a few that lie a little below 0
         white = 2 ** (bits - (sample == 2)) - 1
         if bits == 32 and black == 0 and _share(values, 0.99) < 2**16:
             white = None  # a narrower picture in wide samples
@@ -560,18 +589,20 @@ def _share(values, q):
 def to_8_bits(values, white=None, black=0):
     """Values of any kind -> uint8, 0 for black, 255 for white. values: array. white: a number.
 
-    Without `white` it is, of 1 (fractions only), 255 and 65535, the least that fits. Sharpening
-    leaves some values above white, and in the next scale such a picture would be black: 99 % of
-    the values are at most white, or, of fractions, twice that. But a small bright thing before
-    the dark is no such thing: 99.99 % are at most four times white. Not-a-number is black.
+    Without `white` it is, of 1 (fractions only), 255 and 65535, the least that fits. Sharpening,
+    lamps and broken sensors leave some values above white, and in the next scale such a picture
+    would be black: so 99 % of the values are at most white, or, of fractions, twice that. But a
+    bright thing before the dark is not to burn out: 99.8 % are at most four times white. Whole
+    numbers beyond 1 are no fractions of 1. Not-a-number is black.
     """
     fractions = values.dtype.kind == "f"
     if fractions:
         values = np.where(np.isfinite(values) | np.isposinf(values), values, 0)
     if white is None:
         finite = values[np.isfinite(values)] if fractions else values
-        most, nearly_all = _share(finite, 0.99), _share(finite, 0.9999)
-        scales = (1, 255) if fractions else (255,)
+        most, nearly_all = _share(finite, 0.99), _share(finite, 0.998)
+        whole = fractions and most > 1 and (finite == np.rint(finite)).all()
+        scales = (1, 255) if fractions and not whole else (255,)
         fit = (w for w in scales if most <= w * (1 + fractions) and nearly_all <= 4 * w)
         white = next(fit, 65535)
     # clip first: infinity then is white.

@@ -12,6 +12,7 @@ from PIL import PngImagePlugin
 PNG, JPEG, END_OF_JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
 
 # A marker within the data of a scan: not a stuffed byte, a restart or a fill byte.
+ZEROS = 64  # bytes: so many at the end of a file are no data
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -32,7 +33,7 @@ def without_ballast(data, critical_only=False):
     kept = [PNG]
     for name, chunk in _chunks(data):
         whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
-        useful = name in (b"tRNS", b"eXIf") or (name == b"iCCP" and _is_short(chunk[8:-4]))
+        useful = name in (b"tRNS", b"eXIf") or (name == b"iCCP" and _is_short_profile(chunk[8:-4]))
         if name[:1].isupper() or (whole and useful and not critical_only):
             kept.append(chunk)
     return b"".join(kept)
@@ -48,8 +49,8 @@ def _chunks(data):
 
 
 def without_check_sum(data):
-    """The bytes of a PNG file whose rows are all there, with a new sum over them: what was wrong
-    with the old one cannot be told. Those of any other file as they are.
+    """The bytes of a PNG file whose rows are all there, with new check sums: what was wrong with
+    the old ones cannot be told. Those of any other file as they are.
     """
     width, height = struct.unpack(">II", data[16:24])
     chunks = list(_chunks(data))
@@ -62,15 +63,18 @@ def without_check_sum(data):
     if not unpack.eof:
         return data
     made = b"IDAT" + zlib.compress(rows, 1)
-    made = struct.pack(">I", len(made) - 4) + made + struct.pack(">I", zlib.crc32(made))
-    first = [name for name, _ in chunks].index(b"IDAT")
-    others = [
-        made if i == first else c for i, (n, c) in enumerate(chunks) if i == first or n != b"IDAT"
-    ]
-    return b"".join([PNG, *others])
+    kept = [PNG]
+    for name, chunk in chunks:
+        if name != b"IDAT":
+            kept.append(chunk)
+        elif made:
+            check = struct.pack(">I", zlib.crc32(made))
+            kept += struct.pack(">I", len(made) - 4), made, check
+            made = None
+    return b"".join(kept)
 
 
-def _is_short(body):
+def _is_short_profile(body):
     """Whether an iCCP chunk holds a profile that Pillow takes: name, 0, 0, zlib."""
     _, _, packed = body.partition(b"\0")
     unpack = zlib.decompressobj()
@@ -82,7 +86,7 @@ def _is_short(body):
 
 
 def jpeg_scans(data):
-    """The bytes of a JPEG file up to the last one that is of use, and whether the headers of its
+    """The bytes of a JPEG file up to the last one that is of use, without an end mark, and whether the headers of its
     scans promise the whole picture: every coefficient of every component, to its last bit.
     """
     bits = None  # component -> for each of its 64 coefficients, how many bits are still missing
@@ -106,6 +110,8 @@ def jpeg_scans(data):
                 if segment[i] in bits:
                     bits[segment[i]][first : last + 1] = [low] * (min(last, 63) + 1 - first)
         at = end
+    if not any(data[-ZEROS:]):
+        data = data.rstrip(b"\0")
     return data.rstrip(b"\xff"), _is_complete(bits)
 
 

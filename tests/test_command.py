@@ -244,6 +244,10 @@ def test_a_start_that_fails_leaves_no_folder(album, tmp_path, started):
         process = started([ROOT / "train.py", "--data", "empty"], cwd=tmp_path)
         assert process.wait(60) == 2
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["album", "empty"]
+    (tmp_path / "runs").symlink_to("nowhere/runs")
+    process = started([ROOT / "train.py", "--data", album, *TRAIN.split()], cwd=tmp_path)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "train.py: runs: not a folder" in err
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "loss.png", "last.npz", "prior.npy", "samples"])
@@ -254,7 +258,7 @@ def test_a_new_run_overwrites_nothing(album, tmp_path, started, name):
         (run / name).write_text("of somebody else")
     process = started([ROOT / "train.py", "--data", album, "--out", run, *TRAIN.split()])
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 2 and f"{run} holds {name} already" in err
+    assert process.returncode == 2 and f"{run} holds a run's {name}: choose another" in err
     assert [path.name for path in run.iterdir() if path.name != ".lock"] == [name]
 
 

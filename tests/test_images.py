@@ -294,6 +294,26 @@ def test_one_odd_pixel_does_not_decide(tmp_path, bits, sample, kind, white, odd)
     np.testing.assert_allclose(got, expected, atol=1)
 
 
+def test_signed_values_of_which_few_lie_below_the_middle(tmp_path):
+    """Snow: the values are offset, though 99 % are above 0."""
+    grey = np.full((64, 64), 0.75)
+    grey[:2, :10] = np.linspace(0.2, 0.4, 20).reshape(2, 10)
+    values = np.rint(grey * 65535 - 32768).astype("<i2")
+    path = tiff(tmp_path / "a.tif", (64, 64, values.tobytes(), {258: 16, 339: 2}))
+    np.testing.assert_allclose(pixels(read_image(path))[..., 0], np.rint(grey * 255), atol=1)
+
+
+@pytest.mark.parametrize("white", [1, 255])
+@pytest.mark.parametrize("side, lamps", [(300, 90), (90, 2)])
+def test_lamps_and_broken_sensors_do_not_make_it_black(white, side, lamps):
+    """A thousandth of the values is eight times white, or two pixels are."""
+    grey = np.linspace(0.02, 1, side**2)
+    expected = np.rint(grey * 255)
+    grey[-lamps:], expected[-lamps:] = 8, 255
+    values = (grey * white).astype(np.float32).reshape(side, side)
+    np.testing.assert_allclose(pixels(read_array(values))[..., 0].ravel(), expected, atol=1)
+
+
 @pytest.mark.parametrize("white", [1, 255, 65535])
 def test_a_small_bright_thing_before_the_dark(tmp_path, white):
     """99 % of the values fit into the next smaller scale."""
@@ -626,6 +646,21 @@ def test_where_a_jpeg_ends(tmp_path, mode, options):
             assert read_image(path, tell=str).size == (60, 50), cut
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95, 1])
+def test_a_jpeg_that_is_filled_with_zeros(tmp_path, share):
+    """Space that was kept for what did not arrive: it decodes, to blocks of one colour."""
+    image = Image.fromarray(RNG.integers(0, 256, (256, 320, 3), dtype=np.uint8))
+    data = save(image, tmp_path / "a.jpg", quality=95, subsampling=0).read_bytes()
+    whole, path, told = pixels(read_image(tmp_path / "a.jpg")), tmp_path / "cut.jpg", []
+    for end in (-2, None) if share == 1 else (int(share * len(data)),):
+        path.write_bytes(data[:end] + bytes(len(data)))
+        got = pixels(read_image(path, tell=told.append))
+        assert (got == whole).all() == (share == 1)
+    assert len(told) == (share < 1)
+    if share < 1:
+        refusal(path)
+
+
 def test_nothing_of_the_picture_has_arrived(tmp_path):
     data = save(Image.fromarray(PIXELS), tmp_path / "a.png").read_bytes()
     path = tmp_path / "cut.png"
@@ -671,6 +706,33 @@ def test_a_png_whose_check_sum_is_wrong(tmp_path):
     np.testing.assert_array_equal(pixels(read_image(path, tell=told.append)), PIXELS)
     assert told == [f"{path}: is damaged or cut off; the picture is made as far as it goes"]
     assert refusal(path).startswith("truncated")
+
+
+def test_a_png_that_is_filled_with_zeros(tmp_path):
+    """Also with a text in it that is too long."""
+    image, told = Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)), []
+    rows = [row.tobytes() for row in pixels(image)]
+    path = png(tmp_path / "a.png", 64, 64, 8, 2, rows, (b"zTXt", b"Comment\0\0" + TEXT))
+    data = path.read_bytes()
+    cut = data.find(b"IDAT") + 7000
+    path.write_bytes(data[:cut] + bytes(len(data) - cut))
+    got = pixels(read_image(path, tell=told.append))
+    assert len(told) == 1 and (got == pixels(image)).all(axis=(1, 2))[:30].all()
+    refusal(path)
+
+
+def test_a_bomb_in_disguise(tmp_path):
+    """The text is too long, so the size is not looked at first."""
+    packed = zlib.compress(bytes(30 * 2**20))
+    chunk = b"zTXt", b"Comment\0\0" + TEXT
+    path = png(tmp_path / "a.png", 40_000, 40_000, 8, 2, [], chunk, packed=packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="too large: over 160 megapixels"):
+            read_image(path, tell=print)
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("head", [b"x", b"II*\0\x08\0\0\0\0\0", JPEG, PNG])

@@ -684,6 +684,7 @@ def test_a_photo_is_known_wherever_the_result_lies(tmp_path, go):
         photo(source)
         assert go(album, "--out", done)[0] == 0
     assert names(done) == ["a.color.png"] and is_result_of(done / "a.color.png", source)
+    go(album)
     album.rename(tmp_path / "moved")
     for options in ([], ["--out", done]):
         code, out, err = go(tmp_path / "moved", "--skip-done", *options)
@@ -692,18 +693,50 @@ def test_a_photo_is_known_wherever_the_result_lies(tmp_path, go):
     assert names(tmp_path / "moved") == ["a.color.png", "a.png"]
 
 
-def test_hundreds_of_photos_of_one_name(tmp_path, monkeypatch):
-    """The work for each does not grow with their number."""
-    given = []
+@unix
+def test_other_photos_of_one_name_are_told_apart(tmp_path, go):
+    """In whatever folder a result lies; scans with the same border; what comes through a pipe."""
+    a, b = photo(tmp_path / "a" / "x.tif"), photo(tmp_path / "b" / "x.tif")
+    go(b, "--out", tmp_path / "a/")
+    assert go(a)[::2] == (0, [])
+    assert is_result_of(tmp_path / "a" / "x.color.png", b)
+    assert is_result_of(tmp_path / "a" / "x.tif.color.png", a)
+    scans = []
+    for name in "cd":
+        grey = np.full((500, 600), 250, np.uint8)
+        grey[200:300] = RNG.integers(60, 200, (100, 600))
+        scans.append(tmp_path / name / "x.tif")
+        (tmp_path / name).mkdir()
+        Image.fromarray(grey).save(scans[-1])
+    go(scans[0], "--out", tmp_path / "done/")
+    assert go(scans[1], "--skip-done", "--out", tmp_path / "done/")[2] == []
+    assert names(tmp_path / "done") == ["x.color.png", "x.tif.color.png"]
+    os.mkfifo(tmp_path / "pipe")
+    assert infer.mark_of(tmp_path / "pipe") != infer.mark_of(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_hundreds_of_photos_of_one_name(tmp_path, monkeypatch, again):
+    """The work for each does not grow with their number, nor with that of others' results."""
+    given, calls = [], []
     for i in range(60):
         given.append(str(tmp_path / str(i) / "a.jpg"))
         os.makedirs(tmp_path / str(i))
         Path(given[-1]).write_bytes(b"%d" % i)
-    calls = []
-    real = os.path.realpath
-    monkeypatch.setattr(os.path, "realpath", lambda path: calls.append(path) or real(path))
+    real = images.made_of
+    monkeypatch.setattr(images, "made_of", lambda path: calls.append(path) or real(path))
+    if again:
+        monkeypatch.setattr(images, "made_of", lambda path: calls.append(path) or _others(path))
     jobs, problems = infer.plan(given, str(tmp_path / "done"))
-    assert not problems and len({job.target for job in jobs}) == 60 and len(calls) < 60 * 12
+    assert not problems and len({job.target for job in jobs}) == 60
+    assert len(calls) < 60 * (12 if again else 4)
+
+
+def _others(path):
+    """As if two hundred results of other photos of the name were there."""
+    number = re.search(r"-(\d+)[.](?:color|compare)", str(path))
+    theirs = "done" in str(path) and (number is None or int(number[1]) <= 200)
+    return "a.jpg 0 0" if theirs else None
 
 
 def test_bmp_cannot_say_what_it_was_made_of(tmp_path, go):
@@ -816,6 +849,17 @@ def test_dates_camera_and_place_are_kept(tmp_path, go):
         assert [round(float(d)) for d in dpi] == [150, 300], name
 
 
+def test_resolution_of_a_webp(tmp_path, go):
+    """It stands in the EXIF only, in inches or in centimetres."""
+    for unit, expected in ((2, 300), (3, 762)):
+        exif = Image.Exif()
+        exif.update({282: 300.0, 283: 300.0, 296: unit})
+        source = photo(tmp_path / f"{unit}.webp", exif=exif)
+        assert go(source)[0] == 0
+        dpi = Image.open(tmp_path / f"{unit}.color.png").info["dpi"]
+        assert [round(d) for d in dpi] == [expected] * 2
+
+
 def test_exif_that_cannot_be_written_costs_nothing(tmp_path, go):
     """A date that claims to be a float of 0 bytes, an orientation of a thousand values."""
     exif = Image.Exif()
@@ -883,6 +927,7 @@ def test_an_icon_is_no_bomb(tmp_path, go, monkeypatch):
     inner = io.BytesIO()
     Image.new("L", (2000, 2000)).save(inner, "PNG")
     head = struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(inner.getvalue()), 22)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1_000_000)
     (tmp_path / "a.ico").write_bytes(head + inner.getvalue())
     loaded = []
     real = Image.Image.load
