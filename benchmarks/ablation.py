@@ -33,10 +33,10 @@ from mini_colorize.evaluation.report import rows, text
 from mini_colorize.evaluation.run import evaluate, limited
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Random, Truth
 from mini_colorize.evaluation.tally import interval
+from mini_colorize.fast.threads import THREADS
 from mini_colorize.files import check_folder
 from mini_colorize.photos import DataError, find_photos
 from mini_colorize.report import write_json
-from mini_colorize.threads import THREADS
 from mini_colorize.training import Trainer
 
 ORDER = ("regression", "classification", "rebalanced")  # what the paper says, from worst to best

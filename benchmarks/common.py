@@ -53,7 +53,7 @@ def torch_twin(network):
     """The same network, same weights, as a torch.nn.Sequential in NCHW."""
     import torch
 
-    from mini_colorize.layers import BatchNorm2d, ConvTranspose2d
+    from mini_colorize.modules import BatchNorm2d, ConvTranspose2d
 
     modules = []
     for layer in network.layers.values():

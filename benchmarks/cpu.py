@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import interleaved, machine, picture, torch_twin
-from mini_colorize import bins, checkpoint, threads
-from mini_colorize.layers.conv import GATHER, Conv2d
-from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize import bins, checkpoint
+from mini_colorize.fast import cpu, threads
+from mini_colorize.modules import Adam
 from mini_colorize.network import WIDTHS, Network
-from mini_colorize.optim import Adam
+from mini_colorize.ops import ops
 from mini_colorize.training import targets
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
@@ -114,7 +114,8 @@ def _our_step(network, rgb):
 
     def step():
         x, index, weight = targets(rgb)
-        loss = softmax_cross_entropy(network.forward(x, train=True), index, weight, ones)
+        logits = network.forward(x, train=True)
+        loss = ops(logits).softmax_cross_entropy(logits, index, weight, ones)
         network.backward(loss.gradient)
         optimizer.step(packed["grads"], 1e-5)
 
@@ -226,9 +227,6 @@ def _error(network):
     x = targets(np.asarray(photo)[None])[0]
     exact = Network(network.width, np.float64)
     exact.load_state(network.state())
-    for layer in exact.layers.values():
-        if isinstance(layer, Conv2d):
-            layer.plan = GATHER
     truth = exact.forward(x.astype(np.float64))
     return np.linalg.norm(network.folded().forward(x) - truth) / np.linalg.norm(truth)
 
@@ -288,7 +286,7 @@ def profile_step(model, size, batch, rounds):
     for name, layer in reversed(network.layers.items()):
         layer.backward = clock.time(f"{name} backward", layer.backward)
     make = clock.time("Lab, soft-encoding", targets)
-    criterion = clock.time("loss", softmax_cross_entropy)
+    criterion = clock.time("loss", cpu.softmax_cross_entropy)
     update = clock.time("Adam", optimizer.step)
     for r in range(rounds + 1):
         x, index, weight = make(rgb)
@@ -333,8 +331,8 @@ import os, sys
 sys.path.insert(0, ".")
 import infer
 args = infer.parse([{photo!r}, "--device", "cpu", "--out", {out!r}])
-from mini_colorize.layers import conv
-conv.Conv2d.forward = lambda *_, **__: os._exit(0)
+from mini_colorize import modules
+modules.Conv2d.forward = lambda *_, **__: os._exit(0)
 infer.run(args)
 """
 

@@ -14,11 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from mini_colorize import bins, color, kernels
 from mini_colorize.bins import K, Q
-from mini_colorize.layers import BilinearUpsample, batchnorm, conv, relu, winograd
+from mini_colorize.fast import gather, kernels, winograd
 from mini_colorize.network import WIDTHS, Network
-from mini_colorize.optim import adam, find_overflow, moving_average
+from mini_colorize.ops import ops
 
 from .gpu_common import colors, noise
 
@@ -62,11 +61,12 @@ def cases(xp, sizes):
 
 def _logit_cases(xp, pixels):
     def target(seed):
-        return bins.soft_encode(colors(xp, (pixels,), seed))
+        ab = colors(xp, (pixels,), seed)
+        return ops(ab).soft_encode(ab)
 
     def encode(seed):
         ab = colors(xp, (pixels,), seed)
-        return lambda: bins.soft_encode(ab)
+        return lambda: ops(ab).soft_encode(ab)
 
     yield Case("soft_encode", f"{pixels:,} pixels", np.float32, pixels * (8 + 8 * K), encode)
     for dtype in HALF:
@@ -81,7 +81,7 @@ def _logit_cases(xp, pixels):
 
         def mean(seed, dtype=dtype):
             logits = noise(xp, (pixels, Q), dtype, seed)
-            return lambda: bins.annealed_mean(logits)
+            return lambda: ops(logits).annealed_mean(logits)
 
         size = f"{pixels:,} pixels"
         nbytes = pixels * (2 * Q * e + 8 * K + 8)
@@ -95,16 +95,16 @@ def _picture_cases(xp, n, side):
     def to_lab(seed):
         rgb = 128 + 50 * noise(xp, (n, side, side, 3), seed=seed)
         rgb = xp.clip(rgb, 0, 255).astype(np.uint8)
-        return lambda: color.crops_to_lab(rgb)
+        return lambda: ops(rgb).crops_to_lab(rgb)
 
     def to_rgb(seed, pixels=pixels):
         lightness = 50 + 20 * noise(xp, (pixels, 1), seed=seed)
         lab = xp.concatenate([lightness, colors(xp, (pixels,), seed)], axis=-1)
-        return lambda: color.lab_to_rgb(lab)
+        return lambda: ops(lab).lab_to_rgb(lab)
 
     def enlarge(seed):
         ab = colors(xp, (n, side // 4, side // 4), seed)
-        return lambda: BilinearUpsample((side, side)).forward(ab)
+        return lambda: ops(ab).upsample(ab, (side, side))
 
     size = f"{n}x{side}x{side}"
     one = partial(to_rgb, pixels=1)
@@ -123,11 +123,11 @@ def _relu_cases(xp, shape, dtype):
 
     def forward(seed):
         y, bias = noise(xp, shape, dtype, seed), 0.01 * noise(xp, shape[3])
-        return lambda: relu.bias_relu(y, bias)
+        return lambda: kernels.bias_relu(y, bias, True)
 
     def backward(seed):
         dy, y = noise(xp, shape, dtype, seed), noise(xp, shape, dtype, seed + 1)
-        return lambda: relu.bias_relu_backward(dy, y)
+        return lambda: kernels.bias_relu_backward(dy, y, True)
 
     yield Case("bias_relu", _name(shape), dtype, 2 * nbytes, forward)
     yield Case("bias_relu_backward", _name(shape), dtype, 3 * nbytes, backward)
@@ -141,22 +141,22 @@ def _batchnorm_cases(xp, shape, dtype):
 
     def statistics(seed):
         x = noise(xp, shape, dtype, seed)
-        return lambda: batchnorm.statistics(x)
+        return lambda: kernels.batchnorm_statistics(x)
 
     def normalize(seed):
         x, parameters = noise(xp, shape, dtype, seed), vectors(3)
-        return lambda: batchnorm.normalize(x, *parameters)
+        return lambda: kernels.batchnorm_normalize(x, *parameters)
 
     def sums(seed):
         dy, x = noise(xp, shape, dtype, seed), noise(xp, shape, dtype, seed + 1)
         mean = vectors(1)[0]
-        return lambda: batchnorm.gradient_sums(dy, x, mean)
+        return lambda: kernels.batchnorm_sums(dy, x, mean)
 
     def backward(seed):
         dy, x = noise(xp, shape, dtype, seed), noise(xp, shape, dtype, seed + 1)
         mean, offset, slope = vectors(3)
         ones = xp.ones(c, np.float32)  # dy is overwritten again and again and must not fade
-        return lambda: batchnorm.input_gradient(dy, x, mean, ones, offset, slope)
+        return lambda: kernels.batchnorm_backward(dy, x, mean, ones, offset, slope)
 
     makers = {
         "statistics": (1, statistics),
@@ -171,15 +171,15 @@ def _batchnorm_cases(xp, shape, dtype):
 def _gather_case(xp, shape, dtype, stride):
     """As many pictures as a convolution gathers at once."""
     n, h, w, c = shape
-    e, taps = np.dtype(dtype).itemsize, conv.Taps(-1, 1, 3, stride)
+    e, taps = np.dtype(dtype).itemsize, gather.Taps(-1, 1, 3, stride)
     out = (h // stride, w // stride)
-    pictures = min(n, max(1, conv.WORK_BYTES_GPU // (out[0] * out[1] * 9 * c * e)))
+    pictures = min(n, max(1, gather.WORK_BYTES_GPU // (out[0] * out[1] * 9 * c * e)))
     block = slice(0, pictures), slice(0, out[0]), slice(0, out[1])
     nbytes = e * c * pictures * (9 * out[0] * out[1] + h * w)
 
     def make(seed):
         x = noise(xp, (pictures, h, w, c), dtype, seed)
-        return lambda: conv.gather(x, taps, taps, block)
+        return lambda: gather.gather(x, taps, taps, block)
 
     return Case("gather", f"{_name((pictures, h, w, c))} /{stride}", dtype, nbytes, make)
 
@@ -217,15 +217,15 @@ def _optimizer_cases(xp, sizes):
         p, g, m = (noise(xp, count, seed=seed + k) for k in range(3))
         v, scale, overflow = xp.abs(m), xp.ones((), np.float32), xp.zeros((), np.int32)
         rest = (decayed, 1e-6, (0.9, 0.99), 1e-4, 1.0, 1e-8)
-        return lambda: adam(p, g, m, v, scale, overflow, *rest)
+        return lambda: kernels.adam(p, g, m, v, scale, overflow, *rest)
 
     def average(seed):
         mean, now = noise(xp, count, seed=seed), noise(xp, count, seed=seed + 1)
-        return lambda: moving_average(mean, now, 0.001)
+        return lambda: kernels.moving_average(mean, now, 0.001)
 
     def overflow(seed):
         g = noise(xp, count, seed=seed)
-        return lambda: find_overflow(g)
+        return lambda: kernels.find_overflow(g)
 
     size = f"{count:,} numbers"
     yield Case("adam", size, np.float32, 28 * count, step)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mini_colorize import bins
 from mini_colorize.bins import Q
-from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.ops import ops
 
 from .gpu_common import colors, mib, noise, table
 from .gpu_timing import peak_memory
@@ -23,11 +23,12 @@ def run(bench):
     ab, logits = colors(xp, shape), noise(xp, (*shape, Q))
     v = 1 + xp.abs(noise(xp, Q))
     found = bench.found["loss"] = {"pixels": pixels}
-    first = softmax_cross_entropy(logits.copy(), *bins.soft_encode(ab), v)
+    op = ops(logits)
+    first = op.softmax_cross_entropy(logits.copy(), *op.soft_encode(ab), v)
     scale = xp.full((), pixels, np.float32)  # the gradients, in the logits' place, stay in range
 
     def ours():
-        return softmax_cross_entropy(logits, *bins.soft_encode(ab), v, scale)
+        return op.softmax_cross_entropy(logits, *op.soft_encode(ab), v, scale)
 
     sides = {"ours": ours}
     if bench.torch is not None:
@@ -60,7 +61,7 @@ def run(bench):
     for name, call in sides.items():
         device_ms, host_ms = bench.timer.queued(call)
         found[name] = {"ms": each[name], "device_ms": device_ms, "host_ms": host_ms}
-    encode = bench.timer.queued(lambda: bins.soft_encode(ab))
+    encode = bench.timer.queued(lambda: op.soft_encode(ab))
     found["soft_encode"] = {"device_ms": encode[0], "host_ms": encode[1]}
     found["inputs_mib"] = mib(ab.nbytes + logits.nbytes)
     before = xp.get_default_memory_pool().used_bytes()

@@ -7,6 +7,7 @@ costs a microsecond or two: the sums are a little larger than the step by itself
 import gc
 
 from mini_colorize import training
+from mini_colorize.fast import cuda
 
 from .gpu_common import crops, percent, table
 from .gpu_step import torch_step, trainer, workplace
@@ -57,8 +58,8 @@ def _phases(bench, made, step, precision, found):
     """The parts of Trainer.train_step; a network's pass by kind of layer."""
     with Spans(bench.timer) as spans:
         spans.wrap(training, "targets", "crops to Lab, soft_encode")
-        spans.wrap(training, "softmax_cross_entropy", "loss and its gradient")
-        spans.wrap(training, "find_overflow", "overflow")
+        spans.wrap(cuda, "softmax_cross_entropy", "loss and its gradient")
+        spans.wrap(cuda, "find_overflow", "overflow")
         spans.wrap(made.optimizer, "step", "Adam")
         if made.average:
             spans.wrap(made.average, "update", "moving average")

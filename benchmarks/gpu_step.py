@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mini_colorize import bins
 from mini_colorize.backend import set_precision, to_host
 from mini_colorize.checkpoint import save_network
 from mini_colorize.config import Config
 from mini_colorize.network import WIDTHS, Network
+from mini_colorize.ops import ops
 from mini_colorize.training import Trainer, targets
 
 from .gpu_common import colors, crops, mib, noise, percent, table
@@ -126,7 +126,7 @@ def _step(bench, folder, net, precision, found):
         found["torch"]["peak_mib"] = mib(memory.max_memory_allocated())
         found["torch"]["held_mib"] = mib(memory.memory_reserved())
     ab = colors(xp, (sizes.batch, sizes.side // 4, sizes.side // 4))
-    found["soft_encode_ms"] = bench.timer.queued(lambda: bins.soft_encode(ab))[0]
+    found["soft_encode_ms"] = bench.timer.queued(lambda: ops(ab).soft_encode(ab))[0]
     found["soft_encode_share"] = found["soft_encode_ms"] / found["ours"]["ms"]
     found["last_loss"] = float(made.train_step(rgb)[0][0])
     if not np.isfinite(found["last_loss"]):
@@ -209,7 +209,7 @@ def _inference(bench, net, precision, batch, found):
     if precision == "mixed":
         ours.halved()
     x = xp.clip(0.25 * noise(xp, (batch, side, side, 1)), -0.5, 0.5)
-    sides = {"ours": lambda: bins.annealed_mean(ours.forward(x))}
+    sides = {"ours": lambda: ops(x).annealed_mean(ours.forward(x))}
     if bench.torch is not None:
         from . import gpu_torch
 

@@ -14,7 +14,8 @@ import statistics
 import time
 from contextlib import contextmanager
 
-from mini_colorize import backend, kernels
+from mini_colorize import backend
+from mini_colorize.fast import kernels
 
 
 def copy_whole(xp, target, source):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from mini_colorize import bins, color
-from mini_colorize.layers import ConvTranspose2d
+from mini_colorize.modules import ConvTranspose2d
 from mini_colorize.training import GRAY
 
 from .common import torch_twin

@@ -19,8 +19,8 @@ TRAIN = """
 import numpy as np
 from mini_colorize.network import Network
 from mini_colorize.training import targets
-from mini_colorize.losses import softmax_cross_entropy
-from mini_colorize.optim import Adam
+from mini_colorize.modules import Adam
+from mini_colorize.ops import ops
 rgb = np.random.default_rng(0).integers(0, 256, (16, 128, 128, 3), dtype=np.uint8)
 net = Network(0.25)
 net.initialize(targets(rgb)[0])
@@ -28,7 +28,8 @@ packed, ones = net.pack(), np.ones(313, np.float32)
 adam = Adam(packed["params"])
 for _ in range(2):
     x, index, weight = targets(rgb)
-    loss = softmax_cross_entropy(net.forward(x, train=True), index, weight, ones)
+    logits = net.forward(x, train=True)
+    loss = ops(logits).softmax_cross_entropy(logits, index, weight, ones)
     net.backward(loss.gradient)
     adam.step(packed["grads"], 1e-3)
 """

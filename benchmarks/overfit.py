@@ -18,9 +18,10 @@ from benchmarks.common import machine
 from mini_colorize import bins
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.data import load_crop
-from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.modules import Adam
 from mini_colorize.network import WIDTHS, Network
-from mini_colorize.optim import Adam, step_schedule
+from mini_colorize.ops import ops
+from mini_colorize.optim import step_schedule
 from mini_colorize.photos import find_photos
 from mini_colorize.training import targets
 
@@ -39,7 +40,8 @@ def main():
     optimizer = Adam(packed["params"])
     start = time.perf_counter()
     for step in tqdm(range(args.steps), leave=False):
-        loss = softmax_cross_entropy(network.forward(x, train=True), index, weight, ones)
+        logits = network.forward(x, train=True)
+        loss = ops(logits).softmax_cross_entropy(logits, index, weight, ones)
         network.backward(loss.gradient)
         optimizer.step(packed["grads"], step_schedule(step, args.lr, args.steps // 3))
     seconds = time.perf_counter() - start
@@ -47,7 +49,7 @@ def main():
     ab = rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:]
     distance = np.linalg.norm(bins.annealed_mean(logits) - ab, axis=-1).mean()
     entropy = bins.target_entropy(weight)
-    final = float(softmax_cross_entropy(logits, index, weight, ones).unweighted)
+    final = float(ops(logits).softmax_cross_entropy(logits, index, weight, ones).unweighted)
     print(f"{machine()}: {args.steps} steps at lr {args.lr:g}, {seconds:.0f} s")
     print(
         f"loss {final:.3f} nats, entropy of the targets {entropy:.3f}, "

@@ -15,18 +15,12 @@ cells. The authors kept these and about one ring of cells around them: soft-enco
 neighbours on both sides of a colour at the edge of the gamut.
 """
 
-from functools import lru_cache
-
 import numpy as np
-
-from . import kernels
-from .backend import array_module
-from .threads import run, split
 
 STEP = 10
 K = 5
 SIGMA = 5.0
-CHUNK = 2048  # pixels a thread treats at a time: the work stays in its cache
+TEMPERATURE = 0.38
 
 # For each a, the lowest and the highest b. Ordered by a, then by b: the authors' order.
 _ROWS = {
@@ -57,31 +51,6 @@ BINS = np.array(
 )
 Q = len(BINS)  # 313
 
-_A, _B = np.vstack([BINS, [[np.inf, np.inf]]]).astype(np.float64).T.copy()  # bin Q: never near
-
-# The lookup of soft_encode: square cells over all ab that an 8-bit sRGB colour can have.
-_CELL, _REACH = 5, 130
-
-
-@lru_cache(maxsize=4)
-def _candidates(k):
-    """For each lookup cell, every bin that can be among the k nearest of any point in the cell.
-
-    A bin is left out only if k others are nearer to the whole cell: its smallest distance to the
-    cell exceeds the k-th smallest of all bins' largest distances. So the search stays exact.
-    Returns (cells, cells, M) int32, each row ascending, padded with Q (a bin at infinity).
-    """
-    low = np.arange(-_REACH, _REACH, _CELL, dtype=np.float64)
-    corner = np.stack(np.meshgrid(low, low, indexing="ij"), axis=-1)[:, :, None, :]
-    below, above = corner - BINS, BINS - (corner + _CELL)
-    nearest = (np.maximum(np.maximum(below, above), 0) ** 2).sum(-1)
-    farthest = (np.maximum(-below, -above) ** 2).sum(-1)
-    can = nearest <= np.sort(farthest, axis=-1)[..., k - 1 : k]
-    table = np.full(can.shape[:2] + (can.sum(-1).max(),), Q, dtype=np.int32)
-    i, j, q = np.nonzero(can)
-    table[i, j, (can.cumsum(-1) - 1)[i, j, q]] = q
-    return table
-
 
 def soft_encode(ab, k=K, sigma=SIGMA):
     """Z of each pixel: its k nearest bins, weighted by a Gaussian of the distance (section 2.1).
@@ -92,33 +61,12 @@ def soft_encode(ab, k=K, sigma=SIGMA):
     Returns index (..., k) int32, nearest first, equal distances to the lower bin index, and
     weight (..., k) float32, of sum 1. Distances are computed in float64.
     """
-    if array_module(ab) is not np:
-        return kernels.soft_encode(ab, BINS, _candidates(k), _CELL, _REACH, k, sigma)
-    points = ab.reshape(-1, 2)
-    index = np.empty((len(points), k), dtype=np.int32)
-    weight = np.empty((len(points), k), dtype=np.float32)
-    _candidates(k)  # made once, before threads ask for it
-
-    def one(part):
-        index[part], d2 = _nearest(points[part].astype(np.float64), k)
-        z = np.exp((d2[:, :1] - d2) / (2 * sigma**2))  # against the nearest: cannot vanish
-        weight[part] = z / z.sum(-1, keepdims=True)
-
-    run(one, split(len(points), CHUNK))
-    return index.reshape(ab.shape[:-1] + (k,)), weight.reshape(ab.shape[:-1] + (k,))
-
-
-def _nearest(points, k):
-    """Indices and squared distances of the k nearest bins. points: (P, 2) float64."""
-    if (abs(points) < _REACH).all():
-        cell = ((points + _REACH) // _CELL).astype(np.int64)
-        candidates = _candidates(k)[cell[:, 0], cell[:, 1]]
-    else:  # no sRGB colour comes here
-        candidates = np.broadcast_to(np.arange(Q, dtype=np.int32), (len(points), Q))
-    d2 = np.square(points[:, :1] - _A[candidates])
-    d2 += np.square(points[:, 1:] - _B[candidates])
-    order = np.argsort(d2, axis=-1, kind="stable")[:, :k]  # stable: ties to the lower bin
-    return np.take_along_axis(candidates, order, -1), np.take_along_axis(d2, order, -1)
+    d2 = ((ab[..., None, :].astype(np.float64) - BINS) ** 2).sum(axis=-1)
+    index = np.argsort(d2, axis=-1, kind="stable")[..., :k]  # stable: ties to the lower bin
+    near = np.take_along_axis(d2, index, axis=-1)
+    z = np.exp((near[..., :1] - near) / (2 * sigma**2))  # against the nearest: cannot vanish
+    weight = z / z.sum(axis=-1, keepdims=True)
+    return index.astype(np.int32), weight.astype(np.float32)
 
 
 def dense_target(index, weight, q=Q):
@@ -126,9 +74,8 @@ def dense_target(index, weight, q=Q):
 
     index, weight: (..., K). Returns (..., q), the weights' dtype.
     """
-    xp = array_module(weight)
-    z = xp.zeros(index.shape[:-1] + (q,), dtype=weight.dtype)
-    xp.put_along_axis(z, index.astype(np.int64), weight, axis=-1)
+    z = np.zeros(index.shape[:-1] + (q,), dtype=weight.dtype)
+    np.put_along_axis(z, index, weight, axis=-1)
     return z
 
 
@@ -137,16 +84,14 @@ def target_entropy(weight):
 
     weight: (..., K), rows of sum 1, or of sum 0 for pixels that do not count. Returns a float.
     """
-    xp = array_module(weight)
     z = weight.astype(np.float64)
-    counted = max(float(z.sum()), 1.0)
-    return float(-(z * xp.log(xp.where(z > 0, z, 1))).sum() / counted)
+    pixels = max(float(z.sum()), 1.0)
+    return float(-(z * np.log(np.where(z > 0, z, 1))).sum() / pixels)
 
 
 def bin_mass(index, weight):
     """Sum of Z over pixels. index, weight: (..., K). Returns (Q,) float64; the prior, unscaled."""
-    xp = array_module(weight)
-    return xp.bincount(index.ravel(), weights=weight.ravel().astype(np.float64), minlength=Q)
+    return np.bincount(index.ravel(), weights=weight.ravel().astype(np.float64), minlength=Q)
 
 
 def class_weights(prior, lam=0.5):
@@ -168,7 +113,14 @@ def class_weights(prior, lam=0.5):
     return (w / (prior * w).sum()).astype(np.float32)
 
 
-def annealed_mean(logits, temperature=0.38):
+def check_temperature(temperature):
+    """The temperature. Raises ValueError if it is negative or not finite."""
+    if not (temperature >= 0 and np.isfinite(temperature)):
+        raise ValueError(f"temperature {temperature}: must be 0 or more")
+    return temperature
+
+
+def annealed_mean(logits, temperature=TEMPERATURE):
     """One colour from a distribution over bins (equation 5 of the paper).
 
         ab = sum_q softmax(logits / T)_q bin_q
@@ -178,23 +130,9 @@ def annealed_mean(logits, temperature=0.38):
     logits: (..., Q) float. Returns (..., 2), the same dtype: a, b.
     Raises ValueError if the temperature is negative or not finite.
     """
-    if not (temperature >= 0 and np.isfinite(temperature)):
-        raise ValueError(f"temperature {temperature}: must be 0 or more")
-    if array_module(logits) is not np:
-        return kernels.annealed_mean(logits, BINS, temperature)
-    bins = BINS.astype(logits.dtype)
-    rows = logits.reshape(-1, logits.shape[-1])
-    ab = np.empty((len(rows), 2), dtype=logits.dtype)
-
-    def one(part):
-        if logits.dtype.type(temperature) == 0:  # or too small for the dtype to tell from 0
-            ab[part] = bins[rows[part].argmax(-1)]
-            return
-        z = rows[part] - rows[part].max(-1, keepdims=True)  # 0 at most: exp cannot overflow
-        with np.errstate(over="ignore"):  # -inf is the right answer for a tiny temperature
-            z /= temperature
-        np.exp(z, out=z)
-        ab[part] = (z @ bins) / z.sum(-1, keepdims=True)
-
-    run(one, split(len(rows), CHUNK))
-    return ab.reshape(logits.shape[:-1] + (2,))
+    if logits.dtype.type(check_temperature(temperature)) == 0:
+        return BINS.astype(logits.dtype)[logits.argmax(axis=-1)]
+    z = logits - logits.max(axis=-1, keepdims=True)  # 0 at most: exp cannot overflow
+    with np.errstate(over="ignore"):  # -inf is the right answer for a tiny temperature
+        p = np.exp(z / temperature)
+    return (p @ BINS.astype(logits.dtype)) / p.sum(axis=-1, keepdims=True)

@@ -14,9 +14,6 @@ White is D65. Sources: IEC 61966-2-1 for sRGB, CIE 15:2004 for Lab.
 
 import numpy as np
 
-from . import kernels
-from .backend import array_module
-
 XYZ_FROM_RGB = np.array(
     [
         [0.412453, 0.357580, 0.180423],
@@ -27,23 +24,26 @@ XYZ_FROM_RGB = np.array(
 RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB)
 WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 
-_XYZ_OVER_WHITE = XYZ_FROM_RGB / WHITE[:, None]
-_LINEAR_FROM_XYZ = (RGB_FROM_XYZ * WHITE).astype(np.float32)
+XYZ_OVER_WHITE = XYZ_FROM_RGB / WHITE[:, None]
+LINEAR_FROM_XYZ = (RGB_FROM_XYZ * WHITE).astype(np.float32)
 
 FOOT = 0.008856  # where f changes from a line to the cube root, on the XYZ side
 FOOT_ROOT = 0.2068966  # the same place on the other side of f: 6/29
 
+EVERY = (
+    4,
+    2,
+)  # the colours that are asked for: of every 4 x 4 pixels that at (2, 2), see crops_to_lab
+
 
 def srgb_to_linear(rgb):
     """Undo the sRGB curve. rgb: float, 0..1, any shape. Returns linear light, same shape."""
-    xp = array_module(rgb)
-    return xp.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    return np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
 
 
 def linear_to_srgb(linear):
     """Apply the sRGB curve. linear: float, 0..1, any shape. Returns sRGB, same shape."""
-    xp = array_module(linear)
-    return xp.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, linear * 12.92)
+    return np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, linear * 12.92)
 
 
 LINEAR_FROM_BYTE = srgb_to_linear(np.arange(256) / 255)
@@ -51,15 +51,13 @@ LINEAR_FROM_BYTE = srgb_to_linear(np.arange(256) / 255)
 
 def _linear(rgb, dtype):
     """Linear light of sRGB given as uint8 (by table) or as float."""
-    xp = array_module(rgb)
     if rgb.dtype == np.uint8:
-        return xp.asarray(LINEAR_FROM_BYTE, dtype=dtype)[rgb]
+        return np.asarray(LINEAR_FROM_BYTE, dtype=dtype)[rgb]
     return srgb_to_linear(rgb.astype(dtype))
 
 
 def _f(t):
-    xp = array_module(t)
-    return xp.where(t > FOOT, xp.cbrt(t), 7.787 * t + 16 / 116)
+    return np.where(t > FOOT, np.cbrt(t), 7.787 * t + 16 / 116)
 
 
 def rgb_to_lab(rgb):
@@ -69,10 +67,9 @@ def rgb_to_lab(rgb):
     Returns (..., 3), float64 for float64, else float32: L 0..100, a, b. Computed in float64: a is
     500 times a difference of two numbers near 1, where float32 would leave errors of 1e-4.
     """
-    xp = array_module(rgb)
-    fxyz = _f(_linear(rgb, np.float64) @ xp.asarray(_XYZ_OVER_WHITE.T))
+    fxyz = _f(_linear(rgb, np.float64) @ np.asarray(XYZ_OVER_WHITE.T))
     fx, fy, fz = fxyz[..., 0], fxyz[..., 1], fxyz[..., 2]
-    lab = xp.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
+    lab = np.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
     return lab if rgb.dtype == np.float64 else lab.astype(np.float32)
 
 
@@ -81,20 +78,18 @@ def rgb_to_lightness(rgb):
 
     rgb: (..., 3), uint8 or float 0..1. Returns (...), float32: L, 0..100.
     """
-    xp = array_module(rgb)
-    y = _linear(rgb, np.float32) @ xp.asarray(XYZ_FROM_RGB[1], dtype=np.float32)
+    y = _linear(rgb, np.float32) @ np.asarray(XYZ_FROM_RGB[1], dtype=np.float32)
     return 116 * _f(y) - 16
 
 
-def crops_to_lab(rgb, step=4, offset=2):
+def crops_to_lab(rgb):
     """What the network is given and what it is asked for.
 
-    rgb: (N, H, W, 3) uint8, step dividing H and W. Returns x (N, H, W, 1) float32, the lightness
-    as the network wants it, (L - 50) / 100; and ab (N, H/step, W/step, 2) float32, the colours at
-    pixel `offset` of every `step`.
+    rgb: (N, H, W, 3) uint8, H and W multiples of 4. Returns x (N, H, W, 1) float32, the lightness
+    as the network wants it, (L - 50) / 100; and ab (N, H/4, W/4, 2) float32, the colours at one
+    pixel of every 4 x 4, next to the middle.
     """
-    if array_module(rgb) is not np:
-        return kernels.crops_to_lab(rgb, LINEAR_FROM_BYTE, _XYZ_OVER_WHITE, step, offset)
+    step, offset = EVERY
     x = normalize_lightness(rgb_to_lightness(rgb))[..., None]
     return x, np.ascontiguousarray(rgb_to_lab(rgb[:, offset::step, offset::step])[..., 1:])
 
@@ -109,8 +104,6 @@ def lab_to_rgb(lab):
 
     lab: (..., 3), float. Returns (..., 3), the same dtype: sRGB, 0..1.
     """
-    if array_module(lab) is not np:
-        return kernels.lab_to_rgb(lab, _LINEAR_FROM_XYZ)
     fy = (lab[..., 0] + 16) / 116
     fxyz = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
     fxyz[..., 2] = np.maximum(fxyz[..., 2], 0)  # a b far out of gamut; scikit-image agrees
@@ -122,8 +115,7 @@ def lab_to_rgb(lab):
 
 def to_byte(rgb):
     """sRGB 0..1, float, to uint8 0..255, rounded. Any shape."""
-    xp = array_module(rgb)
-    return xp.rint(rgb * 255).astype(np.uint8)
+    return np.rint(rgb * 255).astype(np.uint8)
 
 
 def colorfulness(rgb):
@@ -132,9 +124,8 @@ def colorfulness(rgb):
     Equation 5 of Hasler and Süsstrunk, Measuring colourfulness in natural images, 2003.
     rgb: (..., 3), uint8 or float 0..1; all pixels count as one picture. Returns a float.
     """
-    xp = array_module(rgb)
     rgb = rgb.astype(np.float64) * (1 if rgb.dtype == np.uint8 else 255)
     r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     rg, yb = r - g, (r + g) / 2 - b
-    spread = xp.hypot(rg.std(), yb.std())
-    return float(spread + 0.3 * xp.hypot(rg.mean(), yb.mean()))
+    spread = np.hypot(rg.std(), yb.std())
+    return float(spread + 0.3 * np.hypot(rg.mean(), yb.mean()))

@@ -16,10 +16,11 @@ from PIL import Image
 
 from . import checkpoint
 from .backend import array_module, select_device, set_precision, to_host
-from .color import lab_to_rgb, normalize_lightness, rgb_to_lightness, to_byte
+from .color import normalize_lightness, rgb_to_lightness, to_byte
 from .guided import enlarge, fit_lines
 from .images import canonical, from_array, read_image
 from .network import MULTIPLE
+from .ops import ops
 
 STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory for any photo
 WIDE = STRIP_PIXELS // 16  # of wider photos a strip is few rows, and each costs a matrix as wide
@@ -50,7 +51,7 @@ def paint(lightness, ab):
     for rows in _strips(*lightness.shape):
         light = xp.asarray(lightness[rows])[..., None]
         lab = xp.concatenate([light, enlarge(lines, lightness, rows)], axis=-1)
-        picture[rows] = to_host(to_byte(lab_to_rgb(lab)))
+        picture[rows] = to_host(to_byte(ops(lab).lab_to_rgb(lab)))
     return picture
 
 

@@ -24,7 +24,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from .backend import array_module, to_host
-from .layers.upsample import BilinearUpsample, apply_matrices
+from .layers.upsample import apply_matrices
+from .ops import ops
 
 RADIUS = 1 / 16  # of a window, in sides of the small picture; rounds to 0, no window, below 9
 EPSILON = 20.0  # L^2: contrasts well below its root are taken for flat
@@ -75,7 +76,7 @@ def enlarge(lines, lightness, rows=slice(None)):
 
     lines: from `fit_lines`. lightness: (H, W) float32, L, NumPy.
     """
-    large = BilinearUpsample(lightness.shape).forward(lines[None], rows=rows)[0]
+    large = ops(lines).upsample(lines[None], lightness.shape, rows)[0]
     xp = array_module(lines)
     light = xp.asarray(lightness[rows])[..., None]
     light = xp.minimum(xp.maximum(light, large[..., 4:5]), large[..., 5:])

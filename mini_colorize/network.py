@@ -15,17 +15,17 @@ Names of layers are those of the authors' Caffe network: conv1_1 ... conv8_3, co
 """
 
 import copy
-from contextlib import nullcontext
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
 from .backend import array_module, as_numbers, to_host
-from .bins import Q, annealed_mean
-from .layers import BatchNorm2d, Conv2d, ConvTranspose2d
-from .layers.winograd import Workspace
+from .bins import Q
+from .fast import convolution
+from .modules import BatchNorm2d, Conv2d, ConvTranspose2d
+from .ops import ops
 from .packed import Packed
-from .threads import one_blas_thread
 
 WIDTHS = {"tiny": 0.25, "small": 0.5, "full": 1.0}
 HEADS = {"bins": ("conv8_313", Q), "ab": ("conv8_ab", 2)}  # head: its layer, what it says a pixel
@@ -77,13 +77,6 @@ class Network:
             self.layers[f"conv8_{i}"] = Conv2d(channels, channels, relu=True, dtype=dtype)
         name, outputs = HEADS[head]
         self.layers[name] = Conv2d(channels, outputs, kernel=1, dtype=dtype)
-        self._share(Workspace())
-
-    def _share(self, workspace):
-        """Give all convolutions one workspace: they work one after another."""
-        for layer in self.layers.values():
-            if isinstance(layer, (Conv2d, ConvTranspose2d)):
-                layer.workspace = workspace
 
     def forward(self, x, train=False):
         """x: (N, S, S', 1), sides multiples of 8 -> logits (N, S/4, S'/4, Q), x's dtype, or
@@ -96,14 +89,10 @@ class Network:
             raise ValueError(f"input {x.shape}: must be (N, H, W, 1), H and W multiples of 8")
         if self.half:
             x = x.astype(np.float16)
-        with self._at_work(x):
+        with ops(x).at_work():
             for layer in self.layers.values():
                 x = layer.forward(x, train)
         return x
-
-    def _at_work(self, x):
-        """BLAS and threads as the layers want them; on a GPU there is nothing to arrange."""
-        return one_blas_thread() if array_module(x) is np else nullcontext()
 
     def colors(self, logits, temperature=0.38):
         """The colours that an output of `forward` stands for.
@@ -111,7 +100,11 @@ class Network:
         logits: (N, h, w, Q), of which the annealed mean is taken; or, with the head "ab",
         (N, h, w, 2), and the temperature has no say. Returns (N, h, w, 2), the logits' dtype: a, b.
         """
-        return logits * AB_SCALE if self.head == "ab" else annealed_mean(logits, temperature)
+        return (
+            logits * AB_SCALE
+            if self.head == "ab"
+            else ops(logits).annealed_mean(logits, temperature)
+        )
 
     def backward(self, dlogits):
         """Fill every layer's `grads`. dlogits: (N, h, w, Q), dL/dlogits; may be overwritten.
@@ -119,7 +112,7 @@ class Network:
         The chain rule, from the last layer to the first. The gradient to the picture is not made.
         """
         *rest, first = reversed(self.layers.values())
-        with self._at_work(dlogits):
+        with ops(dlogits).at_work():
             for layer in rest:
                 dlogits = layer.backward(dlogits)
             first.backward(dlogits, input_gradient=False)
@@ -184,7 +177,6 @@ class Network:
                 arrays.update({key: _moved(array, xp) for key, array in arrays.items()})
             if isinstance(layer, Conv2d) and not isinstance(layer.fill, int):
                 layer.fill = _moved(layer.fill, xp)
-        self._share(Workspace() if xp is np else None)  # CuPy's own pool keeps memory for reuse
         return self
 
     # Initialisation -----------------------------------------------------------------------------
@@ -221,7 +213,7 @@ class Network:
         -c / a. So `fill` becomes -c / a. That is ill-conditioned where a is near 0 (or -c / a is
         beyond float16), and a transposed convolution has no padding to fill (its border pixels
         see fewer taps): there BatchNorm stays. The weights of the copy must not change any more
-        (see Conv2d, frozen).
+        (see modules.py, frozen).
         """
         net = copy.deepcopy(self)
         names = list(net.layers)
@@ -274,7 +266,13 @@ class Network:
 
     def _plan_name(self, layer, shape):
         """How a convolution is carried out for one picture of this shape."""
-        if not isinstance(layer, (Conv2d, ConvTranspose2d)):
+        weight = layer.params.get("weight")
+        if isinstance(layer, Conv2d):
+            pixels = prod(layer.output_shape(shape)[:2])
+            m = convolution.conv_plan(weight.shape, pixels, layer.geometry["stride"])
+        elif isinstance(layer, ConvTranspose2d):
+            geometry = tuple(layer.geometry.values())
+            m = convolution.transposed_plan(weight.shape, prod(shape[:2]), geometry)
+        else:
             return ""
-        m = layer.plan_for((1, *shape))
         return f"Winograd F({m}x{m}, 3x3)" if m else "gather"

@@ -26,21 +26,14 @@ from tqdm import tqdm
 
 from . import bins, checkpoint, report
 from .backend import array_module, as_numbers, device_memory, set_precision, to_host, uploaded
-from .color import colorfulness, crops_to_lab, lab_to_rgb
+from .color import colorfulness
 from .config import STEPS, TrainingError
 from .data import PhotoLoader
 from .files import atomic_write, check_folder
-from .losses import l2_loss, softmax_cross_entropy
+from .modules import Adam, LossScale, MovingAverage
 from .network import AB_SCALE, MULTIPLE, WIDTHS, Network
-from .optim import (
-    Adam,
-    LossScale,
-    MovingAverage,
-    cosine_schedule,
-    find_overflow,
-    step_schedule,
-    warmed_up,
-)
+from .ops import ops
+from .optim import cosine_schedule, step_schedule, warmed_up
 from .photos import DataError, find_photos
 from .widen import widened
 
@@ -65,8 +58,8 @@ def targets(rgb):
     middle, so that logit pixels and colours lie on each other. Photos without colour get
     weights 0: they have no say in the loss.
     """
-    x, ab = crops_to_lab(rgb)
-    index, weight = bins.soft_encode(ab)
+    x, ab = ops(rgb).crops_to_lab(rgb)
+    index, weight = ops(ab).soft_encode(ab)
     weight *= _colored(ab)[:, None, None, None]
     return x, index, weight
 
@@ -77,7 +70,7 @@ def regression_targets(rgb):
     Returns x (N, S, S, 1) float32, ab / AB_SCALE (N, h, w, 2) float32, and whether a photo has
     colour and so a say in the loss, (N,) bool.
     """
-    x, ab = crops_to_lab(rgb)
+    x, ab = ops(rgb).crops_to_lab(rgb)
     return x, ab / AB_SCALE, _colored(ab)
 
 
@@ -88,7 +81,7 @@ def _colored(ab):
 def require_color(loader):
     """Raises DataError if no photo has colour; stops at the first that has."""
     for rgb in loader.batches(0, -(-len(loader) // loader.batch)):
-        if _colored(crops_to_lab(rgb)[1]).any():
+        if _colored(ops(rgb).crops_to_lab(rgb)[1]).any():
             return
     raise DataError(COLORLESS)
 
@@ -460,11 +453,12 @@ class Trainer:
         x, *truth = self.targets(self.xp.asarray(rgb))
         logits = self.network.forward(x, train=True)
         color = self._colorfulness(x, logits) if measure else None
-        scale = self.loss_scale.scale if self.loss_scale else None
+        scale = self.loss_scale.scale if self.loss_scale else 1
         loss = self._loss(logits, truth, scale)
         del logits
         self.network.backward(loss.gradient)
-        overflow = find_overflow(self.grads.flat) if self.loss_scale else None
+        grads = self.grads.flat
+        overflow = ops(grads).find_overflow(grads) if self.loss_scale else 0
         self.optimizer.step(self.grads, self._rate(self.step), scale, overflow)
         if self.loss_scale:
             self.loss_scale.update(overflow)
@@ -473,11 +467,11 @@ class Trainer:
         self.step += 1
         return (loss.weighted, loss.unweighted), color
 
-    def _loss(self, logits, truth, scale=None):
+    def _loss(self, logits, truth, scale=1):
         """Loss of what the network says. truth: as `targets` has it. logits: overwritten."""
         if self.config.loss == "regression":
-            return l2_loss(logits, *truth, scale)
-        return softmax_cross_entropy(logits, *truth, self.class_weight, scale)
+            return ops(logits).l2_loss(logits, *truth, scale)
+        return ops(logits).softmax_cross_entropy(logits, *truth, self.class_weight, scale)
 
     def _rate(self, step):
         c = self.config
@@ -492,7 +486,7 @@ class Trainer:
         lightness = x[:, 2::4, 2::4] * 100 + 50
         ab = self.network.colors(logits).astype(x.dtype, copy=False)
         lab = self.xp.concatenate([lightness, ab], axis=-1)
-        return colorfulness(lab_to_rgb(lab))
+        return colorfulness(ops(lab).lab_to_rgb(lab))
 
     def run(self):
         """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done."""

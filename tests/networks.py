@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mini_colorize.layers import BatchNorm2d
+from mini_colorize.modules import BatchNorm2d
 
 
 def leave_the_kinks(net, x):

@@ -13,7 +13,7 @@ from mini_colorize import network
 from mini_colorize.checkpoint import load
 from mini_colorize.config import LOSSES, load_config
 from mini_colorize.evaluation.tally import B
-from mini_colorize.threads import THREADS
+from mini_colorize.fast.threads import THREADS
 
 
 @pytest.fixture

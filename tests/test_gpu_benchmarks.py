@@ -20,7 +20,7 @@ from emulator import cuda, standin, why_unavailable  # noqa: E402
 
 from benchmarks import gpu, gpu_common, gpu_layers, gpu_timing  # noqa: E402
 from mini_colorize import network  # noqa: E402
-from mini_colorize.layers import winograd  # noqa: E402
+from mini_colorize.fast import winograd  # noqa: E402
 
 try:
     import torch

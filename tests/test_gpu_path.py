@@ -19,10 +19,10 @@ from mini_colorize import checkpoint, network, training
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.config import Config
-from mini_colorize.layers import BatchNorm2d, Conv2d, ConvTranspose2d, winograd
-from mini_colorize.layers import conv as conv_module
-from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.fast import convolution, gather, winograd
+from mini_colorize.modules import BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.network import Network
+from mini_colorize.ops import ops
 from mini_colorize.photos import find_photos
 from mini_colorize.training import Trainer, targets
 
@@ -88,7 +88,7 @@ CONVS = [
 @pytest.mark.parametrize("geometry", CONVS + ["transposed"], ids=str)
 def test_convolutions(gpu, geometry, relu, dtype, limit, bytes_gpu, monkeypatch):
     """In one block and in many."""
-    monkeypatch.setattr(conv_module, "WORK_BYTES_GPU", bytes_gpu)
+    monkeypatch.setattr(gather, "WORK_BYTES_GPU", bytes_gpu)
     monkeypatch.setattr(winograd, "WORK_BYTES_GPU", bytes_gpu)
 
     def make():
@@ -96,7 +96,8 @@ def test_convolutions(gpu, geometry, relu, dtype, limit, bytes_gpu, monkeypatch)
             layer = ConvTranspose2d(8, 4, relu=relu)
         else:
             layer = Conv2d(8, 4, *geometry[:4], relu=relu)
-            layer.plan = geometry[4]
+            plan = geometry[4]
+            monkeypatch.setattr(convolution, "choose_plan", lambda *_: plan)
         for seed, p in enumerate(layer.params.values()):
             p[...] = random(p.shape, seed).astype(np.float16)
         return layer
@@ -146,7 +147,7 @@ def test_whole_network(gpu):
         x, index, weight = targets(array(rgb))
         logits = net.forward(x, train=True)
         results.append({"logits": to_host(logits).copy()})
-        loss = softmax_cross_entropy(
+        loss = ops(logits).softmax_cross_entropy(
             logits, index, weight, array(np.linspace(1, 3, 313, dtype="f4"))
         )
         results[-1]["losses"] = np.array([float(loss.weighted), float(loss.unweighted)])

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mini_colorize.guided import EPSILON, box_matrix, enlarge, fit_lines, window_range
-from mini_colorize.layers import BilinearUpsample
+from mini_colorize.layers.upsample import upsample
 
 
 def photo(height, width, seed=0):
@@ -74,7 +74,7 @@ def test_colour_that_is_a_line_in_lightness_gets_its_edges():
     ab = np.repeat(lightness.reshape(32, 4, 32, 4).mean(axis=(1, 3))[..., None] - 50, 2, axis=-1)
     large = enlarge(fit_lines(lightness, ab), lightness)
     truth = np.repeat(lightness[..., None] - 50, 2, axis=-1)
-    blurred = BilinearUpsample((128, 128)).forward(ab[None])[0]
+    blurred = upsample(ab[None], (128, 128))[0]
     assert abs(large - truth)[:, 60:72].max() < 5 < 25 < abs(blurred - truth)[:, 60:72].max()
 
 
@@ -86,7 +86,7 @@ def test_flat_lightness_gives_the_mean_of_means():
     assert large.shape == (64, 96, 2) and large.dtype == np.float32
     rows, columns = (m @ m for m in (box_matrix(16, 1), box_matrix(24, 2)))
     blurred = np.einsum("ij,jkc,lk->ilc", rows, ab.astype(np.float64), columns)
-    expected = BilinearUpsample((64, 96)).forward(blurred[None])[0]
+    expected = upsample(blurred[None], (64, 96))[0]
     np.testing.assert_allclose(large, expected, atol=1e-3)
 
 
@@ -104,7 +104,7 @@ def test_a_scratch_gets_no_colour_of_its_own():
 
 def test_a_small_ab_has_no_windows():
     lightness, ab = photo(50, 37), smooth_ab(8, 8)
-    bilinear = BilinearUpsample((50, 37)).forward(ab[None])[0]
+    bilinear = upsample(ab[None], (50, 37))[0]
     np.testing.assert_allclose(enlarge(fit_lines(lightness, ab), lightness), bilinear, atol=1e-4)
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from emulator import standin
 
-from mini_colorize import bins, kernels, losses, optim
+from mini_colorize import bins
 from mini_colorize.backend import matmul, set_precision, to_host
-from mini_colorize.color import crops_to_lab, lab_to_rgb
-from mini_colorize.layers import BilinearUpsample, batchnorm, conv, relu, winograd
-from mini_colorize.layers.conv import Taps
-from mini_colorize.losses import softmax_cross_entropy
-from mini_colorize.optim import LossScale, adam, find_overflow, moving_average
+from mini_colorize.fast import cuda, gather, kernels, pointwise, winograd
+from mini_colorize.fast.gather import Taps
+from mini_colorize.modules import LossScale
+from mini_colorize.ops import chapters
 
 SMALL = standin.settings.sanitizer == "tsan"  # slow: a process a launch
 PIXELS = [33] if SMALL else [1, 31, 33, 1025]
@@ -53,8 +52,8 @@ def test_rgb_to_lab(gpu, shape):
         [[0, 0, 0], [255, 255, 255], [1, 0, 254]],
         [[3, 2, 1], [10, 11, 9], [0, 255, 0]],
     ]
-    x, ab = crops_to_lab(gpu.asarray(rgb))
-    x_ref, ab_ref = crops_to_lab(rgb)
+    x, ab = cuda.crops_to_lab(gpu.asarray(rgb))
+    x_ref, ab_ref = chapters.crops_to_lab(rgb)
     assert x.dtype == ab.dtype == np.float32
     close(x, x_ref, rtol=0, atol=1e-6)
     close(ab, ab_ref, rtol=1e-6, atol=1e-5)
@@ -66,7 +65,7 @@ def test_lab_to_rgb(gpu, pixels):
     lab = np.random.default_rng(2).uniform((0, -128, -128), (100, 128, 128), (pixels, 3))
     lab = lab.astype(np.float32)
     lab[0] = [50, np.nan, 3]
-    rgb, reference = lab_to_rgb(gpu.asarray(lab)), lab_to_rgb(lab)
+    rgb, reference = cuda.lab_to_rgb(gpu.asarray(lab)), chapters.lab_to_rgb(lab)
     close(rgb[1:], reference[1:], rtol=0, atol=3e-6)
     np.testing.assert_array_equal(np.isnan(to_host(rgb[0])), np.isnan(reference[0]))
 
@@ -78,7 +77,7 @@ def test_soft_encode(gpu, pixels, k):
     rng = np.random.default_rng(pixels)
     ab = rng.uniform(-128, 128, (pixels, 2)).astype(np.float32)
     ab[::3] = rng.integers(-25, 26, ab[::3].shape) * 5
-    index, weight = bins.soft_encode(gpu.asarray(ab), k)
+    index, weight = cuda.soft_encode(gpu.asarray(ab), k)
     index_ref, weight_ref = bins.soft_encode(ab, k)
     assert index.dtype == np.int32 and weight.dtype == np.float32
     np.testing.assert_array_equal(to_host(index), index_ref)
@@ -99,7 +98,7 @@ def test_soft_encode_far_out_and_not_a_number(gpu):
         ],
         np.float32,
     )
-    index, weight = bins.soft_encode(gpu.asarray(ab))
+    index, weight = cuda.soft_encode(gpu.asarray(ab))
     index_ref, weight_ref = bins.soft_encode(np.nan_to_num(ab, nan=0, posinf=0))
     good = np.isfinite(ab).all(axis=1)
     np.testing.assert_array_equal(to_host(index)[good], index_ref[good])
@@ -116,7 +115,7 @@ def test_annealed_mean(gpu, pixels, q, temperature, dtype, monkeypatch):
     logits = random((pixels, q), dtype=dtype) * dtype(5)
     logits[:, ::2] = logits[:, :1]  # equals: T = 0 takes the lowest index
     logits[0] = np.where(np.arange(q) % 3, -6e4, 6e4)
-    ab = bins.annealed_mean(gpu.asarray(logits), temperature)
+    ab = cuda.annealed_mean(gpu.asarray(logits), temperature)
     assert ab.dtype == dtype
     reference = bins.annealed_mean(logits.astype(np.float32), temperature)
     close(ab, reference, rtol=rounding(dtype), atol=1e-4 if dtype == np.float32 else 0.05)
@@ -128,7 +127,7 @@ def test_annealed_mean_of_nan_and_infinity(gpu, temperature):
     logits[1, 200] = np.nan
     logits[2] = -np.inf
     logits[3, ::2] = -np.inf
-    ab = to_host(bins.annealed_mean(gpu.asarray(logits), temperature))
+    ab = to_host(cuda.annealed_mean(gpu.asarray(logits), temperature))
     with np.errstate(invalid="ignore"):
         reference = bins.annealed_mean(logits, temperature)
     np.testing.assert_allclose(ab, reference, rtol=1e-5, atol=1e-4)  # NaN where the other is
@@ -155,8 +154,8 @@ def test_softmax_cross_entropy(gpu, pixels, q, dtype):
     logits, *target = loss_problem(pixels, q, dtype)
     scale = np.array(8, np.float32)
     device = gpu.asarray(logits)
-    loss = softmax_cross_entropy(device, *on(gpu, *target), gpu.asarray(scale))
-    reference = softmax_cross_entropy(logits.astype(np.float64), *target, scale)
+    loss = cuda.softmax_cross_entropy(device, *on(gpu, *target), gpu.asarray(scale))
+    reference = chapters.softmax_cross_entropy(logits.astype(np.float64), *target, scale)
     assert loss.gradient.data.ptr == device.data.ptr and loss.gradient.dtype == dtype  # in place
     assert float(loss.weighted) == pytest.approx(reference.weighted, rel=2e-6, abs=1e-7)
     assert float(loss.unweighted) == pytest.approx(reference.unweighted, rel=2e-6, abs=1e-7)
@@ -171,11 +170,11 @@ def test_softmax_cross_entropy_extremes(gpu):
     logits[0, 0, 1] = 3e38
     logits[0, 0, 2] = np.finfo(np.float32).min  # as low as the lanes that have no class
     logits[0, 0, 4, index[0, 0, 4, 0]] = -500
-    loss = softmax_cross_entropy(*on(gpu, logits.copy(), index, weight, v))
-    reference = softmax_cross_entropy(logits.astype(np.float64), index, weight, v)
+    loss = cuda.softmax_cross_entropy(*on(gpu, logits.copy(), index, weight, v))
+    reference = chapters.softmax_cross_entropy(logits.astype(np.float64), index, weight, v)
     assert float(loss.weighted) == pytest.approx(reference.weighted, rel=1e-5)
     close(loss.gradient, reference.gradient, rtol=1e-5, atol=1e-7)
-    loss = softmax_cross_entropy(*on(gpu, logits, index, np.zeros_like(weight), v))
+    loss = cuda.softmax_cross_entropy(*on(gpu, logits, index, np.zeros_like(weight), v))
     assert float(loss.weighted) == 0 and not to_host(loss.gradient).any()
 
 
@@ -183,9 +182,9 @@ def test_softmax_cross_entropy_of_nan(gpu):
     """A NaN reaches its whole row and the loss, and no other row."""
     logits, index, weight, v = loss_problem(9, 313, np.float32)
     logits[0, 0, 4, 300] = np.nan
-    loss = softmax_cross_entropy(*on(gpu, logits.copy(), index, weight, v))
+    loss = cuda.softmax_cross_entropy(*on(gpu, logits.copy(), index, weight, v))
     with np.errstate(invalid="ignore"):
-        reference = softmax_cross_entropy(logits, index, weight, v)
+        reference = chapters.softmax_cross_entropy(logits, index, weight, v)
     assert np.isnan(float(loss.weighted)) and np.isnan(reference.weighted)
     np.testing.assert_array_equal(np.isnan(to_host(loss.gradient)), np.isnan(reference.gradient))
 
@@ -214,8 +213,8 @@ def picture(shape, dtype, seed=0):
 def test_bias_relu(gpu, shape, dtype, use_relu):
     y, bias = picture(shape, dtype), random(shape[3], 1)
     device = gpu.asarray(y)
-    assert relu.bias_relu(device, gpu.asarray(bias), use_relu) is device
-    close(device, relu.bias_relu(y.astype(np.float32), bias, use_relu), rtol=rounding(dtype))
+    assert kernels.bias_relu(device, gpu.asarray(bias), use_relu) is device
+    close(device, chapters.bias_relu(y.astype(np.float32), bias, use_relu), rtol=rounding(dtype))
 
 
 @pytest.mark.parametrize("use_relu", [True, False])
@@ -224,9 +223,8 @@ def test_bias_relu(gpu, shape, dtype, use_relu):
 def test_bias_relu_backward(gpu, shape, dtype, use_relu):
     dy, y = picture(shape, dtype), np.maximum(picture(shape, dtype, 1), 0)
     device = gpu.asarray(dy)
-    db = relu.bias_relu_backward(device, gpu.asarray(y), use_relu)
-    dx = dy.astype(np.float64)
-    db_ref = relu.bias_relu_backward(dx, y, use_relu)
+    db = kernels.bias_relu_backward(device, gpu.asarray(y), use_relu)
+    dx, db_ref = chapters.bias_relu_backward(dy.astype(np.float64), y, use_relu)
     np.testing.assert_array_equal(to_host(device), dx)
     assert db.dtype == np.float32
     close(db, db_ref, rtol=1e-5, atol=1e-5)
@@ -237,8 +235,8 @@ def test_bias_relu_backward(gpu, shape, dtype, use_relu):
 def test_batchnorm_statistics(gpu, shape, dtype):
     """Mean 100 and deviation 1: a naive sum of squares would lose every digit of the variance."""
     x = (100 + picture(shape, np.float32)).astype(dtype)
-    mean, var = batchnorm.statistics(gpu.asarray(x))
-    mean_ref, var_ref = batchnorm.statistics(x.astype(np.float64))
+    mean, var = kernels.batchnorm_statistics(gpu.asarray(x))
+    mean_ref, var_ref = pointwise.statistics(x.astype(np.float64))
     close(mean, mean_ref, rtol=1e-6)
     close(var, var_ref, rtol=1e-4, atol=1e-7)
 
@@ -247,8 +245,8 @@ def test_batchnorm_statistics_of_a_channel_that_is_nearly_always_0(gpu):
     """The first value is the only one: an unlucky shift for a shifted sum over all rows."""
     x = np.zeros((1, 64, 64, 4), np.float32)
     x[0, 0, 0] = [1, 1e3, 1e-3, 7]
-    mean, var = batchnorm.statistics(gpu.asarray(x))
-    mean_ref, var_ref = batchnorm.statistics(x.astype(np.float64))
+    mean, var = kernels.batchnorm_statistics(gpu.asarray(x))
+    mean_ref, var_ref = pointwise.statistics(x.astype(np.float64))
     close(mean, mean_ref, rtol=1e-5, atol=0)
     close(var, var_ref, rtol=1e-4, atol=0)
 
@@ -257,9 +255,9 @@ def test_batchnorm_statistics_of_a_channel_that_is_nearly_always_0(gpu):
 @pytest.mark.parametrize("shape", PICTURES, ids=str)
 def test_batchnorm_normalize(gpu, shape, dtype):
     x, vectors = picture(shape, dtype), random((3, shape[3]), 1)
-    y = batchnorm.normalize(gpu.asarray(x), *on(gpu, *vectors))
+    y = kernels.batchnorm_normalize(gpu.asarray(x), *on(gpu, *vectors))
     assert y.dtype == dtype
-    reference = batchnorm.normalize(x.astype(np.float64), *vectors)
+    reference = pointwise.normalize(x.astype(np.float64), *vectors)
     close(y, reference, rtol=rounding(dtype), atol=1e-6 if dtype == np.float32 else 1e-4)
 
 
@@ -267,8 +265,8 @@ def test_batchnorm_normalize(gpu, shape, dtype):
 @pytest.mark.parametrize("shape", PICTURES, ids=str)
 def test_batchnorm_sums(gpu, shape, dtype):
     dy, x, mean = picture(shape, dtype), picture(shape, dtype, 1), random(shape[3], 2)
-    sums = batchnorm.gradient_sums(*on(gpu, dy, x, mean))
-    reference = batchnorm.gradient_sums(dy.astype(np.float64), x.astype(np.float64), mean)
+    sums = kernels.batchnorm_sums(*on(gpu, dy, x, mean))
+    reference = pointwise.gradient_sums(dy.astype(np.float64), x.astype(np.float64), mean)
     for value, exact in zip(sums, reference, strict=True):
         assert value.dtype == np.float32
         close(value, exact, rtol=1e-5, atol=1e-4)
@@ -279,8 +277,8 @@ def test_batchnorm_sums(gpu, shape, dtype):
 def test_batchnorm_backward(gpu, shape, dtype):
     dy, x, vectors = picture(shape, dtype), picture(shape, dtype, 1), random((4, shape[3]), 2)
     device = gpu.asarray(dy)
-    assert batchnorm.input_gradient(device, *on(gpu, x, *vectors)) is device
-    reference = batchnorm.input_gradient(dy.astype(np.float64), x.astype(np.float64), *vectors)
+    assert kernels.batchnorm_backward(device, *on(gpu, x, *vectors)) is device
+    reference = pointwise.input_gradient(dy.astype(np.float64), x.astype(np.float64), *vectors)
     close(device, reference, rtol=rounding(dtype), atol=2e-6 if dtype == np.float32 else 1e-3)
 
 
@@ -305,8 +303,8 @@ def test_gather(gpu, rows, cols, channels, dtype, fill):
         host = random(channels, 3).astype(np.float16).astype(np.float32)
         device = gpu.asarray(host)
     for block in [(slice(0, 3), slice(0, 4), slice(0, 3)), (slice(1, 2), slice(2, 4), slice(1, 3))]:
-        columns = conv.gather(gpu.asarray(x), rows, cols, block, device)
-        np.testing.assert_array_equal(to_host(columns), conv.gather(x, rows, cols, block, host))
+        columns = gather.gather(gpu.asarray(x), rows, cols, block, device)
+        np.testing.assert_array_equal(to_host(columns), gather.gather(x, rows, cols, block, host))
 
 
 WINOGRAD = pytest.mark.parametrize(
@@ -371,11 +369,11 @@ def test_winograd_output(gpu, m, dtype, use_relu, shape, dilation, padding):
     "shape, size", [((1, 1, 1, 1), (5, 3)), ((2, 4, 3, 2), (13, 9)), ((1, 5, 8, 3), (7, 33))]
 )
 def test_upsample(gpu, shape, size):
-    x, layer = random(shape), BilinearUpsample(size)
+    x = random(shape)
     device = gpu.asarray(x)
-    close(layer.forward(device), layer.forward(x))
+    close(cuda.upsample(device, size), chapters.upsample(x, size))
     for rows in (slice(0, 2), slice(3, size[0])):
-        close(layer.forward(device, rows=rows), layer.forward(x, rows=rows))
+        close(cuda.upsample(device, size, rows), chapters.upsample(x, size, rows))
 
 
 # Optimiser -------------------------------------------------------------------------------------
@@ -387,10 +385,12 @@ def test_adam(gpu, n, overflow):
     host = [random(n, seed) for seed in range(3)] + [np.abs(random(n, 3))]
     device = on(gpu, *host)
     scale, flag = np.array(4, np.float32), np.array(overflow, np.int32)
-    rest = (n // 2, 0.01, (0.9, 0.99), 0.1, 0.3, 1e-8)
-    adam(*device, *on(gpu, scale, flag), *rest)
-    adam(*host, scale, flag, *rest)
-    for value, reference in zip(device, host, strict=True):
+    p, g, m, v = device
+    rest = dict(lr=0.1, t=3, betas=(0.9, 0.99), eps=1e-8, decay=0.01, decayed=n // 2)
+    updated = cuda.adam(*device, scale=gpu.asarray(scale), overflow=gpu.asarray(flag), **rest)
+    assert updated[0] is p and updated[1] is m and updated[2] is v
+    expected = chapters.adam(*host, scale=scale, overflow=flag, **rest)
+    for value, reference in zip(updated, expected, strict=True):
         close(value, reference, rtol=1e-5, atol=1e-6)
 
 
@@ -400,16 +400,19 @@ def test_find_overflow(gpu, n, bad):
     x = random(n) * np.float32(1e37)
     if bad is not None:
         x[n // 2] = bad
-    assert int(find_overflow(gpu.asarray(x))) == int(find_overflow(x)) == (bad is not None)
+    assert (
+        int(cuda.find_overflow(gpu.asarray(x)))
+        == int(chapters.find_overflow(x))
+        == (bad is not None)
+    )
 
 
 @pytest.mark.parametrize("n", PIXELS)
 def test_moving_average(gpu, n):
     average, now = random(n), random(n, 1)
     device = gpu.asarray(average)
-    moving_average(device, gpu.asarray(now), 0.01)
-    moving_average(average, now, 0.01)
-    close(device, average)
+    assert cuda.moving_average(device, gpu.asarray(now), 0.01) is device
+    close(device, chapters.moving_average(average, now, 0.01))
 
 
 def test_loss_scale_never_waits(gpu):
@@ -527,14 +530,14 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
             TypeError,
             lambda: kernels.upsample(x.astype(np.float16), (8, 8), slice(None)),
         ),
-        "ab": (ValueError, lambda: bins.soft_encode(c.reshape(2, 3))),
-        "ab float64": (TypeError, lambda: bins.soft_encode(x.astype(np.float64))),
-        "bins": (ValueError, lambda: bins.annealed_mean(x)),
-        "lab": (ValueError, lambda: lab_to_rgb(x)),
-        "rgb": (TypeError, lambda: crops_to_lab(x)),
+        "ab": (ValueError, lambda: cuda.soft_encode(c.reshape(2, 3))),
+        "ab float64": (TypeError, lambda: cuda.soft_encode(x.astype(np.float64))),
+        "bins": (ValueError, lambda: cuda.annealed_mean(x)),
+        "lab": (ValueError, lambda: cuda.lab_to_rgb(x)),
+        "rgb": (TypeError, lambda: cuda.crops_to_lab(x)),
         "int64": (
             TypeError,
-            lambda: losses.softmax_cross_entropy(logits, index.astype(np.int64), weight, v),
+            lambda: cuda.softmax_cross_entropy(logits, index.astype(np.int64), weight, v),
         ),
         "classes": (
             ValueError,
@@ -548,9 +551,9 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
         ),
         "adam": (
             ValueError,
-            lambda: optim.adam(c, c, c, c[:5].copy(), one, one, 0, 0, (0, 0), 0, 1, 0),
+            lambda: kernels.adam(c, c, c, c[:5].copy(), one, one, 0, 0, (0, 0), 0, 1, 0),
         ),
-        "average": (ValueError, lambda: moving_average(c, c[:5].copy(), 0.1)),
+        "average": (ValueError, lambda: kernels.moving_average(c, c[:5].copy(), 0.1)),
     }
     for name, (error, call) in refused.items():
         with pytest.raises(error):

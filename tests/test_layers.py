@@ -9,10 +9,15 @@ import naive
 import numpy as np
 import pytest
 
-from mini_colorize.layers import BatchNorm2d, BilinearUpsample, Conv2d, ConvTranspose2d
-from mini_colorize.layers import conv as conv_module
-from mini_colorize.layers.conv import GATHER, correlate, correlate_adjoint, output_size
+from mini_colorize.fast import convolution, cpu, gather, memory
+from mini_colorize.fast.convolution import GATHER, transposed_plan
+from mini_colorize.fast.gather import correlate, correlate_adjoint
+from mini_colorize.fast.memory import freeze, frozen
+from mini_colorize.layers.conv import conv2d, output_size
 from mini_colorize.layers.relu import bias_relu, bias_relu_backward
+from mini_colorize.layers.upsample import upsample, upsample_backward
+from mini_colorize.modules import BatchNorm2d, Conv2d, ConvTranspose2d
+from mini_colorize.ops import chapters
 
 # kernel, stride, dilation, padding (None: what keeps the size)
 CONVS = [
@@ -98,7 +103,9 @@ def test_gradients_with_relu(layer):
 @pytest.mark.parametrize("size", [(7, 5), (11, 6), (3, 9)], ids=str)
 @pytest.mark.parametrize("shape", [(2, 3, 4, 2), (3, 1, 2, 2)], ids=str)
 def test_upsample_gradients(shape, size):
-    check_gradients(BilinearUpsample(size), random(shape))
+    x, dy = random(shape), random((shape[0], *size, shape[3]), seed=2)
+    numeric = naive.numeric_gradient(lambda: (dy * upsample(x, size)).sum(), x)
+    assert naive.relative_error(upsample_backward(dy, shape[1:3]), numeric) < 1e-6
 
 
 @pytest.mark.parametrize("layer", [conv(2, 3, 1, 1, None), transposed(2, 4, 2, 1, 1)])
@@ -146,8 +153,10 @@ def test_fill_is_what_lies_around_the_picture(fill):
     around = np.empty((2, 8, 9, 3))
     around[...] = fill
     around[:, 2:-2, 2:-2] = x
-    y = correlate(x, weight, stride=2, dilation=2, padding=2, fill=fill)
-    np.testing.assert_allclose(y, naive.conv2d(around, weight, np.zeros(2), 2, 2, 0), atol=1e-12)
+    truth = naive.conv2d(around, weight, np.zeros(2), 2, 2, 0)
+    for convolve in (conv2d, correlate):
+        y = convolve(x, weight, np.zeros(2), stride=2, dilation=2, padding=2, fill=fill)
+        np.testing.assert_allclose(y, truth, atol=1e-12)
 
 
 def test_a_picture_too_small_is_an_error():
@@ -156,23 +165,22 @@ def test_a_picture_too_small_is_an_error():
         output_size(4, kernel=3, stride=1, dilation=2, padding=0)
 
 
-def test_bias_relu_by_hand_and_that_it_writes_over_its_input():
+def test_bias_relu_by_hand():
     x = np.array([-3.0, 1, -1, 2, 0, 5]).reshape(1, 1, 3, 2)  # channel 0: -3, -1, 0
     y = bias_relu(x, np.array([1.0, -2]))
-    assert y is x
     np.testing.assert_array_equal(y.ravel(), [0, 0, 0, 0, 1, 3])
-    dy = np.arange(1.0, 7).reshape(1, 1, 3, 2)
-    np.testing.assert_array_equal(bias_relu_backward(dy, y), [5, 6])
-    np.testing.assert_array_equal(dy.ravel(), [0, 0, 0, 0, 5, 6])
+    dx, db = bias_relu_backward(np.arange(1.0, 7).reshape(1, 1, 3, 2), y)
+    np.testing.assert_array_equal(db, [5, 6])
+    np.testing.assert_array_equal(dx.ravel(), [0, 0, 0, 0, 5, 6])
 
 
 def test_bias_without_relu():
     x = np.array([-3.0, 1]).reshape(1, 1, 1, 2)
     y = bias_relu(x, np.array([1.0, -2]), relu=False)
     np.testing.assert_array_equal(y.ravel(), [-2, -1])
-    dy = np.array([5.0, 6]).reshape(1, 1, 1, 2)
-    np.testing.assert_array_equal(bias_relu_backward(dy, None, relu=False), [5, 6])
-    np.testing.assert_array_equal(dy.ravel(), [5, 6])
+    dx, db = bias_relu_backward(np.array([5.0, 6]).reshape(1, 1, 1, 2), None, relu=False)
+    np.testing.assert_array_equal(db, [5, 6])
+    np.testing.assert_array_equal(dx.ravel(), [5, 6])
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -182,33 +190,36 @@ def test_bias_without_relu():
 def test_relu_inside_a_layer_is_relu_after_it(layer, relu, monkeypatch):
     """Whatever the blocks, and on pixels that no filter reaches (kernel 2, stride 3)."""
     x = random((2, 5, 3, 3))
+    monkeypatch.setattr(layer, "relu", False)
     plain = layer.forward(x)
     assert (plain < 0).any()
-    monkeypatch.setattr(layer, "relu", relu)
-    monkeypatch.setattr(conv_module, "WORK_BYTES", 3000)
     expected = np.maximum(plain, 0) if relu else plain
-    np.testing.assert_allclose(layer.forward(x), expected, rtol=0, atol=1e-12)
+    monkeypatch.setattr(layer, "relu", relu)
+    monkeypatch.setattr(gather, "WORK_BYTES", 3000)
+    for operations in (chapters, cpu):
+        y = layer._forward(operations, x, *layer.params.values())
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 5), (3, 10), (13, 4)], ids=str)
 @pytest.mark.parametrize("source", [(1, 1), (2, 3), (4, 4), (5, 2)], ids=str)
 def test_upsample_equals_the_loops(source, size):
     x = random((2, *source, 3))
-    y = BilinearUpsample(size).forward(x)
+    y = upsample(x, size)
     np.testing.assert_allclose(y, naive.upsample(x, size), atol=1e-14)
 
 
 def test_upsample_by_hand():
     """Twice as wide: centres fall on -1/4, 1/4, 3/4, 5/4, the outer ones clamped to 0 and 1."""
-    y = BilinearUpsample((1, 4)).forward(np.array([0.0, 8.0]).reshape(1, 1, 2, 1))
+    y = upsample(np.array([0.0, 8.0]).reshape(1, 1, 2, 1), (1, 4))
     np.testing.assert_array_equal(y.ravel(), [0, 2, 6, 8])
 
 
 def test_upsample_by_strips_equals_the_whole():
-    x, layer = random((2, 5, 4, 2), dtype=np.float32), BilinearUpsample((13, 9))
-    strips = [layer.forward(x, rows=slice(r, r + 4)) for r in range(0, 13, 4)]
+    x, size = random((2, 5, 4, 2), dtype=np.float32), (13, 9)
+    strips = [upsample(x, size, slice(r, r + 4)) for r in range(0, 13, 4)]
     assert [s.shape[1] for s in strips] == [4, 4, 4, 1]
-    np.testing.assert_allclose(np.concatenate(strips, axis=1), layer.forward(x), rtol=1e-6)
+    np.testing.assert_allclose(np.concatenate(strips, axis=1), upsample(x, size), rtol=1e-6)
 
 
 # Adjoints -----------------------------------------------------------------------------------------
@@ -234,21 +245,23 @@ def test_correlate_adjoint_is_the_adjoint(geometry, size):
 @pytest.fixture
 def column_bytes(monkeypatch):
     """Records the size of every gathered block of columns."""
-    seen, gather = [], conv_module.gather
+    seen, real = [], gather.gather
 
     def spy(*args, **kwargs):
-        columns = gather(*args, **kwargs)
+        columns = real(*args, **kwargs)
         seen.append(columns.nbytes)
         return columns
 
-    monkeypatch.setattr(conv_module, "gather", spy)
+    monkeypatch.setattr(gather, "gather", spy)
     return seen
 
 
 def both_passes(layer, x):
-    y = layer.forward(x, train=True)
-    dx = layer.backward(random(y.shape, seed=2))
-    return {"y": y, "dx": dx, **layer.grads}
+    """By the CPU's twins, also in float64."""
+    weight, bias = layer.params.values()
+    y = layer._forward(cpu, x, weight, bias)
+    dx, dweight = layer._backward(cpu)(random(y.shape, 2, x.dtype), x, weight, **layer.geometry)
+    return {"y": y, "dx": dx, "dweight": dweight}
 
 
 # Down to one pixel a block: parts of rows of 5 pixels, rows, parts of pictures of 35, pictures.
@@ -269,7 +282,7 @@ def test_blocks_change_nothing_and_respect_the_cap(layer, pixels, monkeypatch, c
     calls = len(column_bytes)
     kh, kw, c_in, c_out = layer.params["weight"].shape
     cap = pixels * kh * kw * max(c_in, c_out) * 8  # so many pixels, in the widest of the products
-    monkeypatch.setattr(conv_module, "WORK_BYTES", cap)
+    monkeypatch.setattr(gather, "WORK_BYTES", cap)
     column_bytes.clear()
     blocks = both_passes(layer, x)
     assert max(column_bytes) <= cap
@@ -282,7 +295,7 @@ def test_blocks_change_nothing_and_respect_the_cap(layer, pixels, monkeypatch, c
 def test_no_thread_gets_the_larger_blocks(shape):
     """16 pictures of 64 rows were once cut into 56 + 8 rows each, and one thread had all the 56."""
     x = np.zeros((1, 1, 1, 16), np.float32)
-    blocks = list(conv_module._blocks(x, shape, 9, 16))
+    blocks = list(gather._blocks(x, shape, 9, 16))
     pixels = [np.prod([s.stop - s.start for s in block]) for block in blocks]
     assert sum(pixels) == np.prod(shape) and len(blocks) > 1
     assert sum(pixels[::2]) < 1.2 * sum(pixels[1::2]) < 1.44 * sum(pixels[::2])
@@ -292,7 +305,7 @@ def test_a_large_convolution_stays_under_the_real_cap(column_bytes):
     layer = conv(16, 3, 1, 1, None, dtype=np.float32)
     both_passes(layer, random((2, 200, 200, 16), dtype=np.float32))  # 46 MB of columns at once
     assert len(column_bytes) > 3
-    assert max(column_bytes) <= conv_module.WORK_BYTES == 2 * 2**20
+    assert max(column_bytes) <= gather.WORK_BYTES == 2 * 2**20
 
 
 # Plans of the transposed convolution --------------------------------------------------------------
@@ -302,46 +315,49 @@ def test_a_large_convolution_stays_under_the_real_cap(column_bytes):
 @pytest.mark.parametrize(
     "shape", [(2, 5, 3, 3), (3, 2, 4, 2), (1, 9, 11, 2), (2, 1, 1, 4)], ids=str
 )
-def test_the_wide_convolution_equals_the_gather(shape, plan):
+def test_the_wide_convolution_equals_the_gather(shape, plan, monkeypatch):
     layer = filled(ConvTranspose2d(shape[3], 6, relu=True, dtype=np.float64))
     x, results = random(shape), {}
-    for layer.plan in (GATHER, plan):
-        y = layer.forward(x, train=True)
-        assert (y == 0).any() and (y > 0).any()
-        dx = layer.backward(random(y.shape, seed=2))
-        results[layer.plan] = {"y": y, "dx": dx, **{n: g.copy() for n, g in layer.grads.items()}}
+    for m in (GATHER, plan):
+        monkeypatch.setattr(convolution, "transposed_plan", lambda *_, m=m, **__: m)
+        results[m] = both_passes(layer, x)
+        assert (results[m]["y"] == 0).any() and (results[m]["y"] > 0).any()
     for name, value in results[GATHER].items():
         assert naive.relative_error(results[plan][name], value) < 1e-13, name
 
 
-@pytest.mark.parametrize("plan", [2, 4])
-def test_wide_gradients(plan):
-    layer = transposed(3, 4, 2, 1, 1)
-    layer.plan = plan
-    check_gradients(layer, random((2, 5, 3, 3)))
-
-
 def test_plan_of_the_transposed_convolution():
-    layer = ConvTranspose2d(32, 16)
-    assert layer.plan_for((1, 16, 16, 32)) == GATHER == layer.plan_for((1, 38, 38, 32))
-    assert layer.plan_for((1, 40, 40, 32)) == layer.plan_for((8, 16, 16, 32)) == 4
-    assert layer.plan_for((1, 32, 32, 32), filters=True) == 4  # nothing to transform
-    assert layer.plan_for((1, 16, 16, 32), filters=True) == GATHER
-    for other in ({"kernel": 3}, {"stride": 1}, {"padding": 0}, {"dilation": 2}):
-        assert ConvTranspose2d(32, 16, **other).plan_for((8, 40, 40, 32)) == GATHER
+    def plan(pixels, kernel=4, geometry=(2, 1, 1), **options):
+        return transposed_plan((kernel, kernel, 32, 16), pixels, geometry, **options)
+
+    assert plan(16 * 16) == GATHER == plan(38 * 38)
+    assert plan(40 * 40) == plan(8 * 16 * 16) == 4
+    assert plan(32 * 32, transformed=True) == 4  # nothing to transform
+    assert plan(16 * 16, transformed=True) == GATHER
+    for other in ({"kernel": 3}, *({"geometry": g} for g in ((1, 1, 1), (2, 1, 0), (2, 2, 1)))):
+        assert plan(8 * 40 * 40, **other) == GATHER
 
 
-def test_frozen_wide_filters_are_kept_from_the_second_picture_on():
-    layer, x = filled(ConvTranspose2d(16, 8, relu=True)), random((1, 32, 32, 16), dtype=np.float32)
-    truth = layer.forward(x)
+@pytest.mark.parametrize("kind, size", [(Conv2d, 40), (ConvTranspose2d, 32)])
+def test_frozen_filters_are_kept_from_the_second_picture_on(kind, size):
+    layer, x = filled(kind(16, 16, relu=True)), random((1, size, size, 16), dtype=np.float32)
+    truth, weight = layer.forward(x), layer.params["weight"]
     layer.frozen = True
     for picture in (1, 2, 3):
-        y = layer.forward(x)
-        assert naive.relative_error(y, truth) < 1e-5
-        assert (layer.filters is None) == (picture == 1)
-    kept = layer.filters
+        assert naive.relative_error(layer.forward(x), truth) < 1e-5
+        assert (4 in frozen(weight)) == (picture > 1)
+    kept = frozen(weight)[4]
     layer.forward(x)
-    assert layer.filters is kept and kept.shape == (36, 16, 32)
+    assert frozen(weight)[4] is kept and len(kept) == 36
+
+
+def test_what_is_kept_of_weights_goes_with_them():
+    weight = np.ones(3)
+    freeze(weight)
+    place = id(weight)
+    assert frozen(weight) == {} and frozen(np.ones(3)) is None
+    del weight
+    assert place not in memory._frozen
 
 
 # BatchNorm ----------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import naive
 import numpy as np
 import pytest
 
-from mini_colorize import bins, losses
+from mini_colorize import bins
+from mini_colorize.fast import cpu
 from mini_colorize.losses import l2_loss, softmax_cross_entropy
 
 
@@ -91,9 +92,12 @@ def test_cross_entropy_by_hand():
     np.testing.assert_allclose(loss.gradient.ravel(), [-1.5, 1.5], rtol=1e-14)
 
 
-def test_the_gradient_takes_the_place_of_the_logits():
+def test_the_gradient_takes_the_place_of_the_logits_in_the_twin():
     logits, *target = problem()
-    assert np.shares_memory(softmax_cross_entropy(logits, *target).gradient, logits)
+    before = logits.copy()
+    softmax_cross_entropy(logits, *target)
+    np.testing.assert_array_equal(logits, before)  # not in the chapter
+    assert np.shares_memory(cpu.softmax_cross_entropy(logits, *target).gradient, logits)
 
 
 def test_uncounted_pixels_are_as_if_they_were_not_there():
@@ -139,9 +143,9 @@ def test_extreme_logits(dtype):
 @pytest.mark.parametrize("chunk", [1, 3, 29, 30])
 def test_chunks_change_nothing(chunk, monkeypatch):
     logits, *target = problem(uncounted=(2, 3, 4))
-    whole = softmax_cross_entropy(logits.copy(), *target)
-    monkeypatch.setattr(losses, "CHUNK", chunk)
-    parts = softmax_cross_entropy(logits.copy(), *target)
+    whole = cpu.softmax_cross_entropy(logits.copy(), *target)
+    monkeypatch.setattr(cpu, "LOSS_CHUNK", chunk)
+    parts = cpu.softmax_cross_entropy(logits.copy(), *target)
     assert float(parts.weighted) == pytest.approx(float(whole.weighted), rel=1e-14)
     assert float(parts.unweighted) == pytest.approx(float(whole.unweighted), rel=1e-14)
     np.testing.assert_allclose(parts.gradient, whole.gradient, rtol=1e-12)
@@ -151,14 +155,14 @@ def test_float32_with_real_targets_over_several_chunks():
     """As in training: 313 bins, soft-encoded colours, more pixels than one chunk holds."""
     rng = np.random.default_rng(0)
     ab = rng.uniform(-80, 80, (2, 40, 30, 2)).astype(np.float32)
-    assert 2 * 40 * 30 > losses.CHUNK
+    assert 2 * 40 * 30 > cpu.LOSS_CHUNK
     index, weight = bins.soft_encode(ab)
     weight[0, :10] = 0
     logits = rng.standard_normal((2, 40, 30, bins.Q)).astype(np.float32)
     class_weight = rng.uniform(0.5, 4, bins.Q).astype(np.float32)
     truth = dense_loss(logits, index, weight, class_weight)
     exact = softmax_cross_entropy(logits.astype(np.float64), index, weight, class_weight)
-    loss = softmax_cross_entropy(logits, index, weight, class_weight)
+    loss = cpu.softmax_cross_entropy(logits, index, weight, class_weight)
     assert float(loss.weighted) == pytest.approx(truth[0], rel=1e-6)
     assert float(loss.unweighted) == pytest.approx(truth[1], rel=1e-6)
     assert loss.gradient.dtype == np.float32
@@ -169,7 +173,7 @@ def test_l2_by_hand():
     """Two pixels, off by (3, 4) and (0, 2): L = (25/2 + 4/2) / 2 = 7.25, gradient halved."""
     truth = np.array([[10.0, -20], [5, 5]]).reshape(1, 1, 2, 2)
     prediction = truth + np.array([[3.0, 4], [0, -2]])
-    loss = l2_loss(prediction, truth)
+    loss = l2_loss(prediction, truth, np.ones(len(truth), bool))
     assert float(loss.weighted) == float(loss.unweighted) == 7.25
     np.testing.assert_array_equal(loss.gradient[0, 0], [[1.5, 2], [0, -1]])
 
@@ -177,6 +181,8 @@ def test_l2_by_hand():
 def test_l2_gradient():
     rng = np.random.default_rng(0)
     prediction, truth = rng.standard_normal((2, 2, 3, 5, 2))
-    gradient = l2_loss(prediction, truth).gradient
-    numeric = naive.numeric_gradient(lambda: float(l2_loss(prediction, truth).weighted), prediction)
+    gradient = l2_loss(prediction, truth, np.ones(len(truth), bool)).gradient
+    numeric = naive.numeric_gradient(
+        lambda: float(l2_loss(prediction, truth, np.ones(len(truth), bool)).weighted), prediction
+    )
     assert naive.relative_error(gradient, numeric) < 1e-6

@@ -11,8 +11,8 @@ import pytest
 
 from mini_colorize.bins import Q, soft_encode
 from mini_colorize.color import normalize_lightness
-from mini_colorize.layers import BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.modules import BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.network import WIDTHS, Network
 
 # Every convolution at width 1: name, side of the filter, channels in and out, side of the output

@@ -6,8 +6,10 @@ The comparison with torch over many steps is in test_peers.py.
 import numpy as np
 import pytest
 
-from mini_colorize import optim
-from mini_colorize.optim import Adam, LossScale, MovingAverage, find_overflow, step_schedule
+from mini_colorize.fast import cpu
+from mini_colorize.fast.cpu import find_overflow
+from mini_colorize.modules import Adam, LossScale, MovingAverage
+from mini_colorize.optim import step_schedule
 from mini_colorize.packed import ALIGN, Packed
 
 
@@ -94,11 +96,16 @@ def test_packed_lays_weights_first_and_keeps_names_in_order():
 def test_chunks_of_adam_change_nothing(monkeypatch):
     """The border between decayed and other numbers falls into the middle of a chunk."""
     rng = np.random.default_rng(0)
-    arrays = {"w": rng.standard_normal((3, 3, 5, 9)), "b": rng.standard_normal(200)}
-    grads = Packed({name: rng.standard_normal(a.shape) for name, a in arrays.items()})
+    arrays = {
+        "w": rng.standard_normal((3, 3, 5, 9)).astype(np.float32),
+        "b": rng.standard_normal(200).astype(np.float32),
+    }
+    grads = Packed(
+        {name: rng.standard_normal(a.shape).astype(np.float32) for name, a in arrays.items()}
+    )
     results = []
     for chunk in (2**15, 100):
-        monkeypatch.setattr(optim, "CHUNK", chunk)
+        monkeypatch.setattr(cpu, "OPTIMIZER_CHUNK", chunk)
         params = Packed(arrays)
         adam = Adam(params, decay=0.1)
         for _ in range(2):

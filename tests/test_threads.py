@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from mini_colorize import threads
-from mini_colorize.arena import KEEP, SMALL, Arena
-from mini_colorize.threads import cut, one_blas_thread, run, scratch, split
+from mini_colorize.fast import threads
+from mini_colorize.fast.memory import KEEP, SMALL, Arena, scratch
+from mini_colorize.fast.threads import cut, one_blas_thread, run, split
 
 
 @pytest.fixture(params=[1, 2, 5])

@@ -15,8 +15,8 @@ from mini_colorize import bins, checkpoint
 from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.data import PhotoLoader
 from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.modules import Adam
 from mini_colorize.network import Network
-from mini_colorize.optim import Adam
 from mini_colorize.photos import DataError, find_photos
 from mini_colorize.training import Trainer, measure_prior, targets
 

@@ -10,10 +10,10 @@ import naive
 import numpy as np
 import pytest
 
-from mini_colorize.layers import conv, tiles, winograd, winograd_cpu
+from mini_colorize.fast import gather, tiles, winograd, winograd_cpu
+from mini_colorize.fast.memory import scratch
+from mini_colorize.fast.winograd import matrices
 from mini_colorize.layers.conv import output_size
-from mini_colorize.layers.winograd import Workspace, matrices
-from mini_colorize.threads import scratch
 
 TILES = pytest.mark.parametrize("m", [2, 4])
 # Shapes of x: several pictures, odd and even sides, less than a tile, one pixel.
@@ -132,20 +132,19 @@ def test_correlate_equals_the_loops(shape, dilation, padding, fill, m):
 def test_all_three_equal_gather_and_gemm(shape, dilation, padding, dtype, limit, m):
     x, weight, bias, dy = arrays(shape, dilation, padding, dtype=dtype)
     options = {"dilation": dilation, "padding": padding}
-    size, into = shape[1:3], random(shape[3], 5, dtype)
 
     def both(name, *args, **more):
         value = getattr(winograd, name)(*args, m=m, **options, **more)
-        return value, getattr(conv, name)(*args, **options, **more)
+        to = [shape[1:3]] if name == "correlate_adjoint" else []
+        return value, getattr(gather, name)(*args, *to, **options, **more)
 
     pairs = {
         "y": both("correlate", x, weight, bias, fill=1.5),
         "y, no bias": both("correlate", x, weight),
-        "dx": both("correlate_adjoint", dy, weight, size),
-        "dx + bias": both("correlate_adjoint", dy, weight, size, into),
+        "dx": both("correlate_adjoint", dy, weight),
         "dw": (
             winograd.weight_gradient(x, dy, m=m, **options),
-            conv.weight_gradient(x, dy, (3, 3), **options),
+            gather.weight_gradient(x, dy, (3, 3), **options),
         ),
     }
     for name, (value, truth) in pairs.items():
@@ -173,10 +172,10 @@ def test_views_are_fine_and_nothing_is_written_over(m):
     kept = [a.copy() for a in given]
     y = winograd.correlate(x, weight, bias, padding=1, m=m)
     assert naive.relative_error(y, naive.conv2d(x, weight, bias, 1, 1, 1)) < 1e-13
-    dx = winograd.correlate_adjoint(dy, weight, (7, 9), padding=1, m=m)
-    assert naive.relative_error(dx, conv.correlate_adjoint(dy, weight, (7, 9), padding=1)) < 1e-13
+    dx = winograd.correlate_adjoint(dy, weight, padding=1, m=m)
+    assert naive.relative_error(dx, gather.correlate_adjoint(dy, weight, (7, 9), padding=1)) < 1e-13
     dw = winograd.weight_gradient(x, dy, padding=1, m=m)
-    assert naive.relative_error(dw, conv.weight_gradient(x, dy, (3, 3), padding=1)) < 1e-13
+    assert naive.relative_error(dw, gather.weight_gradient(x, dy, (3, 3), padding=1)) < 1e-13
     np.testing.assert_array_equal(winograd.output_transform(M, m, np.empty_like(y), 1, bias), y)
     for a, before in zip(given, kept, strict=True):
         np.testing.assert_array_equal(a, before)
@@ -204,7 +203,7 @@ def test_errors():
 def test_gradients(shape, dilation, padding, m):
     x, weight, _, dy = arrays(shape, dilation, padding)
     options = {"dilation": dilation, "padding": padding, "m": m}
-    dx = winograd.correlate_adjoint(dy, weight, shape[1:3], **options)
+    dx = winograd.correlate_adjoint(dy, weight, **options)
     dw = winograd.weight_gradient(x, dy, **options)
 
     def loss():
@@ -308,7 +307,7 @@ def test_a_block_is_a_part_of_the_whole(m):
 def all_three(x, weight, bias, dy, fill=0, **options):
     return {
         "y": winograd.correlate(x, weight, bias, fill=fill, **options),
-        "dx": winograd.correlate_adjoint(dy, weight, x.shape[1:3], **options),
+        "dx": winograd.correlate_adjoint(dy, weight, **options),
         "dw": winograd.weight_gradient(x, dy, **options),
     }
 
@@ -370,72 +369,45 @@ def test_a_large_convolution_stays_in_the_cache(monkeypatch):
 
 
 @TILES
-def test_a_workspace_changes_nothing_and_is_used_again(m):
-    """Through sizes, dtypes and directions; what was returned before is never written over."""
-    workspace, results = Workspace(), []
-    for shape, dtype in [
-        ((2, 9, 7, 3), np.float64),
-        ((1, 5, 5, 2), np.float64),
-        ((2, 9, 7, 3), np.float32),
-        ((3, 12, 8, 4), np.float64),
-        ((2, 9, 7, 3), np.float64),
-    ]:
-        case = arrays(shape, 1, 1, dtype=dtype)
-        value = all_three(*case, padding=1, m=m, workspace=workspace)
-        results.append((value, all_three(*case, padding=1, m=m)))
-    for value, truth in results:
-        for name in truth:
-            np.testing.assert_array_equal(value[name], truth[name], err_msg=name)
-    before = dict(workspace.arrays)
-    all_three(*arrays((3, 12, 8, 4), 1, 1), padding=1, m=m, workspace=workspace)
-    assert workspace.arrays.keys() == before.keys()
-    assert all(a is before[key] for key, a in workspace.arrays.items())
-
-
-@TILES
 def test_filters_transformed_before(m):
     """They are used as they are, whatever `weight` holds, and are not written to."""
     x, weight, bias, dy = arrays((2, 7, 5, 3), 1, 1)
-    forward = winograd.filter_transform(weight, m)
-    back = winograd.filter_transform(weight, m, flip=True)
-    nothing, kept = np.zeros_like(weight), [forward.copy(), back.copy()]
-    y = winograd.correlate(x, nothing, bias, padding=1, m=m, filters=forward)
-    dx = winograd.correlate_adjoint(dy, nothing, (7, 5), padding=1, m=m, filters=back)
-    truth = all_three(x, weight, bias, dy, padding=1, m=m)
-    np.testing.assert_array_equal(y, truth["y"])
-    np.testing.assert_array_equal(dx, truth["dx"])
-    for value, before in zip((forward, back), kept, strict=True):
-        np.testing.assert_array_equal(value, before)
+    filters = winograd.filter_transform(weight, m)
+    kept = filters.copy()
+    y = winograd.correlate(x, np.zeros_like(weight), bias, padding=1, m=m, filters=filters)
+    np.testing.assert_array_equal(y, winograd.correlate(x, weight, bias, padding=1, m=m))
+    np.testing.assert_array_equal(filters, kept)
 
 
 # float32 ------------------------------------------------------------------------------------------
 
 
-# Output, gradient to the input, to the weights: the table on the chapter's first page.
+# Output, gradient to the input, to the weights: the table of winograd.py.
 MEASURED = {
-    conv: (3.7e-7, 3.7e-7, 3.7e-7),
+    gather: (3.7e-7, 3.7e-7, 3.7e-7),
     2: (5.0e-7, 5.0e-7, 9.7e-7),
     4: (2.1e-6, 2.1e-6, 2.1e-6),
 }
 
 
-@pytest.mark.parametrize("method", MEASURED, ids=["conv.py", "2", "4"])
+@pytest.mark.parametrize("method", MEASURED, ids=["gather.py", "2", "4"])
 def test_digits_lost_in_float32(method):
     """Twice the measured error is the limit: BLAS adds in another order on another machine."""
     x, weight = random((1, 32, 32, 512)), random((3, 3, 512, 32), seed=1)
     pair = random((4, 32, 32, 16), seed=2), random((4, 32, 32, 16), seed=3)
 
     def results(module, dtype, *kernel, **options):
+        size = [(32, 32)] if kernel else []
         a, w, a2, dy2 = (array.astype(dtype) for array in (x, weight, *pair))
         return (
             module.correlate(a, w, padding=1, **options),
-            module.correlate_adjoint(a, w.swapaxes(2, 3), (32, 32), padding=1, **options),
+            module.correlate_adjoint(a, w.swapaxes(2, 3), *size, padding=1, **options),
             module.weight_gradient(a2, dy2, *kernel, padding=1, **options),
         )
 
-    truth = results(conv, np.float64, (3, 3))
-    if method is conv:
-        values = results(conv, np.float32, (3, 3))
+    truth = results(gather, np.float64, (3, 3))
+    if method is gather:
+        values = results(gather, np.float32, (3, 3))
     else:
         values = results(winograd, np.float32, m=method)
     for value, exact, measured in zip(values, truth, MEASURED[method], strict=True):

@@ -21,7 +21,8 @@ Notation
 
 import numpy as np
 
-from .. import bins
+from ..bins import Q
+from ..ops import ops
 
 LAST = 150  # the largest threshold
 STEPS = LAST + 2  # values of k
@@ -32,7 +33,7 @@ HALVES = np.array([2 * LAST, *(2 * (LAST - k) + 1 for k in range(1, LAST + 1)), 
 
 def classes(ab):
     """The class of each pixel: its nearest bin. ab: (..., 2) float, NumPy. Returns (...) int32."""
-    return bins.soft_encode(ab, k=1)[0][..., 0]
+    return ops(ab).soft_encode(ab, k=1)[0][..., 0]
 
 
 def histogram(ab, truth, label):
@@ -43,8 +44,8 @@ def histogram(ab, truth, label):
     """
     d = np.sqrt(np.square(ab - truth, dtype=np.float64).sum(-1))
     k = np.minimum(np.ceil(d), LAST + 1).astype(np.int64)
-    counts = np.bincount((label * STEPS + k).ravel(), minlength=bins.Q * STEPS)
-    return counts.reshape(bins.Q, STEPS)
+    counts = np.bincount((label * STEPS + k).ravel(), minlength=Q * STEPS)
+    return counts.reshape(Q, STEPS)
 
 
 def curves(counts, min_count):

@@ -19,7 +19,7 @@ from ..color import normalize_lightness, rgb_to_lab
 from ..colorizer import Colorizer, check_temperature
 from ..guided import enlarge, fit_lines
 from ..images import ImageError, flatten, read_image
-from ..losses import softmax_cross_entropy
+from ..ops import ops
 from ..photos import DataError
 from ..training import targets
 from .measures import classes
@@ -176,5 +176,5 @@ class Checkpoint:
         _, index, weight = targets(self.colorizer.xp.asarray(rgb[None]))
         if not bool(weight.any()):
             return None
-        loss = softmax_cross_entropy(logits[None], index, weight, self.ones)
+        loss = ops(logits).softmax_cross_entropy(logits[None], index, weight, self.ones)
         return float(loss.unweighted)

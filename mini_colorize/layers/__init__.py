@@ -1,14 +1,5 @@
-"""Chapter 3: the layers. Each has its forward and its backward pass written by hand.
+"""Chapter 3: the layers, forward and backward, as functions: what goes in, comes out.
 
-Every layer has `forward(x, train)`, `backward(dy)`, the dictionaries `params` and `grads` with
-the same keys and, but for the upsampling, which is no part of the network proper, `output_shape`
-and `flops`. Pictures are (N, H, W, C). A layer keeps what backward
-needs only if `train` is true, and lets go of it in backward. `backward` may overwrite dy.
+Pictures are (N, H, W, C). Nothing is overwritten, and nothing is kept: what backward needs is
+among its arguments. What has state stands in modules.py, how it is made fast in fast/.
 """
-
-from .batchnorm import BatchNorm2d
-from .conv import Conv2d
-from .conv_transpose import ConvTranspose2d
-from .upsample import BilinearUpsample
-
-__all__ = ["BatchNorm2d", "BilinearUpsample", "Conv2d", "ConvTranspose2d"]

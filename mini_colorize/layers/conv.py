@@ -1,371 +1,87 @@
-"""Chapter 3a: convolution, forward and backward, as gather + matrix multiplication.
+"""Chapter 3a: convolution, forward and backward.
 
-One idea carries the file. A convolution reads, for each output pixel, the kh x kw input pixels
-under its filter. Copy these next to each other ("gather", also called im2col) and the sum over
-taps and channels is one row of a matrix product:
+A convolution reads, for each output pixel, the kh x kw input pixels under its filter. Lay these
+next to each other, the `windows` (also called im2col), and the sum over taps and channels is one
+matrix product. Backward follows from that, with `scatter`, the way back from windows to pictures:
 
-    y = columns W,   columns (N Ho Wo, kh kw C_in),   W (kh kw C_in, C_out)
-
-The three functions below are all that training needs, and all that a transposed convolution
-needs as well, because a transposed convolution is the gradient of a convolution to its input:
-
-    correlate           y  = columns(x) W                     Conv2d forward
-    correlate_adjoint   dx = columns(dy) W', per phase        Conv2d backward, to the input
-    weight_gradient     dW = columns(x)^T dy                  Conv2d backward, to the weights
+    y = X W + b             X = windows(x), one row an output pixel
+    dW = X^T dy             dX = dy W^T,    dx = scatter(dX)
 
 Notation
     N, H, W, C_in     input pictures, NHWC        s   stride       d   dilation
     Ho, Wo, C_out     output pictures             p   zero padding, pixels on each side
     kh, kw            filter, weights (kh, kw, C_in, C_out)
 
-Output pixel o of each axis reads the input pixels  o s - p + i d  for the taps i = 0 .. k-1.
-The columns are made block by block; neither they nor their product exceed WORK_BYTES, whatever
-the picture's size. On the CPU every thread takes a block at a time.
+Output pixel o of each axis reads the input pixels  o s - p + i d  for the taps i = 0 .. k-1. The
+filter is not flipped, as everyone in this field does. Source: Dumoulin and Visin, "A guide to
+convolution arithmetic for deep learning", 2016.
 """
 
-from math import gcd, prod
-from typing import NamedTuple
+from itertools import product
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from .. import kernels
-from ..arena import empty
-from ..backend import array_module, matmul, tf32
-from ..threads import THREADS, run, scratch, split
-from . import winograd
-from .common import fill_vector, keep_gradient, output_size
-from .relu import bias_relu, bias_relu_backward
-
-WORK_BYTES = 2 * 2**20  # cap of a thread's gathered columns: they stay near its core's cache
-WORK_BYTES_GPU = 512 * 2**20  # a GPU wants large matrices
-AUTO, GATHER = None, 0  # plans of Conv2d; the others are Winograd's tiles, 2 and 4
+from .relu import bias_relu
 
 
-class Taps(NamedTuple):
-    """Along one axis, position o reads pixels o * stride + start + i * step, i = 0 .. count-1."""
-
-    start: int
-    step: int
-    count: int
-    stride: int
-
-
-def _blocks(x, shape, taps, c_out):
-    """Cut the output pixels into blocks whose columns, and their products, fit WORK_BYTES.
-
-    shape: (n, h, w) of the output. Whole pictures if they fit, else whole rows, else parts of a
-    row. They are nearly equal, so that no thread has more to do. Yields three slices.
-    """
-    n, h, w = shape
-    cap, threads = (WORK_BYTES, THREADS) if array_module(x) is np else (WORK_BYTES_GPU, 1)
-    pixels = max(1, cap // (max(taps * x.shape[3], c_out) * x.dtype.itemsize))
-    pixels = min(pixels, -(-n * h * w // threads))  # one for every thread
-    for i in split(n, pixels // (h * w)):
-        for r in split(h, pixels // w):
-            for c in split(w, pixels):
-                yield i, r, c
-
-
-def _patch(x, top, height, left, width, fill):
-    """x[:, top : top+height, left : left+width], where what lies outside x is `fill`."""
-    h, w = x.shape[1:3]
-    r0, r1 = max(top, 0), min(top + height, h)
-    c0, c1 = max(left, 0), min(left + width, w)
-    if (r0, r1, c0, c1) == (top, top + height, left, left + width):
-        return x[:, r0:r1, c0:c1]
-    patch = scratch("patch", (len(x), height, width, x.shape[3]), x.dtype)
-    patch[...] = fill
-    if r0 < r1 and c0 < c1:
-        patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
-    return patch
-
-
-def gather(x, rows, cols, block, fill=0):
-    """The columns of one block of output pixels.
-
-    x: (N, H, W, C). rows, cols: Taps. block: slices of pictures, output rows, output columns.
-    fill: value of the pixels outside x, a number or (C,).
-    Returns (pixels of the block, rows.count * cols.count * C), x's dtype; on the CPU it is valid
-    until the thread's next call, and a transposed view if C is 1.
-    """
-    n, r, c = block
-    one_tap = all((t.start, t.count, t.stride) == (0, 1, 1) for t in (rows, cols))
-    if one_tap and r.stop <= x.shape[1] and c.stop <= x.shape[2]:
-        return x[block].reshape(-1, x.shape[3])  # the pixels themselves
-    if array_module(x) is not np:
-        return kernels.gather(x, rows, cols, block, fill_vector(fill, x))
-    height = (r.stop - r.start - 1) * rows.stride + (rows.count - 1) * rows.step + 1
-    width = (c.stop - c.start - 1) * cols.stride + (cols.count - 1) * cols.step + 1
-    top, left = r.start * rows.stride + rows.start, c.start * cols.stride + cols.start
-    patch = _patch(x[n], top, height, left, width, fill)
-    sn, sh, sw, sc = patch.strides
-    pixels = (len(patch), r.stop - r.start, c.stop - c.start)
-    windows = np.lib.stride_tricks.as_strided(
-        patch,
-        pixels + (rows.count, cols.count, x.shape[3]),
-        (sn, sh * rows.stride, sw * cols.stride, sh * rows.step, sw * cols.step, sc),
-    )
-    if x.shape[3] == 1:  # copied tap by tap, since a pixel is too little to copy at a time
-        columns = scratch("columns", windows.shape[3:] + pixels, x.dtype)
-        np.copyto(columns, windows.transpose(3, 4, 5, 0, 1, 2))
-        return columns.reshape(-1, prod(pixels)).T
-    columns = scratch("columns", windows.shape, x.dtype)
-    np.copyto(columns, windows)
-    return columns.reshape(prod(pixels), -1)
-
-
-def _each(function, items, on):
-    """function(item) for every item: on the CPU on all threads. on: an array of the device."""
-    if array_module(on) is np:
-        run(function, items)
-    else:
-        for item in items:
-            function(item)
-
-
-def _multiply(columns, matrix, y, block, bias, relu):
-    """y[block] = columns @ matrix, with bias and ReLU while the product is still in the cache.
-
-    Straight into y where the block is contiguous there, else by way of a copy.
-    """
-    part = y[block]
-    if part.flags.c_contiguous:
-        product = part.reshape(-1, y.shape[3])
-    else:
-        shape = len(columns), y.shape[3]
-        product = scratch("product", shape, y.dtype) if array_module(y) is np else None
-    product = matmul(columns, matrix, out=product)
-    if bias is not None:
-        bias_relu(product, bias, relu)
-    if not part.flags.c_contiguous:
-        part[...] = product.reshape(part.shape)
-
-
-def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
-    """The convolution itself (without flipping the filter, as everyone in this field does).
-
-    x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out), x's dtype. bias: (C_out,) or None.
-    fill: value of the padding, a number or (C_in,). relu: cut off below 0, with a bias only.
-    Returns (N, Ho, Wo, C_out), x's dtype.
-    """
-    kh, kw, _, c_out = weight.shape
-    n, h, w, _ = x.shape
-    ho = output_size(h, kh, stride, dilation, padding)
-    wo = output_size(w, kw, stride, dilation, padding)
-    rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    y = empty((n, ho, wo, c_out), x)
-    matrix = weight.reshape(-1, c_out)
-
-    def one(block):
-        _multiply(gather(x, rows, cols, block, fill), matrix, y, block, bias, relu)
-
-    _each(one, _blocks(x, (n, ho, wo), kh * kw, c_out), x)
-    return y
-
-
-def _phase_taps(kernel, stride, dilation, padding, phase):
-    """Which taps reach the input pixels  t * stride + phase, and which outputs they come from.
-
-    Input pixel q is read by output o through tap i if  q = o s - p + i d. For q = t s + phase,
-        o = t + (phase + p - i d) / s,
-    so only the taps that make this whole take part: every s/gcd(s, d)-th, and o falls by
-    d/gcd(s, d) from one to the next.
-    Returns (slice of the taps in order of rising o, Taps over the outputs), or (None, None).
-    """
-    taps = [i for i in range(kernel) if (phase + padding - i * dilation) % stride == 0][::-1]
-    if not taps:
-        return None, None
-    start = (phase + padding - taps[0] * dilation) // stride
-    step = dilation // gcd(stride, dilation)
-    return slice(taps[0], None, -(stride // gcd(stride, dilation))), Taps(start, step, len(taps), 1)
-
-
-def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, padding=0, relu=False):
-    """The adjoint of `correlate`: scatters every output pixel back to the inputs it was read from.
-
-        x[q] = sum over taps i, j and outputs o with q = o s - p + i d of  y[o] W[i, j]^T
-
-    Written as a gather, phase by phase (q mod s): within one phase it is a plain stride-1
-    convolution with a part of the filter. For stride 1 there is one phase: the flipped filter.
-    y: (N, Ho, Wo, C_out). weight: (kh, kw, C_in, C_out), y's dtype. size: (H, W).
-    bias: (C_in,) or None. relu: cut off below 0, with a bias only.
-    Returns (N, H, W, C_in), y's dtype.
-    """
-    kh, kw, c_in, _ = weight.shape
-    x = empty((len(y), *size, c_in), y)
-    work = []  # of all phases, for the threads to share
-    for a in range(min(stride, size[0])):
-        i, rows = _phase_taps(kh, stride, dilation, padding, a)
-        for b in range(min(stride, size[1])):
-            j, cols = _phase_taps(kw, stride, dilation, padding, b)
-            phase = x[:, a::stride, b::stride]
-            if i is None or j is None:  # no filter reaches these pixels
-                phase[...] = 0 if bias is None else bias * (bias > 0) if relu else bias
-                continue
-            matrix = weight[i, j].swapaxes(2, 3).reshape(-1, c_in)
-            for block in _blocks(y, phase.shape[:3], rows.count * cols.count, c_in):
-                work.append((rows, cols, block, matrix, phase))
-
-    def one(item):
-        rows, cols, block, matrix, phase = item
-        _multiply(gather(y, rows, cols, block), matrix, phase, block, bias, relu)
-
-    _each(one, work, y)
-    return x
-
-
-def weight_gradient(x, dy, kernel, out=None, *, stride=1, dilation=1, padding=0):
-    """Gradient of sum(dy * correlate(x, W)) to W.
-
-    x: (N, H, W, C_in). dy: (N, Ho, Wo, C_out). kernel: (kh, kw).
-    out: contiguous array for the result, or None. Returns (kh, kw, C_in, C_out), x's dtype, but
-    float32 for float16.
-    """
-    kh, kw = kernel
-    shape = (kh, kw, x.shape[3], dy.shape[3])
-    if out is None:
-        out = array_module(x).empty(shape, np.float64 if x.dtype == np.float64 else np.float32)
-    rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    blocks = list(_blocks(x, dy.shape[:3], kh * kw, 0))
-
-    # Each thread sums up blocks of its own, always the same ones, so that runs can be repeated.
-    count = min(len(blocks), THREADS) if array_module(x) is np else 1
-    sums = [out, *(array_module(x).empty_like(out) for _ in range(count - 1))]
-
-    def add(k):
-        total, more = sums[k].reshape(-1, shape[3]), False
-        for block in blocks[k::count]:
-            columns = gather(x, rows, cols, block)
-            matmul(columns.T, dy[block].reshape(len(columns), -1), out=total, accumulate=more)
-            more = True
-
-    _each(add, range(count), x)
-    for more in sums[1:]:
-        out += more
+def output_size(size, kernel, stride, dilation, padding):
+    """Ho for H = size (or Wo for W). Raises ValueError if nothing is left."""
+    out = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    if out < 1:
+        raise ValueError(f"an input of {size} pixels is too small for this convolution")
     return out
 
 
-def choose_plan(kernel, stride, c_in, c_out, pixels, dtype=np.float32):
-    """How to convolve: GATHER as in this file, or 2 or 4, the tile of Winograd's convolution.
+def windows(x, kernel, stride, dilation, padding, fill=0):
+    """What each output pixel reads: (N, H, W, C) -> (N, Ho, Wo, kh, kw, C), a view.
 
-    pixels: of the output, all pictures together. dtype: of the pictures. The rule: Winograd
-    wherever it exists, 3x3 at stride 1, and pays for its transforms, from 16 channels and 512
-    pixels on. Its 4x4 tiles lose a digit, which float32 can spare; numbers rounded to 10 bits
-    cannot, so tf32 takes 2x2 tiles, and float16 gathers.
+    kernel: (kh, kw). fill: the value of the padding, a number or (C,).
     """
-    if kernel != 3 or stride != 1 or min(c_in, c_out) < 16 or pixels < 512:
-        return GATHER
-    return GATHER if dtype == np.float16 else 2 if tf32() else 4
+    n, h, w, c = x.shape
+    for size, k in zip((h, w), kernel, strict=True):
+        output_size(size, k, stride, dilation, padding)
+    padded = np.empty((n, h + 2 * padding, w + 2 * padding, c), x.dtype)
+    padded[...] = fill
+    padded[:, padding : padding + h, padding : padding + w] = x
+    reach = [dilation * (k - 1) + 1 for k in kernel]
+    all_of_them = sliding_window_view(padded, reach, axis=(1, 2))  # (N, ., ., C, ., .)
+    view = all_of_them[:, ::stride, ::stride, :, ::dilation, ::dilation]
+    return view.transpose(0, 1, 2, 4, 5, 3)
 
 
-class Conv2d:
-    """Convolution with bias, and with ReLU if `relu`.
+def scatter(columns, size, stride, dilation, padding):
+    """The adjoint of `windows`: every number goes back to the pixel that it was read from, where
+    they are added up. (N, Ho, Wo, kh, kw, C) -> (N, H, W, C). size: (H, W)."""
+    n, ho, wo, kh, kw, c = columns.shape
+    h, w = size
+    padded = np.zeros((n, h + 2 * padding, w + 2 * padding, c), columns.dtype)
+    for i, j in product(range(kh), range(kw)):
+        rows = slice(i * dilation, i * dilation + (ho - 1) * stride + 1, stride)
+        cols = slice(j * dilation, j * dilation + (wo - 1) * stride + 1, stride)
+        padded[:, rows, cols] += columns[:, :, :, i, j]
+    return padded[:, padding : padding + h, padding : padding + w]
 
-    Memory between the passes: its input, which it only borrows, and, with ReLU, its output, which
-    the next layer keeps as its input anyway.
 
-    c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1.
-    `fill`, a number or (c_in,), is the value of the padding: 0, but for a folded BatchNorm, which
-    is for inference only: `backward` supposes 0.
-    Parameters start at zero; see Network.initialize. They are float32 also where the pictures are
-    float16, which takes a rounded copy of the weights.
+def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
+    """y = X W + b, and with `relu` the larger of that and 0.
 
-    plan: AUTO leaves it to `choose_plan`; GATHER, 2 or 4 decide. workspace: winograd.Workspace,
-    for layers that work one after another to share. frozen: the weights will not change any more,
-    so from the second picture on they are kept transformed for Winograd, at 4 times their size.
+    x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out). bias: (C_out,). fill: of the padding, a
+    number or (C_in,). Returns (N, Ho, Wo, C_out). Raises ValueError if x is too small.
     """
+    columns = windows(x, weight.shape[:2], stride, dilation, padding, fill)
+    return bias_relu(np.tensordot(columns, weight, axes=3), bias, relu)
 
-    def __init__(
-        self,
-        c_in,
-        c_out,
-        kernel=3,
-        stride=1,
-        dilation=1,
-        padding=None,
-        relu=False,
-        dtype=np.float32,
-    ):
-        padding = dilation * (kernel - 1) // 2 if padding is None else padding
-        self.geometry = {"stride": stride, "dilation": dilation, "padding": padding}
-        self.params = {
-            "weight": np.zeros((kernel, kernel, c_in, c_out), dtype),
-            "bias": np.zeros(c_out, dtype),
-        }
-        self.grads = {}
-        self.relu, self.fill = relu, 0
-        self.plan, self.workspace, self.frozen = AUTO, None, False
-        self.calls, self.filters = 0, None  # when frozen: pictures so far, transformed weights
-        self.kept = None
 
-    def plan_for(self, shape, dtype=np.float32):
-        """The plan for pictures of shape (N, H, W, C_in)."""
-        if self.plan is not AUTO:
-            return self.plan
-        kernel, _, c_in, c_out = self.params["weight"].shape
-        height, width, _ = self.output_shape(shape[1:])
-        pixels = shape[0] * height * width
-        return choose_plan(kernel, self.geometry["stride"], c_in, c_out, pixels, dtype)
+def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True):
+    """dW = X^T dy,  dx = scatter(dy W^T): the gradients of `conv2d`, padded with 0, before the bias.
 
-    def _options(self, plan):
-        """The arguments for the functions that carry out a plan."""
-        if plan == GATHER:
-            return self.geometry
-        geometry = {name: v for name, v in self.geometry.items() if name != "stride"}
-        return {"m": plan, "workspace": self.workspace, **geometry}
-
-    def forward(self, x, train=False):
-        """x: (N, H, W, C_in) -> (N, Ho, Wo, C_out). Keeps x and y for `backward` if `train`."""
-        weight, bias = self.params["weight"].astype(x.dtype, copy=False), self.params["bias"]
-        plan = self.plan_for(x.shape, x.dtype)
-        options = self._options(plan)
-        if plan == GATHER:
-            y = correlate(x, weight, bias, fill=self.fill, relu=self.relu, **options)
-        else:
-            filters = self._filters(weight, plan)
-            y = winograd.correlate(
-                x, weight, bias, fill=self.fill, relu=self.relu, filters=filters, **options
-            )
-        self.kept = (x, y if self.relu else None) if train else None
-        return y
-
-    def _filters(self, weight, m):
-        """The transformed weights, if it pays to keep them."""
-        self.calls += self.frozen
-        if self.calls < 2:
-            return None
-        if self.filters is None or len(self.filters) != (m + 2) ** 2:
-            self.filters = winograd.filter_transform(weight, m)
-        return self.filters
-
-    def backward(self, dy, input_gradient=True):
-        """With columns X:  dW = X^T dy,  db = sum of dy over pixels,  dx = dy W^T, scattered.
-
-        dy: (N, Ho, Wo, C_out), overwritten if there is a ReLU.
-        Returns dx (N, H, W, C_in), or None if it is not wanted.
-        """
-        (x, y), self.kept = self.kept, None
-        weight, out = self.params["weight"].astype(x.dtype, copy=False), self.grads.get("weight")
-        keep_gradient(self.grads, "bias", bias_relu_backward(dy, y, self.relu))
-        plan = self.plan_for(x.shape, x.dtype)
-        options = self._options(plan)
-        if plan == GATHER:
-            dw = weight_gradient(x, dy, weight.shape[:2], out, **options)
-            adjoint = correlate_adjoint
-        else:
-            dw = winograd.weight_gradient(x, dy, out, **options)
-            adjoint = winograd.correlate_adjoint
-        self.grads["weight"] = dw
-        if input_gradient:
-            return adjoint(dy, weight, x.shape[1:3], **options)
-
-    def output_shape(self, shape):
-        """(H, W, C_in) -> (Ho, Wo, C_out)."""
-        kh, kw, _, c_out = self.params["weight"].shape
-        g = self.geometry.values()
-        return output_size(shape[0], kh, *g), output_size(shape[1], kw, *g), c_out
-
-    def flops(self, shape):
-        """Multiplications plus additions for one picture of shape (H, W, C_in)."""
-        h, w, c_out = self.output_shape(shape)
-        return 2 * h * w * self.params["weight"].size + self.relu * h * w * c_out
+    dy: (N, Ho, Wo, C_out). x: (N, H, W, C_in). Returns dx (N, H, W, C_in), or None if it is not
+    wanted, and dW (kh, kw, C_in, C_out).
+    """
+    columns = windows(x, weight.shape[:2], stride, dilation, padding)
+    dweight = np.tensordot(columns, dy, axes=((0, 1, 2), (0, 1, 2)))
+    if not input_gradient:
+        return None, dweight
+    dcolumns = np.tensordot(dy, weight, axes=(3, 3))
+    return scatter(dcolumns, x.shape[1:3], stride, dilation, padding), dweight

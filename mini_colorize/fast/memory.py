@@ -1,4 +1,7 @@
-"""Memory for large arrays that is used again as soon as nobody holds the array.
+"""Memory on the CPU: which to take when.
+
+empty: for results, which the caller keeps. zeros: to compare with, never written to. scratch: for
+what a thread needs until its next call. frozen: for what is made of weights that do not change.
 
 A network makes the same arrays at every step. Given back to the system in between, their memory
 comes back as blank pages, one interrupt and 4096 zeros each: about a tenth of a small network's
@@ -9,11 +12,12 @@ for good.
 
 import sys
 import threading
+import weakref
 from math import prod
 
 import numpy as np
 
-from .backend import array_module
+from ..backend import array_module
 
 SMALL = 2**18  # bytes; the allocator keeps smaller ones by itself
 KEEP = 500  # takes, several steps of the network; what nobody wanted for so long is given back
@@ -57,3 +61,48 @@ class Arena:
 
 _ALONE = _references([np.empty(0, np.uint8)], 0)  # what a buffer that nobody holds counts
 empty = Arena().empty
+
+_local = threading.local()  # scratch: the thread's arrays
+
+
+def scratch(name, shape, dtype):
+    """An array of the calling thread's own, kept from call to call; its values are junk.
+
+    Memory that is fresh from the system costs more time at its first touch than most of what is
+    done here. It is valid until the thread asks for the same name again.
+    """
+    arrays = _local.__dict__.setdefault("scratch", {})
+    key = name, np.dtype(dtype)
+    if key not in arrays or arrays[key].size < prod(shape):
+        arrays.pop(key, None)  # before its successor comes
+        arrays[key] = np.empty(prod(shape), dtype)
+    return arrays[key][: prod(shape)].reshape(shape)
+
+
+_zeros = {}  # dtype -> the largest array of zeros so far
+
+
+def zeros(shape, dtype):
+    """Zeros, not to be written to: np.maximum with them is faster than with the number 0."""
+    kept = _zeros.get(dtype)
+    if kept is None or kept.size < prod(shape):
+        kept = _zeros[dtype] = np.zeros(prod(shape), dtype)
+    return kept[: prod(shape)].reshape(shape)
+
+
+_frozen = {}  # id of an array -> what is kept for it
+
+
+def freeze(array):
+    """Promise that an array will not change any more: what is made of it may be kept."""
+    if id(array) not in _frozen:
+        try:
+            weakref.finalize(array, _frozen.pop, id(array), None)
+        except TypeError:  # nobody can tell when it goes
+            return
+        _frozen[id(array)] = {}
+
+
+def frozen(array):
+    """The dictionary of what is kept for a frozen array, as long as that lives; else None."""
+    return _frozen.get(id(array))

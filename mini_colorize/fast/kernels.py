@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend import array_module, device_copy
+from ..backend import array_module, device_copy
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1]
 # In a clone they lie at the top; an installed package carries them along.
 SOURCES = next(p for p in (_HERE.parent / "kernels", _HERE / "cu") if (p / "common.cuh").exists())
 
@@ -249,7 +249,7 @@ def _check_channels(x, *vectors):
 
 
 def bias_relu(y, bias, relu):
-    """See layers.relu.bias_relu."""
+    """y <- max(y + b, 0), or y + b without relu: chapter 3e."""
     _check("y", y, "real")
     _check_channels(y, bias)
     c = _Channelwise(y)
@@ -258,7 +258,7 @@ def bias_relu(y, bias, relu):
 
 
 def bias_relu_backward(dy, y, relu):
-    """See layers.relu.bias_relu_backward. y is not read unless relu."""
+    """dy <- dx. Returns db. y is not read unless relu: chapter 3e."""
     _check("dy", dy, "real")
     if relu:
         _check_like("y", y, dy)
@@ -270,7 +270,7 @@ def bias_relu_backward(dy, y, relu):
 
 
 def batchnorm_statistics(x):
-    """See layers.batchnorm.statistics."""
+    """mu and var (biased) of every channel: chapter 3d."""
     xp = array_module(x)
     _check("x", x, "real")
     c = _Channelwise(x)
@@ -284,7 +284,7 @@ def batchnorm_statistics(x):
 
 
 def batchnorm_normalize(x, mean, scale, shift):
-    """See layers.batchnorm.normalize."""
+    """y = (x - mean) scale + shift: chapter 3d."""
     _check("x", x, "real")
     _check_channels(x, mean, scale, shift)
     c, y = _Channelwise(x), array_module(x).empty_like(x)
@@ -293,7 +293,7 @@ def batchnorm_normalize(x, mean, scale, shift):
 
 
 def batchnorm_sums(dy, x, mean):
-    """See layers.batchnorm.gradient_sums."""
+    """sum dy and sum dy (x - mean) over pixels: chapter 3d."""
     _check("dy", dy, "real")
     _check_like("x", x, dy)
     _check_channels(dy, mean)
@@ -305,7 +305,7 @@ def batchnorm_sums(dy, x, mean):
 
 
 def batchnorm_backward(dy, x, mean, scale, offset, slope):
-    """See layers.batchnorm.input_gradient. dy is overwritten."""
+    """dy <- scale (dy - offset - (x - mean) slope): chapter 3d."""
     _check("dy", dy, "real")
     _check_like("x", x, dy)
     _check_channels(dy, mean, scale, offset, slope)
@@ -316,7 +316,7 @@ def batchnorm_backward(dy, x, mean, scale, offset, slope):
 
 
 def gather(x, rows, cols, block, fill):
-    """See layers.conv.gather. fill: (C,) float32."""
+    """See gather.gather. fill: (C,) float32."""
     xp = array_module(x)
     _, height, width, channels = x.shape
     _check("x", x, "real")
@@ -337,7 +337,7 @@ def gather(x, rows, cols, block, fill):
 
 
 def winograd_transform(x, m, inputs, dilation, padding, fill, block, out=None):
-    """See layers.winograd.input_transform, or without `inputs` gradient_transform."""
+    """See winograd.input_transform, or without `inputs` gradient_transform."""
     xp = array_module(x)
     _, height, width, channels = x.shape
     _check("x", x, "real")
@@ -371,7 +371,7 @@ def winograd_transform(x, m, inputs, dilation, padding, fill, block, out=None):
 
 
 def winograd_output(products, m, y, dilation, bias, relu, block):
-    """See layers.winograd.output_transform."""
+    """See winograd.output_transform."""
     _, height, width, channels = y.shape
     tiles, cells = _cells(block, dilation)
     _check("y", y, "real")
@@ -393,7 +393,7 @@ def winograd_output(products, m, y, dilation, bias, relu, block):
 
 
 def _cells(block, dilation):
-    """Tiles of a block of cells (see layers.winograd), and its rows and columns of cells."""
+    """Tiles of a block of cells (see winograd.py), and its rows and columns of cells."""
     pictures, rows, columns = (s.stop - s.start for s in block)
     tiles = pictures * rows * columns * dilation**2
     if tiles >= 2**31:
@@ -401,8 +401,8 @@ def _cells(block, dilation):
     return tiles, (rows, columns)
 
 
-def upsample(x, size, rows):
-    """See layers.upsample.BilinearUpsample.forward. rows: a slice of range(size[0])."""
+def upsample(x, size, rows=slice(None)):
+    """See layers.upsample.upsample. rows: a slice of range(size[0])."""
     n, h, w, channels = x.shape
     _check("x", x, "float32")
     height, width = size

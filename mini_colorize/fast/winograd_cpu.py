@@ -1,4 +1,4 @@
-"""Chapter 3b on the CPU: the order in which the sums of winograd.py stay in a core's cache.
+"""Winograd's convolution on the CPU: the order in which the sums of winograd.py stay in a core's cache.
 
 A transform of a tile is K X K^T. K X comes first, and one row of it is enough for t of the t*t
 points:
@@ -21,9 +21,10 @@ from itertools import product
 import numpy as np
 
 from ..backend import matmul
-from ..threads import THREADS, cut, run, scratch
 from . import tiles
-from .relu import cut_off
+from .memory import scratch
+from .pointwise import clamp
+from .threads import THREADS, cut, run
 
 ROW_BYTES = 2**19  # cap of one row of V or M: it, U's and the other's stay in a core's cache
 GRADIENT_ROW_BYTES = 2**20  # the same for weight_gradient, whose sums cost a pass for every block
@@ -128,7 +129,7 @@ def _output_rows(halfway, at, m, y, relu, block, part):
         np.matmul(at, lines[:, full], out=last.reshape(n, m, d, width).swapaxes(1, 2))
         edge[...] = last[:, : ho - full * side]
     if relu:
-        cut_off(y)
+        clamp(y)
 
 
 def output_transform(M, at, m, y, dilation, bias, relu, block):

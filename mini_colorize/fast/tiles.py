@@ -1,11 +1,11 @@
-"""The tiles of chapter 3b, cut into blocks that are transformed at a time.
+"""Winograd's tiles, cut into blocks that are transformed at a time.
 
 Notation: as in winograd.py. A block is three slices: of pictures, cell rows and cell columns.
 """
 
 from math import prod
 
-from ..threads import split
+from .threads import split
 
 
 def cells(size, m, dilation):

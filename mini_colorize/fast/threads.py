@@ -16,7 +16,6 @@ from collections import deque
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
-from math import prod
 from queue import SimpleQueue
 
 import numpy as np
@@ -36,7 +35,7 @@ _get, _set = _openblas("get_num_threads"), _openblas("set_num_threads")
 # As many as BLAS would use: the number of cores, or what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS
 # says.
 THREADS = max(1, _get()) if _get and _set else 1
-_local = threading.local()  # inside: whether this thread is at work in `run`; scratch: its arrays
+_local = threading.local()  # inside: whether this thread is at work in `run`
 _lock, _depth, _before = threading.Lock(), 0, 1
 
 
@@ -158,17 +157,3 @@ def cut(total, count):
 def split(total, most):
     """Cut range(total) into nearly equal slices of at most `most` (of 1 if that is less)."""
     return cut(total, -(-total // max(1, most)))
-
-
-def scratch(name, shape, dtype):
-    """An array of the calling thread's own, kept from call to call; its values are junk.
-
-    Memory that is fresh from the system costs more time at its first touch than most of what is
-    done here. It is valid until the thread asks for the same name again.
-    """
-    arrays = _local.__dict__.setdefault("scratch", {})
-    key = name, np.dtype(dtype)
-    if key not in arrays or arrays[key].size < prod(shape):
-        arrays.pop(key, None)  # before its successor comes
-        arrays[key] = np.empty(prod(shape), dtype)
-    return arrays[key][: prod(shape)].reshape(shape)

@@ -1,4 +1,4 @@
-"""Chapter 3b: Winograd's convolution, 3x3 at stride 1 with a quarter of the multiplications.
+"""Winograd's convolution, 3x3 at stride 1 with a quarter of the multiplications.
 
 One idea carries the file. Multiply two polynomials, a with m coefficients and g with 3: the product
 c has t = m + 2 coefficients, so its values at t points determine it. Evaluate a and g there
@@ -28,7 +28,7 @@ left in them remains. Relative L2 error of float32 against float64, 512 normal c
 (4096 pixels for the weights); test_digits_lost_in_float32 checks these figures:
 
                         output    gradient to the input    to the weights
-    conv.py             3.7e-7    3.7e-7                   3.7e-7
+    gather.py           3.7e-7    3.7e-7                   3.7e-7
     m = 2               5.0e-7    5.0e-7                   9.7e-7
     m = 4               2.1e-6    2.1e-6                   2.1e-6
 
@@ -38,7 +38,7 @@ that keeps to the caches.
 Source: Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016 (1509.09308).
 Their points for m = 4 are 0, 1, -1, 2, -2; with 1/2 in the place of 2 the error is a third less.
 
-Notation: as in conv.py, with s = 1 and kh = kw = 3, and
+Notation: as in layers/conv.py, with s = 1 and kh = kw = 3, and
     m           output pixels along a tile's side, 2 or 4       t = m + 2   input pixels along it
     a cell      m d x m d output pixels: d x d tiles, interleaved (a tile's pixels are d apart)
     Rows, Cols  cells of a picture, ceil(Ho / m d) and ceil(Wo / m d); they may overhang its edge
@@ -49,16 +49,15 @@ Notation: as in conv.py, with s = 1 and kh = kw = 3, and
 """
 
 from functools import cache, lru_cache
-from math import prod
 
 import numpy as np
 
-from .. import kernels
-from ..arena import empty
 from ..backend import array_module, device_copy, matmul
-from ..threads import run, split
-from . import tiles, winograd_cpu
-from .common import fill_vector, output_size
+from ..layers.conv import output_size
+from . import kernels, tiles, winograd_cpu
+from .memory import empty, scratch
+from .pointwise import fill_vector
+from .threads import run, split
 
 WORK_BYTES_GPU = 512 * 2**20  # cap of V, and of M, on a GPU
 COLUMNS = 2**11  # of filters: with more, OpenBLAS takes its way for large products, which is slower
@@ -88,28 +87,6 @@ def matrices(m):
         a[k] = p ** np.arange(m)
     bt[-1], g[-1, -1], a[-1, -1] = np.poly(points)[::-1], 1, 1
     return bt, g, np.ascontiguousarray(a.T)
-
-
-class Workspace:
-    """Big arrays by name, kept from call to call; an array grows when a call needs more.
-
-    Memory that is fresh from the system costs more time at its first touch than the transform
-    which fills it. Whatever a call took is overwritten by the next call with the same workspace.
-    """
-
-    def __init__(self):
-        self.arrays = {}
-
-    def __deepcopy__(self, memo):
-        return Workspace()  # what it holds is junk
-
-    def take(self, name, shape, like):
-        """An array of this shape, of the dtype and on the device of `like`; its values are junk."""
-        key = name, like.dtype, array_module(like)
-        if key not in self.arrays or self.arrays[key].size < prod(shape):
-            self.arrays.pop(key, None)  # before its successor comes
-            self.arrays[key] = array_module(like).empty(prod(shape), dtype=like.dtype)
-        return self.arrays[key][: prod(shape)].reshape(shape)
 
 
 def _blocks(x, size, m, dilation, channels):
@@ -218,7 +195,14 @@ def filter_transform_adjoint(dU, m, out=None):
     return out
 
 
-def _convolve(x, U, size, bias, relu, dilation, padding, fill, m, workspace):
+def _transient(name, weight, m):
+    """An array for transformed filters that are used once, of the dtype and device of weight."""
+    shape = (m + 2) ** 2, *weight.shape[2:]
+    xp = array_module(weight)
+    return scratch(name, shape, weight.dtype) if xp is np else xp.empty(shape, weight.dtype)
+
+
+def _convolve(x, U, size, bias, relu, dilation, padding, fill, m):
     """Transform, t*t matrix products, transform back, by blocks. Returns (N, *size, C_out)."""
     _, c_in, c_out = U.shape
     y = empty((len(x), *size, c_out), x)
@@ -227,8 +211,8 @@ def _convolve(x, U, size, bias, relu, dilation, padding, fill, m, workspace):
         return y
     for block in _blocks(x, size, m, dilation, max(c_in, c_out)):
         P = tiles.count(block, dilation)
-        V = workspace.take("V", ((m + 2) ** 2, P, c_in), x)
-        M = workspace.take("M", ((m + 2) ** 2, P, c_out), x)
+        V = empty(((m + 2) ** 2, P, c_in), x)
+        M = empty(((m + 2) ** 2, P, c_out), x)
         input_transform(x, m, dilation, padding, fill, block, V)
         matmul(V, U, M)
         output_transform(M, m, y, dilation, bias, relu, block)
@@ -246,64 +230,52 @@ def correlate(
     relu=False,
     m=4,
     filters=None,
-    workspace=None,
 ):
-    """conv.correlate for 3x3 filters at stride 1.
+    """gather.correlate for 3x3 filters at stride 1.
 
     x: (N, H, W, C_in). weight: (3, 3, C_in, C_out). bias: (C_out,) or None. fill: value of the
     padding, a number or (C_in,). relu: cut off below 0.
     filters: filter_transform(weight, m), if it is at hand; then `weight` is not used.
     Returns (N, Ho, Wo, C_out), x's dtype.
     """
-    workspace = workspace or Workspace()
     size = [output_size(side, 3, 1, dilation, padding) for side in x.shape[1:3]]
     if filters is None:
-        U = workspace.take("U", ((m + 2) ** 2, *weight.shape[2:]), weight)
-        filters = filter_transform(weight, m, out=U)
-    return _convolve(x, filters, size, bias, relu, dilation, padding, fill, m, workspace)
+        filters = filter_transform(weight, m, out=_transient("U", weight, m))
+    return _convolve(x, filters, size, bias, relu, dilation, padding, fill, m)
 
 
-def correlate_adjoint(
-    y, weight, size, bias=None, *, dilation=1, padding=0, m=4, filters=None, workspace=None
-):
-    """conv.correlate_adjoint for 3x3 filters at stride 1: the gradient to the input.
+def correlate_adjoint(y, weight, *, dilation=1, padding=0, m=4):
+    """gather.correlate_adjoint for 3x3 filters at stride 1: the gradient to the input.
 
     The same convolution, with the filter turned by half a turn, C_in and C_out exchanged and
     2 d - p pixels of padding. (B [(G g) (A dy)] would do as well, but its tiles overlap and must
     be added up.)
-    y: (N, Ho, Wo, C_out). weight: (3, 3, C_in, C_out). size: (H, W). bias: (C_in,) or None.
-    filters: filter_transform(weight, m, flip=True), if it is at hand.
-    Returns (N, H, W, C_in), y's dtype.
+    y: (N, Ho, Wo, C_out). weight: (3, 3, C_in, C_out). Returns (N, H, W, C_in), y's dtype.
     """
-    workspace = workspace or Workspace()
-    if filters is None:
-        U = workspace.take("U", ((m + 2) ** 2, *weight.shape[2:]), weight)
-        filters = filter_transform(weight, m, flip=True, out=U)
-    filters = filters.swapaxes(1, 2)
+    size = [side + 2 * (dilation - padding) for side in y.shape[1:3]]
+    filters = filter_transform(weight, m, flip=True, out=_transient("U", weight, m))
     padding = 2 * dilation - padding
-    return _convolve(y, filters, size, bias, False, dilation, padding, 0, m, workspace)
+    return _convolve(y, filters.swapaxes(1, 2), size, None, False, dilation, padding, 0, m)
 
 
-def weight_gradient(x, dy, out=None, *, dilation=1, padding=0, m=4, workspace=None):
-    """conv.weight_gradient for 3x3 filters at stride 1:  dW = G^T [sum of V^T (A dY A^T)] G.
+def weight_gradient(x, dy, *, dilation=1, padding=0, m=4):
+    """gather.weight_gradient for 3x3 filters at stride 1:  dW = G^T [sum of V^T (A dY A^T)] G.
 
     x: (N, H, W, C_in). dy: (N, Ho, Wo, C_out). The sum is over tiles, one matrix product a point.
-    out: contiguous array for the result, or None. Returns (3, 3, C_in, C_out), x's dtype.
+    Returns (3, 3, C_in, C_out), x's dtype.
     """
-    workspace = workspace or Workspace()
     c_in, c_out, points = x.shape[3], dy.shape[3], (m + 2) ** 2
-    if out is None:
-        out = empty((3, 3, c_in, c_out), x)
-    dU, more = workspace.take("U", (points, c_in, c_out), x), False
+    dW = empty((3, 3, c_in, c_out), x)
+    dU, more = _transient("U", dW, m), False
     if array_module(x) is np:
         winograd_cpu.weight_gradient(x, dy, dU, dilation, padding, m, matrices(m))
-        return filter_transform_adjoint(dU, m, out)
+        return filter_transform_adjoint(dU, m, dW)
     for block in _blocks(x, dy.shape[1:3], m, dilation, max(c_in, c_out)):
         P = tiles.count(block, dilation)
-        V = workspace.take("V", (points, P, c_in), x)
-        dM = workspace.take("M", (points, P, c_out), x)
+        V = empty((points, P, c_in), x)
+        dM = empty((points, P, c_out), x)
         input_transform(x, m, dilation, padding, 0, block, V)
         gradient_transform(dy, m, dilation, block, dM)
         matmul(V.swapaxes(1, 2), dM, dU, accumulate=more)
         more = True
-    return filter_transform_adjoint(dU, m, out)
+    return filter_transform_adjoint(dU, m, dW)

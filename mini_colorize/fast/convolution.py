@@ -1,0 +1,188 @@
+"""The convolutions of chapters 3a and 3c, by whichever of two ways is the faster one.
+
+Gather + matrix product (gather.py) does any; Winograd (winograd.py) 3x3 filters at stride 1. A
+transposed 4x4 convolution with stride 2 can be done by the second way, too. Sort its output pixels
+by phase, even or odd in each direction: those of one phase see a 3x3 window of the input, of which
+they use four pixels. So it is a 3x3 convolution to 4 C_out channels, C_out for each phase ("wide",
+with 20 of 36 filter taps zero), and then every pixel's 4 C_out numbers are laid out as 2 x 2 pixels.
+
+Notation: as in chapters 3a and 3c; m is the side of Winograd's tiles.
+"""
+
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from ..backend import array_module, tf32
+from ..layers.conv_transpose import transposed_size
+from . import gather, winograd
+from .memory import empty, frozen
+
+GATHER = 0  # a plan; the others are Winograd's tiles, 2 and 4
+WIDE_PIXELS = 1536  # see transposed_plan
+
+
+def choose_plan(kernel, stride, c_in, c_out, pixels, dtype=np.float32):
+    """How to convolve: GATHER, or 2 or 4, the tile of Winograd's convolution.
+
+    pixels: of the output, all pictures together. dtype: of the pictures. The rule: Winograd
+    wherever it exists, 3x3 at stride 1, and pays for its transforms, from 16 channels and 512
+    pixels on. Its 4x4 tiles lose a digit, which float32 can spare; numbers rounded to 10 bits
+    cannot, so tf32 takes 2x2 tiles, and float16 gathers.
+    """
+    if kernel != 3 or stride != 1 or min(c_in, c_out) < 16 or pixels < 512:
+        return GATHER
+    return GATHER if dtype == np.float16 else 2 if tf32() else 4
+
+
+def conv_plan(weight, pixels, stride, dtype=np.float32):
+    """The plan of conv2d. weight: its shape. pixels: of the output."""
+    return choose_plan(weight[0], stride, *weight[2:], pixels, dtype)
+
+
+def transposed_plan(weight, pixels, geometry, dtype=np.float32, transformed=False):
+    """The plan of conv_transpose2d on the CPU, where 2 and 4 are the wide convolution.
+
+    weight: its shape. pixels: of the input. geometry: stride, dilation, padding. transformed: the
+    filters are, already: the wide ones are large, transforming them takes what WIDE_PIXELS save.
+    A GPU gathers: its matrix products are fast, and large enough.
+    """
+    if (weight[0], *geometry) != (4, 2, 1, 1) or pixels < WIDE_PIXELS and not transformed:
+        return GATHER
+    return choose_plan(3, 1, weight[2], 4 * weight[3], pixels, dtype)
+
+
+def _output_pixels(x, kernel, **geometry):
+    return len(x) * prod(gather.output_size(side, kernel, **geometry) for side in x.shape[1:3])
+
+
+def _uses(weight):
+    """How often frozen weights have been used, now included; 0 for others."""
+    kept = frozen(weight)
+    if kept is None:
+        return 0
+    kept["uses"] = kept.get("uses", 0) + 1
+    return kept["uses"]
+
+
+def _filters(weight, m, make, uses):
+    """make() transformed, at 4 times the memory, kept from the second use of frozen weights on;
+    before, and of others, None."""
+    if uses < 2:
+        return None
+    kept = frozen(weight)
+    if m not in kept:
+        kept[m] = winograd.filter_transform(make(), m)
+    return kept[m]
+
+
+def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
+    """The same as in chapter 3a."""
+    geometry = {"dilation": dilation, "padding": padding}
+    pixels = _output_pixels(x, weight.shape[0], stride=stride, **geometry)
+    m, uses = conv_plan(weight.shape, pixels, stride, x.dtype), _uses(weight)
+    options = {"fill": fill, "relu": relu, **geometry}
+    if m == GATHER:
+        return gather.correlate(x, weight, bias, stride=stride, **options)
+    filters = _filters(weight, m, lambda: weight, uses)
+    return winograd.correlate(x, weight, bias, m=m, filters=filters, **options)
+
+
+def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True):
+    """The same as in chapter 3a; of float16, dW is float32."""
+    geometry = {"dilation": dilation, "padding": padding}
+    pixels, dx = prod(dy.shape[:3]), None
+    m = conv_plan(weight.shape, pixels, stride, x.dtype)
+    if m == GATHER:
+        dweight = gather.weight_gradient(x, dy, weight.shape[:2], stride=stride, **geometry)
+        if input_gradient:
+            dx = gather.correlate_adjoint(dy, weight, x.shape[1:3], stride=stride, **geometry)
+    else:
+        dweight = winograd.weight_gradient(x, dy, m=m, **geometry)
+        if input_gradient:
+            dx = winograd.correlate_adjoint(dy, weight, m=m, **geometry)
+    return dx, dweight
+
+
+def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
+    """The same as in chapter 3c."""
+    geometry, uses = (stride, dilation, padding), _uses(weight)
+    m = _transposed_plan(x, weight, geometry, uses > 1)
+    if m == GATHER:
+        sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
+        size = [transposed_size(side, k, *geometry) for side, k in sizes]
+        mirror = weight.swapaxes(2, 3)  # of the convolution that this is the adjoint of
+        options = {"stride": stride, "dilation": dilation, "padding": padding, "relu": relu}
+        return gather.correlate_adjoint(x, mirror, size, bias, **options)
+    filters = _filters(weight, m, lambda: widen(weight), uses)
+    wide = widen(weight) if filters is None else None
+    options = {"m": m, "padding": 1, "relu": relu, "filters": filters}
+    return phases_to_pixels(winograd.correlate(x, wide, np.tile(bias, 4), **options))
+
+
+def conv_transpose2d_backward(
+    dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True
+):
+    """The same as in chapter 3c; of float16, dW is float32."""
+    dx, m = None, _transposed_plan(x, weight, (stride, dilation, padding))
+    if m == GATHER:
+        geometry = {"stride": stride, "dilation": dilation, "padding": padding}
+        dmirror = gather.weight_gradient(dy, x, weight.shape[:2], **geometry)
+        if input_gradient:
+            dx = gather.correlate(dy, weight.swapaxes(2, 3), **geometry)
+        return dx, dmirror.swapaxes(2, 3)
+    dy = pixels_to_phases(dy)
+    dweight = widen_adjoint(winograd.weight_gradient(x, dy, m=m, padding=1))
+    if input_gradient:
+        dx = winograd.correlate_adjoint(dy, widen(weight), m=m, padding=1)
+    return dx, dweight
+
+
+def _transposed_plan(x, weight, geometry, transformed=False):
+    if array_module(x) is not np:
+        return GATHER
+    return transposed_plan(weight.shape, prod(x.shape[:3]), geometry, x.dtype, transformed)
+
+
+# The wide convolution ----------------------------------------------------------------------------
+
+# Along one axis, output pixel 2 t + phase sees input pixel t - 1 + k through tap  3 + phase - 2 k.
+_TAPS = [(k, phase, 3 + phase - 2 * k) for k, phase in ((0, 0), (1, 0), (1, 1), (2, 1))]
+
+
+def widen(weight):
+    """The wide convolution of a 4x4 filter. (4, 4, C_in, C_out) -> (3, 3, C_in, 4 C_out)."""
+    c_in, c_out = weight.shape[2:]
+    wide = empty((3, 3, c_in, 4 * c_out), weight)
+    wide[...] = 0
+    parts = wide.reshape(3, 3, c_in, 2, 2, c_out)
+    for (row, a, i), (column, b, j) in product(_TAPS, _TAPS):
+        parts[row, column, :, a, b] = weight[i, j]
+    return wide
+
+
+def widen_adjoint(wide):
+    """The gradient to the 4x4 filter from that to the wide one: `widen`, read backwards."""
+    weight = np.empty((4, 4, wide.shape[2], wide.shape[3] // 4), wide.dtype)
+    parts = wide.reshape(*wide.shape[:3], 2, 2, -1)
+    for (row, a, i), (column, b, j) in product(_TAPS, _TAPS):
+        weight[i, j] = parts[row, column, :, a, b]
+    return weight
+
+
+def phases_to_pixels(x):
+    """(N, H, W, 4 C) -> (N, 2 H, 2 W, C): a pixel's numbers (2, 2, C) become 2 x 2 pixels."""
+    n, h, w, c = x.shape
+    y = empty((n, 2 * h, 2 * w, c // 4), x)
+    y.reshape(n, h, 2, w, 2, c // 4)[...] = x.reshape(n, h, w, 2, 2, c // 4).swapaxes(2, 3)
+    return y
+
+
+def pixels_to_phases(x):
+    """(N, 2 H, 2 W, C) -> (N, H, W, 4 C), the way back."""
+    n, h, w, c = x.shape
+    y = empty((n, h // 2, w // 2, 4 * c), x)
+    pairs = x.reshape(n, h // 2, 2, w // 2, 2, c)
+    y.reshape(n, h // 2, w // 2, 2, 2, c)[...] = pairs.swapaxes(2, 3)
+    return y

@@ -1,0 +1,122 @@
+"""The twins on a GPU: names and signatures of the chapters, by the kernels of kernels/*.cu.
+
+As in cpu.py, a twin may give back its result in the memory of its last gradient argument, or of
+the logits, and Adam and the moving average write over what they update.
+"""
+
+from contextlib import nullcontext as at_work
+
+import numpy as np
+
+from .. import bins, color
+from ..backend import array_module, device_copy
+from ..losses import Loss, l2_loss
+from . import kernels
+from .bins import CELL, REACH, candidates
+from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
+from .kernels import find_overflow, upsample
+from .memory import freeze
+
+_ONE, _NO = np.array(1, np.float32), np.array(0, np.int32)
+
+__all__ = [
+    "adam",
+    "annealed_mean",
+    "at_work",
+    "batchnorm",
+    "batchnorm_backward",
+    "batchnorm_inference",
+    "bias_relu",
+    "bias_relu_backward",
+    "conv2d",
+    "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "crops_to_lab",
+    "find_overflow",
+    "freeze",
+    "l2_loss",
+    "lab_to_rgb",
+    "moving_average",
+    "soft_encode",
+    "softmax_cross_entropy",
+    "upsample",
+]
+
+
+def crops_to_lab(rgb):
+    """The same as in chapter 1."""
+    return kernels.crops_to_lab(rgb, color.LINEAR_FROM_BYTE, color.XYZ_OVER_WHITE, *color.EVERY)
+
+
+def lab_to_rgb(lab):
+    """The same as in chapter 1."""
+    return kernels.lab_to_rgb(lab, color.LINEAR_FROM_XYZ)
+
+
+def soft_encode(ab, k=bins.K, sigma=bins.SIGMA):
+    """The same as in chapter 2."""
+    return kernels.soft_encode(ab, bins.BINS, candidates(k), CELL, REACH, k, sigma)
+
+
+def annealed_mean(logits, temperature=bins.TEMPERATURE):
+    """The same as in chapter 2."""
+    return kernels.annealed_mean(logits, bins.BINS, bins.check_temperature(temperature))
+
+
+def bias_relu(x, bias, relu=True):
+    """The same as in chapter 3e, written over x."""
+    return kernels.bias_relu(x, bias, relu)
+
+
+def bias_relu_backward(dy, y, relu=True):
+    """The same as in chapter 3e; dx is written over dy."""
+    return dy, kernels.bias_relu_backward(dy, y, relu)
+
+
+def batchnorm(x, gamma, beta, eps):
+    """The same as in chapter 3d."""
+    mu, var = kernels.batchnorm_statistics(x)
+    return kernels.batchnorm_normalize(x, mu, gamma * (1 / np.sqrt(var + eps)), beta), mu, var
+
+
+def batchnorm_inference(x, gamma, beta, mu, var, eps):
+    """The same as in chapter 3d."""
+    return kernels.batchnorm_normalize(x, mu, gamma / np.sqrt(var + eps), beta)
+
+
+def batchnorm_backward(dy, x, gamma, mu, var, eps):
+    """The same as in chapter 3d; dx is written over dy."""
+    m, inv_sigma = x.size // x.shape[3], 1 / np.sqrt(var + eps)
+    dbeta, dgamma = kernels.batchnorm_sums(dy, x, mu)
+    dgamma = dgamma * inv_sigma
+    scale, slope = gamma * inv_sigma, dgamma * inv_sigma / m
+    return kernels.batchnorm_backward(dy, x, mu, scale, dbeta / m, slope), dgamma, dbeta
+
+
+def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
+    """The same as in chapter 4; the gradient is written over the logits."""
+    xp, q, k = array_module(logits), logits.shape[-1], index.shape[-1]
+    z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
+    scale = device_copy(_ONE, xp) if isinstance(scale, int) else scale
+    pixels, *sums = kernels.softmax_cross_entropy(z, index, weight, class_weight, scale)
+    pixels = xp.maximum(pixels, 1)
+    values = (n.sum(dtype=np.float64) / pixels for n in sums)
+    return Loss(*values, z.reshape(logits.shape))
+
+
+def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
+    """The same as in chapter 6; p, m and v are written over."""
+    step_size, root_correction = lr / (1 - betas[0] ** t), (1 - betas[1] ** t) ** 0.5
+    rest = decayed, decay, betas, step_size, root_correction, eps
+    xp = array_module(p)
+    scale = device_copy(_ONE, xp) if isinstance(scale, int) else scale
+    overflow = device_copy(_NO, xp) if isinstance(overflow, int) else overflow
+    kernels.adam(p, g, m, v, scale, overflow, *rest)
+    return p, m, v
+
+
+def moving_average(average, now, share):
+    """The same as in chapter 6, written over `average`."""
+    kernels.moving_average(average, now, share)
+    return average
