@@ -10,7 +10,7 @@ PY     := $(VENV)/bin/python
 
 help:
 	@echo "make demo        colourise the photographs of examples/ into out/"
-	@echo "make lint        check style and imports with ruff"
+	@echo "make lint        check style and who imports whom"
 	@echo "make test        run the tests (no GPU, no torch)"
 	@echo "make test-peers  run the tests against torch and scikit-image"
 	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
@@ -27,6 +27,7 @@ demo: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports
 
 test: $(VENV)/.installed
 	$(PY) -m pytest -q -m "not peers" --ignore tests/test_turing_browser.py

@@ -1,5 +1,5 @@
 // gather: the columns of a convolution (im2col): for each output pixel, what its filter reads.
-// NumPy reference: mini_colorize.layers.conv.gather.
+// NumPy reference: mini_colorize.fast.gather.gather.
 //
 // Idea   One thread copies VEC channels of an output pixel, tap after tap, so that the divisions
 //        that tell who it is are made once for all taps. Neighbouring threads have neighbouring

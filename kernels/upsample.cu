@@ -1,5 +1,5 @@
 // upsample: bilinear enlargement, pixel centres at half-integers, or some rows of it.
-// NumPy reference: mini_colorize.layers.upsample.BilinearUpsample.forward.
+// NumPy reference: mini_colorize.layers.upsample.upsample.
 //
 // Idea   One thread an output pixel: the four input pixels around it, weighted. Places are
 //        computed in float64, as the reference's matrices are.

@@ -1,4 +1,4 @@
-// The matrices of Winograd's convolution: see mini_colorize/layers/winograd.py, `matrices`.
+// The matrices of Winograd's convolution: see mini_colorize/fast/winograd.py, `matrices`.
 // A tile makes M x M outputs of T x T inputs, T = M + 2.
 #pragma once
 #define T (M + 2)
