@@ -34,7 +34,7 @@ from .network import HEADS, MULTIPLE, Network
 FORMAT, VERSION = "mini_colorize", 1
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = {  # name of a file in WEIGHTS -> its SHA-256
-    "full": "ab7e7efdd1b7f0ccbc547760a9302193d8f66a97deb0aa22d132ca958102bf84",
+    "full": "04cb384060fade737325ba85cb442186a4a5b26695eeaaeb203757425dcd910e",
     "tiny": "8cafb5be87fb7f9b4efb1a266c7fa7ac27fdea98c4b711e999a4463a227321ea",
 }
 DEFAULT = "full"
