@@ -2,16 +2,18 @@
 
 The paper turns "which colour?" from a regression into a classification. The ab plane is cut into
 a grid of step 10, of which 313 cells matter, and the network gives every pixel a probability for
-each. Section 2.1 of the paper; its letters are used here.
+each. The paper is Zhang, Isola and Efros, "Colorful Image Colorization", ECCV 2016 (1603.08511),
+here section 2.1, and its letters are used; the authors are its authors.
 
 Notation
     Q   number of bins, 313          K   neighbours a pixel is shared among, 5
     Z   soft-encoded truth, (..., Q), a probability over bins; kept as K indices and K weights
-    p   prior: mean of Z over the training pixels, (Q,)
+    p   prior: mean of Z over the training pixels, (Q,); soft-encoding smooths it, which the paper
+        does with a Gaussian
     w   class weights, (Q,)          T   temperature of the annealed mean
 
 Why 313? Rounding the Lab of each of the 16.7 million sRGB colours to this grid occupies 261
-cells. The authors kept these and about one ring of cells around them: soft-encoding needs
+cells. The authors kept these and 52 of the cells next to them: soft-encoding needs
 neighbours on both sides of a colour at the edge of the gamut.
 """
 
@@ -22,7 +24,7 @@ K = 5
 SIGMA = 5.0
 TEMPERATURE = 0.38
 
-# For each a, the lowest and the highest b. Ordered by a, then by b: the authors' order.
+# For each a, the lowest and the highest b. Ordered by a, then by b: as in their pts_in_hull.npy.
 _ROWS = {
     -90: (50, 90),
     -80: (20, 90),
@@ -64,7 +66,7 @@ def soft_encode(ab, k=K, sigma=SIGMA):
     d2 = ((ab[..., None, :].astype(np.float64) - BINS) ** 2).sum(axis=-1)
     index = np.argsort(d2, axis=-1, kind="stable")[..., :k]  # stable: ties to the lower bin
     near = np.take_along_axis(d2, index, axis=-1)
-    z = np.exp((near[..., :1] - near) / (2 * sigma**2))  # against the nearest: cannot vanish
+    z = np.exp((near[..., :1] - near) / (2 * sigma**2))  # over the nearest's: the sum is 1 or more
     weight = z / z.sum(axis=-1, keepdims=True)
     return index.astype(np.int32), weight.astype(np.float32)
 
@@ -97,9 +99,9 @@ def bin_mass(index, weight):
 def class_weights(prior, lam=0.5):
     """Weights that make rare colours count (equation 4 of the paper).
 
-        w ~ ((1 - lambda) p + lambda / Q)^-1,   scaled so that sum_q p_q w_q = 1
+        w proportional to ((1 - lambda) p + lambda / Q)^-1,   sum_q p_q w_q = 1
 
-    prior: (Q,), of sum 1. lam: 0 (full rebalancing) .. 1 (none). Returns (Q,) float32.
+    prior: p, (Q,), of sum 1. lam: lambda, 0 (full rebalancing) .. 1 (none). Returns (Q,) float32.
     Raises ValueError if the prior is not a probability over bins, or if lam is 0 and a bin has
     none.
     """
@@ -125,12 +127,13 @@ def annealed_mean(logits, temperature=TEMPERATURE):
 
         ab = sum_q softmax(logits / T)_q bin_q
 
+    (The paper has it for probabilities: softmax(logits) ^ (1 / T), scaled to sum 1, is the same.)
     T = 1 is the mean of the distribution (safe, dull); T -> 0 its mode (vivid, blotchy); T = 0 is
     the mode itself, the lowest bin index among equals.
     logits: (..., Q) float. Returns (..., 2), the same dtype: a, b.
     Raises ValueError if the temperature is negative or not finite.
     """
-    if logits.dtype.type(check_temperature(temperature)) == 0:
+    if logits.dtype.type(check_temperature(temperature)) == 0:  # or so small that it rounds to 0
         return BINS.astype(logits.dtype)[logits.argmax(axis=-1)]
     z = logits - logits.max(axis=-1, keepdims=True)  # 0 at most: exp cannot overflow
     with np.errstate(over="ignore"):  # -inf is the right answer for a tiny temperature

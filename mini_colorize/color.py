@@ -6,10 +6,16 @@ L is exactly what a grey photograph has.
 
 Notation
     R, G, B   sRGB, 0..1 (or uint8 0..255)      X, Y, Z   CIE 1931, 2 degree observer
-    L         lightness, 0 (black) .. 100       a, b      green-red, blue-yellow, about -128..128
-    f         the cube root with a linear foot, CIE 15:2004, section 8.2.1
+    L         lightness, 0 (black) .. 100       a, b      green-red (-86 .. 98 in sRGB),
+                                                          blue-yellow (-108 .. 94)
+    f         the cube root with a linear foot: t^(1/3) above (6/29)^3 = 0.008856, below it the
+              tangent there, 7.787 t + 16/116, of slope 7.787 = (29/6)^2 / 3
 
-White is D65. Sources: IEC 61966-2-1 for sRGB, CIE 15:2004 for Lab.
+    L = 116 f(Y) - 16     a = 500 (f(X) - f(Y))     b = 200 (f(Y) - f(Z))     X, Y, Z over white's
+
+White is D65. Sources: IEC 61966-2-1 for sRGB, CIE 15:2004 (section 8.2.1) for Lab; matrix, white and
+the rounded constants are scikit-image's, so that results can be compared (white itself has an a of
+-0.002 and a b of 0.005 by them).
 """
 
 import numpy as np
@@ -30,10 +36,7 @@ LINEAR_FROM_XYZ = (RGB_FROM_XYZ * WHITE).astype(np.float32)
 FOOT = 0.008856  # where f changes from a line to the cube root, on the XYZ side
 FOOT_ROOT = 0.2068966  # the same place on the other side of f: 6/29
 
-EVERY = (
-    4,
-    2,
-)  # the colours that are asked for: of every 4 x 4 pixels that at (2, 2), see crops_to_lab
+EVERY = 4, 2  # step and offset: the colours asked for are those at (2, 2) of every 4 x 4 pixels
 
 
 def srgb_to_linear(rgb):
@@ -100,13 +103,14 @@ def normalize_lightness(lightness):
 
 
 def lab_to_rgb(lab):
-    """Lab to sRGB. What lies outside the sRGB gamut is clipped once, at the end.
+    """Lab to sRGB. What lies outside the sRGB gamut is clipped to 0..1 at the end; before that an
+    f(Z) or linear light below 0 becomes 0, of which there is no power.
 
     lab: (..., 3), float. Returns (..., 3), the same dtype: sRGB, 0..1.
     """
     fy = (lab[..., 0] + 16) / 116
     fxyz = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
-    fxyz[..., 2] = np.maximum(fxyz[..., 2], 0)  # a b far out of gamut; scikit-image agrees
+    fxyz[..., 2] = np.maximum(fxyz[..., 2], 0)  # b far out of gamut; so does scikit-image
     xyz = np.where(fxyz > FOOT_ROOT, fxyz**3, (fxyz - 16 / 116) / 7.787)
     matrix = (RGB_FROM_XYZ * WHITE).T.astype(lab.dtype)
     linear = xyz @ matrix

@@ -1,7 +1,8 @@
-"""Chapter 4: the losses, each with its gradient.
+"""Chapter 4: the losses, each with its gradient. The paper: see chapter 2.
 
 Notation
-    N, h, w   pictures and their logit pixels; P' of all N h w pixels count, those of the mask
+    N, h, w   pictures and their logit pixels
+    P'        pixels that count (the mask: their weights are not all 0), at least 1
     Q         bins                          z       logits, (N, h, w, Q)
     Z         soft-encoded truth, as K indices and K weights a pixel (chapter 2)
     v         class weight of a pixel, that of its largest Z (equation 3 of the paper)
@@ -13,7 +14,7 @@ import numpy as np
 
 
 class Loss(NamedTuple):
-    """What a loss returns. The two values are 0-d arrays on the device: reading them waits."""
+    """What a loss returns. The two values are 0-d arrays; on a GPU reading them waits for it."""
 
     weighted: np.ndarray
     unweighted: np.ndarray
@@ -26,12 +27,14 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
         L = -1/P' sum over pixels of  v sum_q Z_q log softmax(z)_q
         dL/dz_q = v / P' (softmax(z)_q - Z_q)
 
+    (The derivative of log softmax(z)_q to z_r is [q = r] - softmax(z)_r, and the Z_q sum to 1; v
+    depends on the truth only. The mean over pixels is ours: the paper's loss is a sum.)
     logits: (N, h, w, Q) float.
-    index: (N, h, w, K) int, nearest first.
+    index: (N, h, w, K) int, nearest first: so the first has the largest Z.
     weight: (N, h, w, K) float, of sum 1; or all 0 for a pixel outside the mask (of a photo
     without colour), which then adds nothing to the loss, the gradient or P'.
     class_weight: (Q,) float; ones give the unweighted loss.
-    scale: () float, factor of the gradient (see modules.LossScale).
+    scale: () float, factor of the gradient only, against underflow in float16 (chapter 6's s).
     Returns Loss: the loss with v, the same with v = 1 in nats a pixel, the gradient.
     """
     mask = weight[..., 0] > 0
@@ -53,10 +56,11 @@ def l2_loss(prediction, truth, mask, scale=1):
 
         L = 1/P' sum over the mask of 1/2 |ab - ab_hat|^2,   dL/d ab_hat = (ab_hat - ab) / P'
 
-    prediction, truth: (N, h, w, 2) float, in any unit, the same for both.
+    prediction, truth: ab_hat and ab, (N, h, w, 2) float, in any unit, the same for both.
     mask: (N,) bool, False for a picture without colour, which adds nothing.
-    scale: () float, factor of the gradient (see modules.LossScale).
-    Returns Loss: twice the same value, in that unit squared, and the gradient, prediction's dtype.
+    scale: () float, factor of the gradient only.
+    Returns Loss: the one value in both places, in that unit squared, and the gradient, prediction's
+    dtype. (It is computed in truth's dtype: the prediction may be float16.)
     """
     pixels = (mask.sum() * prediction[0, ..., 0].size).clip(1)
     difference = (prediction.astype(truth.dtype) - truth) * mask[:, None, None, None]

@@ -100,7 +100,7 @@ class Conv2d(_Convolution):
 
 
 class ConvTranspose2d(_Convolution):
-    """Transposed convolution with bias, and with ReLU if `relu`: chapter 3c."""
+    """Transposed convolution with bias, and with ReLU if `relu`: chapter 3b."""
 
     def __init__(
         self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, relu=False, dtype=np.float32
@@ -126,7 +126,7 @@ class ConvTranspose2d(_Convolution):
 
 
 class BatchNorm2d:
-    """Normalise every channel over the batch, then scale and shift: chapter 3d.
+    """Normalise every channel over the batch, then scale and shift: chapter 3c.
 
     In training the batch's own mean and variance are used and the running averages move towards
     them by `momentum`, the variance as its unbiased estimate M/(M-1) var, as torch defines it.

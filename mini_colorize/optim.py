@@ -1,9 +1,10 @@
 """Chapter 6: Adam, the schedules of the learning rate, the moving average of the weights.
 
 Notation
-    p, g   a number that is learned, its gradient      m, v   running mean of g and of g^2
-    t      step, from 1                                beta1, beta2   their decays
-    lr     learning rate                               s      loss scale: g arrives multiplied by it
+    p, g    the numbers that are learned, their gradients    m, v   running mean of g and of g^2
+    t       step, from 1                                     beta1, beta2   their decays
+    lr      learning rate                                    s      loss scale: g comes multiplied by it
+    decay   weight decay, the factor of an L2 penalty        eps    keeps the divisor above 0
 """
 
 import math
@@ -19,8 +20,8 @@ def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
         p <- p - lr / (1 - beta1^t)  m / (sqrt(v / (1 - beta2^t)) + eps)
 
     The decay goes through m and v like any gradient; this is not "decoupled" AdamW.
-    p, g, m, v: (n,) float. scale: () float, s. overflow: () int, not 0 to change nothing.
-    Returns p, m, v.
+    p, g, m, v: (n,) float. decayed: int. scale: () float, s. overflow: () int; if it is not 0, a
+    gradient overflowed, and p, m, v come back unchanged (t goes on). Returns p, m, v.
     """
     if overflow:
         return p, m, v
@@ -37,15 +38,15 @@ def moving_average(average, now, share):
 
 
 def step_schedule(step, lr, every, factor=0.316, drops=2):
-    """Learning rate at a step (from 0): multiplied by `factor` after `every` steps, twice in all.
+    """Learning rate at a step, from 0: multiplied by `factor` every `every` steps, `drops` times.
 
-    The authors': lr = 3.16e-5, every about 215,000 of 450,000 steps, factor 0.316 = 10^-1/2.
+    The authors': lr = 3.16e-5, every about 215,000 of 450,000 steps, factor 0.316 = 10^(-1/2).
     """
     return lr * factor ** min(step // every, drops)
 
 
 def cosine_schedule(step, lr, steps, least=0.01):
-    """Learning rate at a step (from 0): half a cosine from lr down to least * lr after `steps`.
+    """Learning rate at a step, 0 .. steps: half a cosine from lr down to least * lr.
 
     Source: Loshchilov and Hutter, "SGDR", 2017, equation 5, without restarts.
     """
@@ -53,7 +54,7 @@ def cosine_schedule(step, lr, steps, least=0.01):
 
 
 def warmed_up(step, lr, warmup):
-    """The rate of a schedule, smaller in the first `warmup` steps: it grows in line to lr.
+    """The rate of a schedule, smaller in the first `warmup` steps: it grows linearly to lr.
 
     Adam's first steps go by the sign of the gradient alone, a whole lr in every weight; what a
     network has learned would not survive that.

@@ -1,4 +1,4 @@
-"""The convolutions of chapters 3a and 3c, by whichever of two ways is the faster one.
+"""The convolutions of chapters 3a and 3b, by whichever of two ways is the faster one.
 
 Gather + matrix product (gather.py) does any; Winograd (winograd.py) 3x3 filters at stride 1. A
 transposed 4x4 convolution with stride 2 can be done by the second way, too. Sort its output pixels
@@ -6,7 +6,7 @@ by phase, even or odd in each direction: those of one phase see a 3x3 window of 
 they use four pixels. So it is a 3x3 convolution to 4 C_out channels, C_out for each phase ("wide",
 with 20 of 36 filter taps zero), and then every pixel's 4 C_out numbers are laid out as 2 x 2 pixels.
 
-Notation: as in chapters 3a and 3c; m is the side of Winograd's tiles.
+Notation: as in chapters 3a and 3b; m is the side of Winograd's tiles.
 """
 
 from itertools import product
@@ -106,7 +106,7 @@ def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gra
 
 
 def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
-    """The same as in chapter 3c."""
+    """The same as in chapter 3b."""
     geometry, uses = (stride, dilation, padding), _uses(weight)
     m = _transposed_plan(x, weight, geometry, uses > 1)
     if m == GATHER:
@@ -124,7 +124,7 @@ def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=F
 def conv_transpose2d_backward(
     dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True
 ):
-    """The same as in chapter 3c; of float16, dW is float32."""
+    """The same as in chapter 3b; of float16, dW is float32."""
     dx, m = None, _transposed_plan(x, weight, (stride, dilation, padding))
     if m == GATHER:
         geometry = {"stride": stride, "dilation": dilation, "padding": padding}

@@ -49,18 +49,18 @@ __all__ = [
 
 
 def batchnorm(x, gamma, beta, eps):
-    """The same as in chapter 3d."""
+    """The same as in chapter 3c."""
     mu, var = pointwise.statistics(x)
     return pointwise.normalize(x, mu, gamma * (1 / np.sqrt(var + eps)), beta), mu, var
 
 
 def batchnorm_inference(x, gamma, beta, mu, var, eps):
-    """The same as in chapter 3d."""
+    """The same as in chapter 3c."""
     return pointwise.normalize(x, mu, gamma / np.sqrt(var + eps), beta)
 
 
 def batchnorm_backward(dy, x, gamma, mu, var, eps):
-    """The same as in chapter 3d; dx is written over dy."""
+    """The same as in chapter 3c; dx is written over dy."""
     m, inv_sigma = x.size // x.shape[3], 1 / np.sqrt(var + eps)
     dbeta, dgamma = pointwise.gradient_sums(dy, x, mu)
     dgamma = dgamma * inv_sigma

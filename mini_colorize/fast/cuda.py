@@ -65,28 +65,28 @@ def annealed_mean(logits, temperature=bins.TEMPERATURE):
 
 
 def bias_relu(x, bias, relu=True):
-    """The same as in chapter 3e, written over x."""
+    """The same as in chapter 3d, written over x."""
     return kernels.bias_relu(x, bias, relu)
 
 
 def bias_relu_backward(dy, y, relu=True):
-    """The same as in chapter 3e; dx is written over dy."""
+    """The same as in chapter 3d; dx is written over dy."""
     return dy, kernels.bias_relu_backward(dy, y, relu)
 
 
 def batchnorm(x, gamma, beta, eps):
-    """The same as in chapter 3d."""
+    """The same as in chapter 3c."""
     mu, var = kernels.batchnorm_statistics(x)
     return kernels.batchnorm_normalize(x, mu, gamma * (1 / np.sqrt(var + eps)), beta), mu, var
 
 
 def batchnorm_inference(x, gamma, beta, mu, var, eps):
-    """The same as in chapter 3d."""
+    """The same as in chapter 3c."""
     return kernels.batchnorm_normalize(x, mu, gamma / np.sqrt(var + eps), beta)
 
 
 def batchnorm_backward(dy, x, gamma, mu, var, eps):
-    """The same as in chapter 3d; dx is written over dy."""
+    """The same as in chapter 3c; dx is written over dy."""
     m, inv_sigma = x.size // x.shape[3], 1 / np.sqrt(var + eps)
     dbeta, dgamma = kernels.batchnorm_sums(dy, x, mu)
     dgamma = dgamma * inv_sigma

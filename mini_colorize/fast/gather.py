@@ -1,4 +1,4 @@
-"""Convolution as gather + matrix multiplication, by blocks: chapters 3a and 3c for large pictures.
+"""Convolution as gather + matrix multiplication, by blocks: chapters 3a and 3b for large pictures.
 
 The columns (the windows of chapter 3a, laid out) are made block by block; neither they nor their
 product exceed WORK_BYTES, whatever the picture's size. On the CPU every thread takes a block at a

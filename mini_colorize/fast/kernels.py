@@ -249,7 +249,7 @@ def _check_channels(x, *vectors):
 
 
 def bias_relu(y, bias, relu):
-    """y <- max(y + b, 0), or y + b without relu: chapter 3e."""
+    """y <- max(y + b, 0), or y + b without relu: chapter 3d."""
     _check("y", y, "real")
     _check_channels(y, bias)
     c = _Channelwise(y)
@@ -258,7 +258,7 @@ def bias_relu(y, bias, relu):
 
 
 def bias_relu_backward(dy, y, relu):
-    """dy <- dx. Returns db. y is not read unless relu: chapter 3e."""
+    """dy <- dx. Returns db. y is not read unless relu: chapter 3d."""
     _check("dy", dy, "real")
     if relu:
         _check_like("y", y, dy)
@@ -270,7 +270,7 @@ def bias_relu_backward(dy, y, relu):
 
 
 def batchnorm_statistics(x):
-    """mu and var (biased) of every channel: chapter 3d."""
+    """mu and var (biased) of every channel: chapter 3c."""
     xp = array_module(x)
     _check("x", x, "real")
     c = _Channelwise(x)
@@ -284,7 +284,7 @@ def batchnorm_statistics(x):
 
 
 def batchnorm_normalize(x, mean, scale, shift):
-    """y = (x - mean) scale + shift: chapter 3d."""
+    """y = (x - mean) scale + shift: chapter 3c."""
     _check("x", x, "real")
     _check_channels(x, mean, scale, shift)
     c, y = _Channelwise(x), array_module(x).empty_like(x)
@@ -293,7 +293,7 @@ def batchnorm_normalize(x, mean, scale, shift):
 
 
 def batchnorm_sums(dy, x, mean):
-    """sum dy and sum dy (x - mean) over pixels: chapter 3d."""
+    """sum dy and sum dy (x - mean) over pixels: chapter 3c."""
     _check("dy", dy, "real")
     _check_like("x", x, dy)
     _check_channels(dy, mean)
@@ -305,7 +305,7 @@ def batchnorm_sums(dy, x, mean):
 
 
 def batchnorm_backward(dy, x, mean, scale, offset, slope):
-    """dy <- scale (dy - offset - (x - mean) slope): chapter 3d."""
+    """dy <- scale (dy - offset - (x - mean) slope): chapter 3c."""
     _check("dy", dy, "real")
     _check_like("x", x, dy)
     _check_channels(dy, mean, scale, offset, slope)

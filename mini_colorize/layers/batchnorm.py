@@ -1,4 +1,4 @@
-"""Chapter 3d: batch normalisation (Ioffe and Szegedy, 2015, algorithm 1).
+"""Chapter 3c: batch normalisation (Ioffe and Szegedy, 2015: algorithm 1, and the equations after it).
 
 Every channel is brought to mean 0 and variance 1 over the batch, then scaled and shifted:
 
@@ -8,6 +8,7 @@ Notation
     x, y, xhat    (N, H, W, C)   input, output, normalised input
     mu, var       (C,)           mean and variance over the M = N H W values of a channel
     gamma, beta   (C,)           learned scale and shift
+    eps           a small number, 1e-5: sigma is never 0
 """
 
 import numpy as np
@@ -18,8 +19,8 @@ PIXELS = (0, 1, 2)  # the axes that are summed over
 def batchnorm(x, gamma, beta, eps):
     """Normalise with the batch's own mean and variance (biased, over M), as in training.
 
-    Returns y (N, H, W, C), mu (C,), var (C,). NumPy adds up leading axes one after another: in
-    float32 a million of them would cost three digits, so the sums are float64.
+    Returns y (N, H, W, C), mu (C,), var (C,). NumPy sums leading axes one number after another: of
+    a million in float32 three digits would be lost, so the sums are float64.
     """
     mu = x.mean(axis=PIXELS, dtype=np.float64).astype(x.dtype)
     var = np.square(x - mu).mean(axis=PIXELS, dtype=np.float64).astype(x.dtype)
@@ -33,18 +34,21 @@ def batchnorm_inference(x, gamma, beta, mu, var, eps):
 
 
 def batchnorm_backward(dy, x, gamma, mu, var, eps):
-    """The gradients of `batchnorm`:
+    """The gradients of `batchnorm`; sums run over N, H and W.
 
         dbeta = sum dy        dgamma = sum dy xhat
         dx = gamma / sigma (dy - dbeta / M - xhat dgamma / M)
 
-    The last two terms are there because mu and var depend on x as well.
+    An x acts in three ways, each a term of dx: by itself; through mu, which all share; and through
+    var. With g = gamma dy, the gradient of xhat, these are g / sigma, -sum g / (M sigma) and
+    -xhat sum (g xhat) / (M sigma); what mu does to var is 0, since the x - mu sum to 0.
+    dy: (N, H, W, C). mu, var: as `batchnorm` returned them.
     Returns dx (N, H, W, C), dgamma (C,), dbeta (C,).
     """
-    m = x.size // x.shape[3]
+    count = x.size // x.shape[3]  # M
     sigma = np.sqrt(var + eps)
     xhat = (x - mu) / sigma
     dbeta = dy.sum(axis=PIXELS, dtype=np.float64).astype(x.dtype)
     dgamma = (dy * xhat).sum(axis=PIXELS, dtype=np.float64).astype(x.dtype)
-    dx = gamma / sigma * (dy - dbeta / m - xhat * dgamma / m)
+    dx = gamma / sigma * (dy - dbeta / count - xhat * dgamma / count)
     return dx, dgamma, dbeta

@@ -1,12 +1,14 @@
-"""Chapter 3c: transposed convolution, the network's one step up in size (conv8).
+"""Chapter 3b: transposed convolution, the network's one step up in size (conv8, chapter 5).
 
-It is the gradient of a convolution to its input, used as a layer of its own: every input pixel
-stamps its filter onto the output. With stride 2 and a 4x4 filter each output pixel is under
-exactly four stamps. So forward and backward are those of chapter 3a with the roles exchanged:
+It is the gradient of a convolution with respect to its input, used as a layer of its own: every
+input pixel stamps its filter onto the output. With stride 2, a 4x4 filter and padding 1 each output
+pixel is under four stamps, at the border under two, in a corner under one. `scatter` is linear and
+`windows` its adjoint, so forward and backward are those of chapter 3a with the roles exchanged:
 
-    y = scatter(x W) + b          dx = windows(dy) W^T          dW = x^T windows(dy)
+    S = x W,   y = scatter(S) + b          dS = windows(dy),   dx = dS W^T,   dW = x^T dS
 
-Notation: as in chapter 3a; the output is (H-1) s - 2p + d (k-1) + 1 pixels high.
+Notation: as in chapter 3a, but x (N H W, C_in) and W (C_in, kh kw C_out); the output is
+(H-1) s - 2p + d (k-1) + 1 pixels high.
 """
 
 import numpy as np
@@ -23,7 +25,7 @@ def transposed_size(size, kernel, stride, dilation, padding):
 def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
     """y = scatter(x W) + b, and with `relu` the larger of that and 0.
 
-    x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out). Returns (N, Ho, Wo, C_out).
+    x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out). bias: (C_out,). Returns (N, Ho, Wo, C_out).
     """
     geometry = stride, dilation, padding
     sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
@@ -35,9 +37,9 @@ def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=F
 def conv_transpose2d_backward(
     dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True
 ):
-    """dx = windows(dy) W^T,  dW = x^T windows(dy): the gradients before the bias.
+    """dx = windows(dy) W^T,  dW = x^T windows(dy): the gradients of scatter(x W).
 
-    dy: (N, Ho, Wo, C_out). x: (N, H, W, C_in). Returns dx (N, H, W, C_in), or None if it is not
+    dy: (N, Ho, Wo, C_out), as in `conv2d_backward`. x: (N, H, W, C_in). Returns dx (N, H, W, C_in), or None if it is not
     wanted, and dW (kh, kw, C_in, C_out).
     """
     columns = windows(dy, weight.shape[:2], stride, dilation, padding)

@@ -1,4 +1,4 @@
-"""Chapter 3f: bilinear upsampling, from the network's ab to the size of the photograph.
+"""Chapter 3e: bilinear upsampling, from the network's ab to the size of the photograph.
 
 Bilinear interpolation is linear and separable, so it is two small matrices, and its gradient is
 their transposes:
@@ -10,14 +10,15 @@ clamped to the input (torch calls this align_corners=False). Meant for enlarging
 smoothing, so a strong reduction would alias.
 
 Notation
-    n, m   input and output pixels along one axis      A   (m, n), two entries a row, of sum 1
+    n, m   input and output pixels along one axis: h or w, and H or W
+    A      (m, n), at most two numbers a row that are not 0, of sum 1
 """
 
 import numpy as np
 
 
 def interpolation_matrix(n, m, rows=slice(None)):
-    """A for n -> m pixels, or only some of its rows. Returns (rows, n) float64."""
+    """A for n -> m pixels, or only those of its rows in the slice `rows`. Returns (rows, n) float64."""
     at = np.clip((np.arange(m)[rows] + 0.5) * (n / m) - 0.5, 0, n - 1)
     low = np.minimum(at.astype(np.int64), max(n - 2, 0))
     a = np.zeros((len(at), n))
