@@ -28,15 +28,6 @@ TEMPERATURE, SIZE = 0.38, 256  # the paper's
 MAX_STRENGTH = 10
 
 
-def predict_ab(network, lightness, temperature=TEMPERATURE):
-    """The network's colours. lightness: (N, S, S') float, L on the network's device.
-
-    Returns (N, S/4, S'/4, 2), the lightness's dtype: a, b.
-    """
-    x = normalize_lightness(lightness)[..., None]
-    return network.colors(network.forward(x), temperature).astype(x.dtype, copy=False)
-
-
 def paint(lightness, ab):
     """Enlarge ab to the lightness's size and make a picture of both.
 
@@ -151,11 +142,23 @@ class Colorizer:
             painted.putalpha(alpha)
         return painted
 
+    def look(self, lightness):
+        """What the network says of photos. lightness: list of (H, W) float32, L, of any sizes.
+
+        Returns logits (n, S/4, S/4, Q), on the device.
+        """
+        small = np.stack([self.shrunk(light) for light in lightness])
+        return self.inference.forward(normalize_lightness(self.xp.asarray(small))[..., None])
+
+    def colors(self, logits, temperature=None):
+        """What `look` said, as ab (n, S/4, S/4, 2) float32, at this temperature or the colorizer's."""
+        temperature = self.temperature if temperature is None else temperature
+        ab = self.network.colors(logits, temperature).astype(np.float32, copy=False)
+        return ab if self.strength == 1 else ab * self.strength
+
     def predict(self, lightness):
         """lightness: (H, W) float32, L, any size. Returns ab (S/4, S/4, 2) float32."""
-        batch = self.xp.asarray(self.shrunk(lightness)[None])
-        ab = predict_ab(self.inference, batch, self.temperature)[0]
-        return ab if self.strength == 1 else ab * self.strength
+        return self.colors(self.look([lightness]))[0]
 
     def shrunk(self, lightness):
         """What the network sees. lightness: (H, W) float32, L. Returns (S, S) float32."""

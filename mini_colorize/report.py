@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from .backend import to_host
-from .color import rgb_to_lightness
-from .colorizer import paint, predict_ab
+from .color import normalize_lightness, rgb_to_lightness
+from .colorizer import paint
 from .files import atomic_write
 from .images import write_image
 from .network import AB_SCALE
@@ -56,7 +56,8 @@ def sample_sheet(path, network, truth, xp=np):
     truth: (n, S, S, 3) uint8. network: on the device of xp.
     """
     lightness = rgb_to_lightness(truth)
-    ab = to_host(predict_ab(network, xp.asarray(lightness)))
+    logits = network.forward(normalize_lightness(xp.asarray(lightness))[..., None])
+    ab = to_host(network.colors(logits).astype(np.float32, copy=False))
     rows = []
     for light, color, rgb in zip(lightness, ab, truth, strict=True):
         rows.append(np.hstack([paint(light, np.zeros_like(color)), paint(light, color), rgb]))

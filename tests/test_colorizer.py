@@ -15,7 +15,7 @@ from mini_colorize import checkpoint, colorizer
 from mini_colorize.bins import BINS
 from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byte
-from mini_colorize.colorizer import Colorizer, paint, predict_ab
+from mini_colorize.colorizer import Colorizer, paint
 from mini_colorize.images import ImageError
 from mini_colorize.network import Network
 
@@ -69,7 +69,7 @@ def test_it_has_colour_and_it_is_the_networks(weights):
     rgb = photo(64, 96)
     network, _ = checkpoint.load_network(weights)
     small = Image.fromarray(rgb_to_lightness(rgb)).resize((32, 32), Image.Resampling.BICUBIC)
-    ab = predict_ab(network, np.asarray(small)[None], 0.1)[0]
+    ab = network.colors(network.forward((np.asarray(small)[None, ..., None] - 50) / 100), 0.1)[0]
     assert np.ptp(ab, axis=(0, 1)).max() > 3 and np.hypot(*ab.mean(axis=(0, 1))) > 5
     result = rgb_to_lab(np.asarray(Colorizer(network, size=32, temperature=0.1)(rgb)))
     for i in (0, 1):

@@ -26,7 +26,6 @@ from mini_colorize import bins  # noqa: E402
 from mini_colorize.checkpoint import CheckpointError  # noqa: E402
 from mini_colorize.color import (  # noqa: E402
     lab_to_rgb,
-    normalize_lightness,
     rgb_to_lab,
     rgb_to_lightness,
     to_byte,
@@ -224,12 +223,6 @@ def figure_temperature(args):
     return figure
 
 
-def said(colorizer, lightness):
-    """What the network says. lightness: (H, W) float32, L. Returns logits (S/4, S/4, Q) float32."""
-    x = normalize_lightness(colorizer.shrunk(lightness))
-    return colorizer.inference.forward(x[None, ..., None])[0]
-
-
 def figure_pixel(args):
     """One pixel's distribution over the bins, each drawn by its colour and probability."""
     image = read_image(args.photo or ROOT / "examples" / "tulips.jpg").convert("RGB")
@@ -238,7 +231,7 @@ def figure_pixel(args):
     if colorizer.network.head != "bins":
         raise ValueError("a regression network has no distribution over bins")
     lightness = rgb_to_lightness(rgb)
-    logits = said(colorizer, lightness)
+    logits = colorizer.look([lightness])[0]
     x, y = args.at or (image.width // 2, image.height // 2)
     if not (0 <= x < image.width and 0 <= y < image.height):
         raise ValueError(f"--at {x} {y}: the photo is {image.width} x {image.height}")

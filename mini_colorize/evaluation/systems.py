@@ -12,12 +12,11 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..backend import to_host
 from ..bins import Q
 from ..checkpoint import DEFAULT
-from ..color import normalize_lightness, rgb_to_lab
+from ..color import rgb_to_lab
 from ..colorizer import Colorizer, check_temperature
-from ..guided import enlarge, fit_lines
+from ..guided import enlarged
 from ..images import ImageError, flatten, read_image
 from ..ops import ops
 from ..photos import DataError
@@ -142,11 +141,10 @@ class Checkpoint:
         if self.seen.get("photos") is not photos:
             self.seen.update(self._see(photos))
         start = time.perf_counter()
-        color = self.colorizer.network.colors(self.seen["logits"], self.temperature)
-        lightness = [np.ascontiguousarray(photo.lab[..., 0]) for photo in photos]
+        colors = self.colorizer.colors(self.seen["logits"], self.temperature)
         large = [
-            to_host(enlarge(fit_lines(light, ab), light))
-            for light, ab in zip(lightness, color.astype(np.float32, copy=False), strict=True)
+            enlarged(np.ascontiguousarray(photo.lab[..., 0]), ab)
+            for photo, ab in zip(photos, colors, strict=True)
         ]
         seconds = (time.perf_counter() - start + self.seen["seconds"]) / len(photos)
         return [
@@ -155,10 +153,8 @@ class Checkpoint:
 
     def _see(self, photos):
         """What the network says of photos, its losses and the seconds it took."""
-        colorizer, xp = self.colorizer, self.colorizer.xp
         start = time.perf_counter()
-        small = np.stack([colorizer.shrunk(photo.lab[..., 0]) for photo in photos])
-        logits = colorizer.inference.forward(normalize_lightness(xp.asarray(small))[..., None])
+        logits = self.colorizer.look([photo.lab[..., 0] for photo in photos])
         seconds = time.perf_counter() - start
         nats = [
             None if self.regression else self._nats(photo, each.copy())
