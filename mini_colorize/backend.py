@@ -1,8 +1,8 @@
 """NumPy on the CPU or CuPy on a CUDA GPU. The only file that imports cupy.
 
-Every numeric function asks `array_module(x)` for the module of its own input and calls it
-`xp`, so that one body of code serves both. What CuPy has no equal word for stands here: matrix
-products of a stated precision, compiled kernels, copies that overlap with computing.
+What serves both asks `array_module(x)` for the module of its own input and calls it `xp`. What
+CuPy has no equal word for stands here: matrix products of a stated precision, copies that overlap
+with computing.
 """
 
 import sys

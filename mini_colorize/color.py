@@ -55,7 +55,7 @@ LINEAR_FROM_BYTE = srgb_to_linear(np.arange(256) / 255)
 def _linear(rgb, dtype):
     """Linear light of sRGB given as uint8 (by table) or as float."""
     if rgb.dtype == np.uint8:
-        return np.asarray(LINEAR_FROM_BYTE, dtype=dtype)[rgb]
+        return LINEAR_FROM_BYTE.astype(dtype)[rgb]
     return srgb_to_linear(rgb.astype(dtype))
 
 
@@ -70,7 +70,7 @@ def rgb_to_lab(rgb):
     Returns (..., 3), float64 for float64, else float32: L 0..100, a, b. Computed in float64: a is
     500 times a difference of two numbers near 1, where float32 would leave errors of 1e-4.
     """
-    fxyz = _f(_linear(rgb, np.float64) @ np.asarray(XYZ_OVER_WHITE.T))
+    fxyz = _f(_linear(rgb, np.float64) @ XYZ_OVER_WHITE.T)
     fx, fy, fz = fxyz[..., 0], fxyz[..., 1], fxyz[..., 2]
     lab = np.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
     return lab if rgb.dtype == np.float64 else lab.astype(np.float32)
@@ -81,7 +81,7 @@ def rgb_to_lightness(rgb):
 
     rgb: (..., 3), uint8 or float 0..1. Returns (...), float32: L, 0..100.
     """
-    y = _linear(rgb, np.float32) @ np.asarray(XYZ_FROM_RGB[1], dtype=np.float32)
+    y = _linear(rgb, np.float32) @ XYZ_FROM_RGB[1].astype(np.float32)
     return 116 * _f(y) - 16
 
 

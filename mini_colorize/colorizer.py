@@ -16,6 +16,7 @@ from PIL import Image
 
 from . import checkpoint
 from .backend import array_module, select_device, set_precision, to_host
+from .bins import TEMPERATURE
 from .color import normalize_lightness, rgb_to_lightness, to_byte
 from .guided import enlarge, fit_lines
 from .images import canonical, from_array, read_image
@@ -24,7 +25,7 @@ from .ops import ops
 
 STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory for any photo
 WIDE = STRIP_PIXELS // 16  # of wider photos a strip is few rows, and each costs a matrix as wide
-TEMPERATURE, SIZE = 0.38, 256  # the paper's
+SIZE = 256  # the paper's
 MAX_STRENGTH = 10
 
 
@@ -61,7 +62,7 @@ def _lightness(rgb):
     return lightness
 
 
-def check_temperature(temperature):
+def sensible_temperature(temperature):
     """The temperature, if it can be one. Raises ValueError."""
     most = checkpoint.MAX_TEMPERATURE
     if not 0 <= temperature <= most:
@@ -88,7 +89,7 @@ class Colorizer:
             most = checkpoint.MAX_SIZE
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}, at most {most}")
         self.network, self.size, self.xp = network, size, xp
-        self.temperature = check_temperature(temperature)
+        self.temperature = sensible_temperature(temperature)
         if not 0 <= strength <= MAX_STRENGTH:
             raise ValueError(f"strength {strength:g}: must be 0 to {MAX_STRENGTH}")
         self.strength = strength

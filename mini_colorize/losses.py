@@ -65,5 +65,5 @@ def l2_loss(prediction, truth, mask, scale=1):
     pixels = (mask.sum() * prediction[0, ..., 0].size).clip(1)
     difference = (prediction.astype(truth.dtype) - truth) * mask[:, None, None, None]
     value = 0.5 * (difference**2).sum(dtype=np.float64) / pixels
-    gradient = difference * (scale / pixels)
-    return Loss(value, value, gradient.astype(prediction.dtype))
+    difference *= scale / pixels  # dL/d ab_hat
+    return Loss(value, value, difference.astype(prediction.dtype))

@@ -21,7 +21,7 @@ from math import prod
 import numpy as np
 
 from .backend import array_module, as_numbers, to_host
-from .bins import Q
+from .bins import TEMPERATURE, Q
 from .fast import convolution
 from .modules import BatchNorm2d, Conv2d, ConvTranspose2d
 from .ops import ops
@@ -94,7 +94,7 @@ class Network:
                 x = layer.forward(x, train)
         return x
 
-    def colors(self, logits, temperature=0.38):
+    def colors(self, logits, temperature=TEMPERATURE):
         """The colours that an output of `forward` stands for.
 
         logits: (N, h, w, Q), of which the annealed mean is taken; or, with the head "ab",

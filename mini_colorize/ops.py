@@ -31,7 +31,6 @@ chapters = SimpleNamespace(
     conv2d_backward=conv.conv2d_backward,
     conv_transpose2d=conv_transpose.conv_transpose2d,
     conv_transpose2d_backward=conv_transpose.conv_transpose2d_backward,
-    bias_relu=relu.bias_relu,
     bias_relu_backward=relu.bias_relu_backward,
     batchnorm=batchnorm.batchnorm,
     batchnorm_inference=batchnorm.batchnorm_inference,

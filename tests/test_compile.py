@@ -22,7 +22,7 @@ SOURCES = Path(__file__).parents[1] / "kernels"
 GPUS = [70, 80, 90, 100]  # V100, A100, H100, B200
 MEASURED = 90  # where no kernel may spill
 
-# What mini_colorize/kernels.py passes as #defines, at the ends of its range.
+# What mini_colorize/fast/kernels.py passes as #defines, at the ends of its range.
 CHANNELWISE = [
     "TX=32 VEC=4 REAL=float",
     "TX=32 VEC=4 REAL=__half",
@@ -59,7 +59,7 @@ CASES = [(name, defines) for name in DEFINES for defines in DEFINES[name]]
 
 
 def options(defines, folder=SOURCES):
-    """As mini_colorize/kernels.py gives them, and what CuPy adds: tiny numbers count as 0."""
+    """As mini_colorize/fast/kernels.py gives them, and what CuPy adds: tiny numbers count as 0."""
     return ["-std=c++17", "-ftz=true", f"-I{folder}", *(f"-D{d}" for d in defines.split())]
 
 

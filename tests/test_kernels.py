@@ -14,6 +14,7 @@ from mini_colorize import bins
 from mini_colorize.backend import matmul, set_precision, to_host
 from mini_colorize.fast import cuda, gather, kernels, pointwise, winograd
 from mini_colorize.fast.gather import Taps
+from mini_colorize.layers import relu
 from mini_colorize.modules import LossScale
 from mini_colorize.ops import chapters
 
@@ -214,7 +215,7 @@ def test_bias_relu(gpu, shape, dtype, use_relu):
     y, bias = picture(shape, dtype), random(shape[3], 1)
     device = gpu.asarray(y)
     assert kernels.bias_relu(device, gpu.asarray(bias), use_relu) is device
-    close(device, chapters.bias_relu(y.astype(np.float32), bias, use_relu), rtol=rounding(dtype))
+    close(device, relu.bias_relu(y.astype(np.float32), bias, use_relu), rtol=rounding(dtype))
 
 
 @pytest.mark.parametrize("use_relu", [True, False])

@@ -1,4 +1,4 @@
-"""Chapter 3b, proven: Winograd's convolution equals the loops, its gradients are the gradients.
+"""Winograd's convolution, proven: Winograd's convolution equals the loops, its gradients are the gradients.
 
 Then what makes it fast, small and exact enough: the order of the tiles that the kernels rely on,
 blocks, buffers used again, and the digits that float32 loses.

@@ -15,7 +15,7 @@ from PIL import Image
 from ..bins import Q
 from ..checkpoint import DEFAULT
 from ..color import rgb_to_lab
-from ..colorizer import Colorizer, check_temperature
+from ..colorizer import Colorizer, sensible_temperature
 from ..guided import enlarged
 from ..images import ImageError, flatten, read_image
 from ..ops import ops
@@ -123,7 +123,7 @@ class Checkpoint:
     def at(self, temperature):
         """The same network at another temperature: all of them see a photo only once."""
         other = copy.copy(self)
-        other.temperature = check_temperature(temperature)
+        other.temperature = sensible_temperature(temperature)
         return other
 
     @property

@@ -1,4 +1,4 @@
-"""Soft-encoding and the annealed mean on the CPU: chapter 2, with less to look at, by all threads."""
+"""Soft-encoding and the annealed mean on the CPU: chapter 2 by all threads, near bins only."""
 
 from functools import lru_cache
 

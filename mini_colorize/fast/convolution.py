@@ -15,6 +15,7 @@ from math import prod
 import numpy as np
 
 from ..backend import array_module, tf32
+from ..layers.conv import output_size
 from ..layers.conv_transpose import transposed_size
 from . import gather, winograd
 from .memory import empty, frozen
@@ -38,7 +39,8 @@ def choose_plan(kernel, stride, c_in, c_out, pixels, dtype=np.float32):
 
 def conv_plan(weight, pixels, stride, dtype=np.float32):
     """The plan of conv2d. weight: its shape. pixels: of the output."""
-    return choose_plan(weight[0], stride, *weight[2:], pixels, dtype)
+    kernel = weight[0] if weight[0] == weight[1] else None
+    return choose_plan(kernel, stride, *weight[2:], pixels, dtype)
 
 
 def transposed_plan(weight, pixels, geometry, dtype=np.float32, transformed=False):
@@ -48,13 +50,14 @@ def transposed_plan(weight, pixels, geometry, dtype=np.float32, transformed=Fals
     filters are, already: the wide ones are large, transforming them takes what WIDE_PIXELS save.
     A GPU gathers: its matrix products are fast, and large enough.
     """
-    if (weight[0], *geometry) != (4, 2, 1, 1) or pixels < WIDE_PIXELS and not transformed:
+    if (*weight[:2], *geometry) != (4, 4, 2, 1, 1) or pixels < WIDE_PIXELS and not transformed:
         return GATHER
     return choose_plan(3, 1, weight[2], 4 * weight[3], pixels, dtype)
 
 
-def _output_pixels(x, kernel, **geometry):
-    return len(x) * prod(gather.output_size(side, kernel, **geometry) for side in x.shape[1:3])
+def _output_pixels(x, weight, **geometry):
+    sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
+    return len(x) * prod(output_size(side, k, **geometry) for side, k in sizes)
 
 
 def _uses(weight):
@@ -80,7 +83,7 @@ def _filters(weight, m, make, uses):
 def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
     """The same as in chapter 3a."""
     geometry = {"dilation": dilation, "padding": padding}
-    pixels = _output_pixels(x, weight.shape[0], stride=stride, **geometry)
+    pixels = _output_pixels(x, weight, stride=stride, **geometry)
     m, uses = conv_plan(weight.shape, pixels, stride, x.dtype), _uses(weight)
     options = {"fill": fill, "relu": relu, **geometry}
     if m == GATHER:

@@ -15,7 +15,7 @@ from . import pointwise
 from .bins import annealed_mean, soft_encode
 from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
 from .memory import freeze, scratch
-from .pointwise import bias_relu, bias_relu_backward
+from .pointwise import bias_relu_backward
 from .threads import one_blas_thread as at_work
 from .threads import run, split
 
@@ -30,7 +30,6 @@ __all__ = [
     "batchnorm",
     "batchnorm_backward",
     "batchnorm_inference",
-    "bias_relu",
     "bias_relu_backward",
     "conv2d",
     "conv2d_backward",

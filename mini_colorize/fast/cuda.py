@@ -5,6 +5,7 @@ the logits, and Adam and the moving average write over what they update.
 """
 
 from contextlib import nullcontext as at_work
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,8 +18,6 @@ from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpo
 from .kernels import find_overflow, upsample
 from .memory import freeze
 
-_ONE, _NO = np.array(1, np.float32), np.array(0, np.int32)
-
 __all__ = [
     "adam",
     "annealed_mean",
@@ -26,7 +25,6 @@ __all__ = [
     "batchnorm",
     "batchnorm_backward",
     "batchnorm_inference",
-    "bias_relu",
     "bias_relu_backward",
     "conv2d",
     "conv2d_backward",
@@ -42,6 +40,16 @@ __all__ = [
     "softmax_cross_entropy",
     "upsample",
 ]
+
+
+def _on_device(number, dtype, xp):
+    """A Python number as a () array on the device, kept there; an array as it is."""
+    return device_copy(_array(number, dtype), xp) if isinstance(number, (int, float)) else number
+
+
+@lru_cache(maxsize=16)
+def _array(number, dtype):
+    return np.array(number, dtype)
 
 
 def crops_to_lab(rgb):
@@ -62,11 +70,6 @@ def soft_encode(ab, k=bins.K, sigma=bins.SIGMA):
 def annealed_mean(logits, temperature=bins.TEMPERATURE):
     """The same as in chapter 2."""
     return kernels.annealed_mean(logits, bins.BINS, bins.check_temperature(temperature))
-
-
-def bias_relu(x, bias, relu=True):
-    """The same as in chapter 3d, written over x."""
-    return kernels.bias_relu(x, bias, relu)
 
 
 def bias_relu_backward(dy, y, relu=True):
@@ -98,7 +101,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     """The same as in chapter 4; the gradient is written over the logits."""
     xp, q, k = array_module(logits), logits.shape[-1], index.shape[-1]
     z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
-    scale = device_copy(_ONE, xp) if isinstance(scale, int) else scale
+    scale = _on_device(scale, np.float32, xp)
     pixels, *sums = kernels.softmax_cross_entropy(z, index, weight, class_weight, scale)
     pixels = xp.maximum(pixels, 1)
     values = (n.sum(dtype=np.float64) / pixels for n in sums)
@@ -110,8 +113,7 @@ def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
     step_size, root_correction = lr / (1 - betas[0] ** t), (1 - betas[1] ** t) ** 0.5
     rest = decayed, decay, betas, step_size, root_correction, eps
     xp = array_module(p)
-    scale = device_copy(_ONE, xp) if isinstance(scale, int) else scale
-    overflow = device_copy(_NO, xp) if isinstance(overflow, int) else overflow
+    scale, overflow = _on_device(scale, np.float32, xp), _on_device(overflow, np.int32, xp)
     kernels.adam(p, g, m, v, scale, overflow, *rest)
     return p, m, v
 

@@ -1,8 +1,7 @@
 """The CUDA kernels of kernels/*.cu: each is loaded, checked and launched by one function here.
 
-The NumPy twin of a kernel stands in its chapter (color, bins, losses, layers, optim) and calls
-the function here when its arrays live on a GPU. What a kernel computes and how is told in its
-own file. A CUDA kernel does not check what it is given, so these functions do: dtype, shape,
+cuda.py makes operations of them. What a kernel computes and how is told in its own file, with the
+name of its NumPy reference. A CUDA kernel does not check what it is given, so these functions do: dtype, shape,
 contiguity; whatever is wrong raises ValueError or TypeError before anything is launched.
 
 Sizes that shape the code (Q, K, vector width ...) are compiled in as #defines; CuPy keeps every
@@ -420,7 +419,7 @@ def upsample(x, size, rows=slice(None)):
 
 
 def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_correction, eps):
-    """See optim.adam."""
+    """See optim.adam; step_size: lr / (1 - beta1^t), root_correction: sqrt(1 - beta2^t)."""
     for name, array in {"p": p, "g": g, "m": m, "v": v}.items():
         _check(name, array, "float32", (p.size,))
     _check("scale", scale, "float32", ())
@@ -441,7 +440,7 @@ def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_cor
 
 
 def find_overflow(x):
-    """See optim.find_overflow."""
+    """1 if any number is infinite or not a number, else 0. x: (n,). Returns () int32."""
     _check("x", x, "float32", (x.size,))
     overflow = array_module(x).zeros((), np.int32)
     _launch("find_overflow", min(_blocks(x.size), 1024), (x, overflow, np.int64(x.size)))

@@ -1,4 +1,4 @@
-"""Memory on the CPU: which to take when.
+"""Memory: which to take when. On a GPU CuPy's own pool does what `empty` does.
 
 empty: for results, which the caller keeps. zeros: to compare with, never written to. scratch: for
 what a thread needs until its next call. frozen: for what is made of weights that do not change.

@@ -1,4 +1,4 @@
-"""Operations of a few numbers a pixel on the CPU, in blocks that stay in a core's cache.
+"""Operations of a few numbers a pixel, on the CPU in blocks that stay in a core's cache.
 
 Notation: as in chapters 3c and 3d.
 """
@@ -70,7 +70,8 @@ def bias_relu(x, bias, relu=True):
 
 
 def bias_relu_backward(dy, y, relu=True):
-    """The same as in chapter 3d; dx is written over dy, C-contiguous."""
+    """The same as in chapter 3d; dx is written over dy if that is C-contiguous."""
+    dy = np.ascontiguousarray(dy)
     if not relu:
         return dy, by_blocks(lambda dy: (column_sum(dy),), dy)[0]
 
@@ -120,7 +121,11 @@ def gradient_sums(dy, x, mean):
 
 
 def input_gradient(dy, x, mean, scale, offset, slope):
-    """dx = scale (dy - offset - (x - mean) slope), written over dy. All but dy, x are (C,)."""
+    """dx = scale (dy - offset - (x - mean) slope), written over dy if that is C-contiguous.
+
+    All but dy, x are (C,).
+    """
+    dy = np.ascontiguousarray(dy)
 
     def block(dy, x):
         part = np.subtract(x, mean, out=scratch("centred", x.shape, x.dtype))

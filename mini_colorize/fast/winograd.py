@@ -216,6 +216,7 @@ def _convolve(x, U, size, bias, relu, dilation, padding, fill, m):
         input_transform(x, m, dilation, padding, fill, block, V)
         matmul(V, U, M)
         output_transform(M, m, y, dilation, bias, relu, block)
+        del V, M  # or the next ones come before these go
     return y
 
 
@@ -278,4 +279,5 @@ def weight_gradient(x, dy, *, dilation=1, padding=0, m=4):
         gradient_transform(dy, m, dilation, block, dM)
         matmul(V.swapaxes(1, 2), dM, dU, accumulate=more)
         more = True
+        del V, dM
     return filter_transform_adjoint(dU, m, dW)

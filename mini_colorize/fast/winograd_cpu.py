@@ -1,4 +1,4 @@
-"""Winograd's convolution on the CPU: the order in which the sums of winograd.py stay in a core's cache.
+"""Winograd's convolution on the CPU: the order in which its sums stay in a core's cache.
 
 A transform of a tile is K X K^T. K X comes first, and one row of it is enough for t of the t*t
 points:
