@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mini_colorize import command
+from mini_colorize.errors import UserError
 from mini_colorize.files import printable
 
 EPILOG = """\
@@ -122,7 +123,7 @@ def parse(argv):
     return args
 
 
-class UsageError(Exception):
+class UsageError(UserError):
     """The arguments cannot be carried out. One line."""
 
 
@@ -335,25 +336,21 @@ def run(args):
     from tqdm import tqdm
 
     from mini_colorize import images
-    from mini_colorize.backend import DeviceError
-    from mini_colorize.checkpoint import CheckpointError
     from mini_colorize.colorizer import Colorizer
     from mini_colorize.images import ImageError
 
     # Of twice that Pillow itself will have nothing: some formats it decodes unasked.
     Image.MAX_IMAGE_PIXELS = max(_limit(args), images.MAX_PIXELS)
+    extension = args.format or "png"
+    check_format(args)
+    jobs, problems = plan(
+        args.photos, args.out, compare=args.compare, extension=extension, tell=_say
+    )
+    options = {"size": args.size, "temperature": args.temperature, "strength": args.strength}
     try:
-        extension = args.format or "png"
-        check_format(args)
-        jobs, problems = plan(
-            args.photos, args.out, compare=args.compare, extension=extension, tell=_say
-        )
-        options = {"size": args.size, "temperature": args.temperature, "strength": args.strength}
         colorizer = Colorizer.load(args.weights, args.device, precision=args.precision, **options)
-    except (UsageError, ImageError, CheckpointError, DeviceError, ValueError) as error:
-        return _complain(error)
-    except MemoryError:
-        return _complain("not enough memory for this network; --device cpu may have more")
+    except ValueError as error:
+        raise UsageError(error) from None
     if args.device == "auto" and "not installed" not in colorizer.device:
         print(colorizer.device)  # whoever installed CuPy wants to know whether it is used
     failed = sum(_complain(problem) for problem in problems)
@@ -406,18 +403,12 @@ def _complain(error):
 
 def main(argv=None):
     args = parse(argv)
-    try:
-        return 2 if run(args) else 0
-    except KeyboardInterrupt:
-        print("infer.py: stopped; every picture written so far is whole", file=sys.stderr)
-        return 130
-    except Exception as error:
-        from mini_colorize.backend import gpu_failure
-
-        if gpu_failure(error) is None:
-            raise
-        print(f"infer.py: {gpu_failure(error)}", file=sys.stderr)
-        return 2
+    return command.attempt(
+        "infer.py",
+        lambda: 2 if run(args) else 0,
+        memory="for this network; --device cpu may have more",
+        stopped="stopped; every picture written so far is whole",
+    )
 
 
 if __name__ == "__main__":

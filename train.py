@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -255,44 +254,29 @@ def claimed_folder(parser, folder, config, old):
 def main(argv=None):
     started = time.perf_counter()
     parser, args = parse(argv)
-    from mini_colorize.backend import DeviceError, device_memory, gpu_failure, select_device
-    from mini_colorize.checkpoint import CheckpointError
-    from mini_colorize.config import TrainingError
-    from mini_colorize.images import ImageError
-    from mini_colorize.photos import DataError
+    return command.attempt(
+        "train.py",
+        lambda: train(parser, args, started),
+        memory="a smaller --batch or --size needs less",
+    )
+
+
+def train(parser, args, started):
+    """Returns the exit code."""
+    from mini_colorize.backend import device_memory, select_device
     from mini_colorize.training import Trainer
 
-    try:
-        config, folder, old = prepare(parser, args)
-        xp, line = select_device(config.device)
-        # Saved as what it turned out to be: a resumed run stays where it began.
-        config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
-        print(line)
-        with claimed_folder(parser, folder, config, old) as folder:
-            trainer = Trainer(config, folder, xp, started)
-            trainer.resume() if old else trainer.start()
-            print(f"precision: {config.precision}")
-            print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
-            done = trainer.run()
-    except (DataError, DeviceError, CheckpointError, ImageError, TrainingError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"train.py: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print(
-            "train.py: not enough memory; a smaller --batch or --size needs less", file=sys.stderr
-        )
-        return 2
-    except KeyboardInterrupt:
-        print("train.py: stopped", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if gpu_failure(error) is None:
-            raise
-        print(f"train.py: {gpu_failure(error)}", file=sys.stderr)
-        return 2
+    config, folder, old = prepare(parser, args)
+    xp, line = select_device(config.device)
+    # Saved as what it turned out to be: a resumed run stays where it began.
+    config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
+    print(line)
+    with claimed_folder(parser, folder, config, old) as folder:
+        trainer = Trainer(config, folder, xp, started)
+        trainer.resume() if old else trainer.start()
+        print(f"precision: {config.precision}")
+        print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
+        done = trainer.run()
     if not done:
         print(f"saved at step {trainer.step}; go on with: python train.py --resume {folder}")
         return 130

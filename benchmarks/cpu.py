@@ -31,7 +31,7 @@ from mini_colorize.fast import cpu, threads
 from mini_colorize.modules import Adam
 from mini_colorize.network import WIDTHS, Network
 from mini_colorize.ops import ops
-from mini_colorize.training import targets
+from mini_colorize.targets import targets
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
 

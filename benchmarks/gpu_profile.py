@@ -6,7 +6,6 @@ costs a microsecond or two: the sums are a little larger than the step by itself
 
 import gc
 
-from mini_colorize import training
 from mini_colorize.fast import cuda
 
 from .gpu_common import crops, percent, table
@@ -57,7 +56,7 @@ def _profile(bench, folder, net, precision, found):
 def _phases(bench, made, step, precision, found):
     """The parts of Trainer.train_step; a network's pass by kind of layer."""
     with Spans(bench.timer) as spans:
-        spans.wrap(training, "targets", "crops to Lab, soft_encode")
+        spans.wrap(made, "targets", "crops to Lab, soft_encode")
         spans.wrap(cuda, "softmax_cross_entropy", "loss and its gradient")
         spans.wrap(cuda, "find_overflow", "overflow")
         spans.wrap(made.optimizer, "step", "Adam")

@@ -18,7 +18,8 @@ from mini_colorize.checkpoint import save_network
 from mini_colorize.config import Config
 from mini_colorize.network import WIDTHS, Network
 from mini_colorize.ops import ops
-from mini_colorize.training import Trainer, targets
+from mini_colorize.targets import targets
+from mini_colorize.training import Trainer
 
 from .gpu_common import colors, crops, mib, noise, percent, table
 from .gpu_timing import peak_memory

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from mini_colorize import bins, color
 from mini_colorize.modules import ConvTranspose2d
-from mini_colorize.training import GRAY
+from mini_colorize.targets import GRAY
 
 from .common import torch_twin
 
@@ -34,7 +34,7 @@ def half(device):
 
 
 class Encoder:
-    """From crops to the network's input and its target (training.targets), on a device."""
+    """From crops to the network's input and its target (targets.targets), on a device."""
 
     def __init__(self, device):
         self.linear = torch.tensor(color.LINEAR_FROM_BYTE, dtype=torch.float32, device=device)

@@ -18,7 +18,7 @@ from benchmarks.common import machine, picture
 TRAIN = """
 import numpy as np
 from mini_colorize.network import Network
-from mini_colorize.training import targets
+from mini_colorize.targets import targets
 from mini_colorize.modules import Adam
 from mini_colorize.ops import ops
 rgb = np.random.default_rng(0).integers(0, 256, (16, 128, 128, 3), dtype=np.uint8)

@@ -23,7 +23,7 @@ from mini_colorize.network import WIDTHS, Network
 from mini_colorize.ops import ops
 from mini_colorize.optim import step_schedule
 from mini_colorize.photos import find_photos
-from mini_colorize.training import targets
+from mini_colorize.targets import targets
 
 
 def main():

@@ -13,7 +13,7 @@ import numpy as np
 from mini_colorize.bins import class_weights
 from mini_colorize.data import PhotoLoader
 from mini_colorize.photos import find_photos
-from mini_colorize.training import measure_prior
+from mini_colorize.targets import measure_prior
 
 
 def main():

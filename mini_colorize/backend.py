@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from .errors import UserError
+
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "mixed")
 
@@ -25,7 +27,7 @@ extern "C" __global__ void probe(float* x) { x[threadIdx.x] += __half2float(__fl
 """
 
 
-class DeviceError(Exception):
+class DeviceError(UserError):
     """The device asked for cannot be used. One line, for a person."""
 
 

@@ -4,7 +4,7 @@ A checkpoint holds one JSON text under "meta" (format, version, kind, the networ
 head, and what the writer adds) and arrays under "group/name":
 
     network/conv1_1.weight ...   weights and BatchNorm's averages, for inference
-    optimizer/..., raw/...       only in a training state: see training.py
+    optimizer/..., raw/...       only in a training state: see runs.py
 
 Weights to share are stored as int8, a quarter of float32 and less when compressed. Every output
 channel has one factor, its largest weight / 127, under "conv1_1.scale":
@@ -19,7 +19,6 @@ import argparse
 import hashlib
 import io
 import json
-import sys
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ import numpy as np
 
 from . import command
 from .backend import to_host
+from .errors import UserError
 from .files import atomic_write
 from .network import HEADS, MULTIPLE, Network
 
@@ -45,7 +45,7 @@ MAX_SIZE = 4096  # pixels; the largest side to colour at: memory grows with its 
 MAX_TEMPERATURE = 1000  # far beyond 1, where the annealed mean is the mean
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A file that is not a usable checkpoint. One line that starts with its path."""
 
 
@@ -325,28 +325,26 @@ def parse(argv):
     return p.parse_args(argv)
 
 
+def convert(args):
+    """Carry out the command. Raises CheckpointError, OSError."""
+    if Path(args.file).exists():  # above all, not a run whose output was forgotten
+        raise CheckpointError(f"{args.file}: exists already; choose another name")
+    network, meta = load_network(args.runs[0])
+    if len(args.runs) > 1:
+        network.load_state(_mean(network, args.runs))
+        meta.pop("step", None)
+    keep = {key: meta[key] for key in ("size", "step", "temperature") if key in meta}
+    for key in ("size", "temperature"):
+        if getattr(args, key) is not None:
+            keep[key] = getattr(args, key)
+    _check_recommended(args.file, keep)
+    save_network(args.file, network, DTYPES[args.dtype], **keep)
+
+
 def main(argv=None):
     args = parse(argv)
-    try:
-        if Path(args.file).exists():  # above all, not a run whose output was forgotten
-            raise CheckpointError(f"{args.file}: exists already; choose another name")
-        network, meta = load_network(args.runs[0])
-        if len(args.runs) > 1:
-            network.load_state(_mean(network, args.runs))
-            meta.pop("step", None)
-        keep = {key: meta[key] for key in ("size", "step", "temperature") if key in meta}
-        for key in ("size", "temperature"):
-            if getattr(args, key) is not None:
-                keep[key] = getattr(args, key)
-        _check_recommended(args.file, keep)
-        save_network(args.file, network, DTYPES[args.dtype], **keep)
-    except CheckpointError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{error.filename or args.file}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    return 0
+    memory = "the weights of a narrower network need less"
+    return command.attempt("checkpoint", lambda: convert(args), memory=memory)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import sys
 import time
 import warnings
 
+from .errors import UserError
+
 UNSAID = 1  # exit code: all is done, but not everything could be said
 
 
@@ -47,6 +49,35 @@ class _Stream:
 
     def __getattr__(self, name):
         return getattr(self.stream, name)
+
+
+def attempt(name, work, *, also=(), memory="", stopped="stopped"):
+    """Call `work`, and say in a line what went wrong. Returns the exit code: its own, 2, or 130.
+
+    name: of the command. also: exceptions that are a person's mistakes, beside UserError. memory:
+    what needs less of it. stopped: what to say after Ctrl-C.
+    """
+
+    def complain(line, code=2):
+        print(f"{name}: {line}", file=sys.stderr)
+        return code
+
+    try:
+        return work() or 0
+    except (UserError, *also) as error:
+        return complain(error)
+    except OSError as error:
+        return complain(": ".join(filter(None, [error.filename, error.strerror or str(error)])))
+    except MemoryError:
+        return complain(f"not enough memory; {memory}")
+    except KeyboardInterrupt:
+        return complain(stopped, 130)
+    except Exception as error:
+        from .backend import gpu_failure
+
+        if gpu_failure(error) is None:
+            raise
+        return complain(gpu_failure(error))
 
 
 def run(main):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .backend import PRECISIONS
 from .checkpoint import MAX_SIZE, load_meta, short
+from .errors import UserError
 from .network import MULTIPLE, WIDTHS
 
 LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
@@ -17,7 +18,7 @@ WARMUP_INIT = 200  # steps, from trained weights; at most a tenth of all
 MAX_SCALE, MAX_MINUTES = 4.0, 1e6
 
 
-class TrainingError(Exception):
+class TrainingError(UserError):
     """The run cannot start or go on. One line, for a person."""
 
 

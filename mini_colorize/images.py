@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
+from mini_colorize.errors import UserError
 from mini_colorize.files import atomic_write, printable
 from mini_colorize.repair import (
     END_OF_JPEG,
@@ -137,7 +138,7 @@ _DROPPED = (
 )
 
 
-class ImageError(Exception):
+class ImageError(UserError):
     """A picture file cannot be read or written. One line, starting with the path."""
 
     def __init__(self, message):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .errors import UserError
 from .files import printable
 from .images import EXTENSIONS, HEIC, MAX_BYTES, is_result_name
 
@@ -35,7 +36,7 @@ OTHER_PICTURES = (
 ARCHIVES = (".zip", ".tar")
 
 
-class DataError(Exception):
+class DataError(UserError):
     """A folder, an archive or a list of photos is of no use. One line for a person."""
 
 

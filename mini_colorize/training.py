@@ -1,448 +1,29 @@
-"""Chapter 8: the training loop and everything around it that keeps a long run safe.
-
-A run lives in one folder:
-
-    config.json       what the run was asked to do          prior.npy   (313,), if rebalanced
-    log.jsonl         one JSON object a line                loss.png    the curves
-    samples/*.png     grey | prediction | truth             checkpoint.npz   to go on exactly
-    weights.npz       for inference: with --val the step of the lowest validation loss so far
-    last.npz          only with --val: those of the last step
+"""Chapter 8: the training loop.
 
 Notation
     N, S      batch and side of the crops         h = w = S/4
-    Z         soft-encoded truth (chapter 2)      step   counts from 0; batch k belongs to step k
+    step      counts from 0; batch k belongs to step k
 """
 
-import dataclasses
-import hashlib
-import itertools
-import shutil
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from . import bins, checkpoint, report
-from .backend import array_module, as_numbers, device_memory, set_precision, to_host, uploaded
+from .backend import device_memory, uploaded
 from .color import colorfulness
-from .config import STEPS, TrainingError
-from .data import PhotoLoader
-from .files import atomic_write, check_folder
-from .modules import Adam, LossScale, MovingAverage
-from .network import AB_SCALE, MULTIPLE, WIDTHS, Network
 from .ops import ops
 from .optim import cosine_schedule, step_schedule, warmed_up
-from .photos import DataError, find_photos
-from .widen import widened
+from .photos import DataError
+from .runs import Run
 
-PRIOR_PHOTOS = 10_000  # crops the prior is measured on, at most; more would not move it
-SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 SAVE_SECONDS = 30, 600  # between checkpoints, at least and at most, where they go by the clock
 SAVE_SHARE = 0.05  # of the time, that they may take within those bounds
-REHEARSAL = 0.05  # share of --minutes that goes to measuring how long a step takes, at most
-REHEARSED = 100  # steps, at most
-WARMING = 2  # its first steps, untimed: kernels are compiled, memory is asked for
-RESERVE = 0.02  # share of --minutes that is left free: no two steps take the same time
-ENDING = 1  # second, to end the process
-COLORLESS = "no photo has any colour: there is nothing to learn"
-GRAY = 5  # a photo whose every |a| and |b| is at most this has no colour to learn from
 
 
-def targets(rgb):
-    """From crops to what the network is given and asked for.
-
-    rgb: (N, S, S, 3) uint8 sRGB. Returns x (N, S, S, 1) float32, index (N, h, w, K) int32,
-    weight (N, h, w, K) float32. The truth is taken at one pixel of every 4 x 4, next to the
-    middle, so that logit pixels and colours lie on each other. Photos without colour get
-    weights 0: they have no say in the loss.
-    """
-    x, ab = ops(rgb).crops_to_lab(rgb)
-    index, weight = ops(ab).soft_encode(ab)
-    weight *= _colored(ab)[:, None, None, None]
-    return x, index, weight
-
-
-def regression_targets(rgb):
-    """The same for the regression: what its network, of the head "ab", is asked for.
-
-    Returns x (N, S, S, 1) float32, ab / AB_SCALE (N, h, w, 2) float32, and whether a photo has
-    colour and so a say in the loss, (N,) bool.
-    """
-    x, ab = ops(rgb).crops_to_lab(rgb)
-    return x, ab / AB_SCALE, _colored(ab)
-
-
-def _colored(ab):
-    return (abs(ab) > GRAY).any(axis=(1, 2, 3))
-
-
-def require_color(loader):
-    """Raises DataError if no photo has colour; stops at the first that has."""
-    for rgb in loader.batches(0, -(-len(loader) // loader.batch)):
-        if _colored(ops(rgb).crops_to_lab(rgb)[1]).any():
-            return
-    raise DataError(COLORLESS)
-
-
-def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
-    """p: the mean of Z over the photos' crops (section 2.2 of the paper).
-
-    xp: numpy or cupy, where to compute. Returns (313,) float64, NumPy.
-    Raises DataError if no photo has colour.
-    """
-    count = min(photos, len(loader))
-    mass = xp.zeros(bins.Q)
-    batches = -(-count // loader.batch)
-    crops = uploaded(loader.batches(0, batches), xp)
-    for rgb in tqdm(crops, "prior", batches, unit="batch", leave=False):
-        _, index, weight = targets(rgb)
-        mass += bins.bin_mass(index, weight)
-    mass = to_host(mass)
-    if not mass.sum() > 0:
-        raise DataError(COLORLESS)
-    return mass / mass.sum()
-
-
-def _names(photos):
-    """What tells one list of photos from another: how many, and a hash of their names."""
-    digest = hashlib.sha256("\0".join(photo.name for photo in photos).encode(errors="replace"))
-    return [len(photos), digest.hexdigest()[:16]]
-
-
-def _read_names(told):
-    """What `_names` gave, from a file. Raises nearly anything if it is damaged."""
-    count, digest = told
-    return [int(count), str(digest)]
-
-
-class Trainer:
-    """One run: made new or from its folder, then `run`.
-
-    config: Config. folder: Path, the run's folder. xp: numpy or cupy. started: time.perf_counter()
-    from which config.minutes count.
-    Raises TrainingError, DataError, CheckpointError, DeviceError.
-    """
-
-    def __init__(self, config, folder, xp=np, started=None):
-        self.started = time.perf_counter() if started is None else started
-        config = config.settled()
-        set_precision(config.precision, xp)
-        self.config, self.folder, self.xp = config, Path(folder), xp
-        self.loader = PhotoLoader(
-            find_photos(config.data),
-            size=config.size,
-            batch=config.batch,
-            resize=config.resize,
-            seed=config.seed,
-            scale=config.scale,
-            frame=config.frame,
-            workers=config.workers,
-        )
-        judges = find_photos(config.val) if config.val else self.loader.photos
-        self.val = self._centre_crops(judges, config.batch)
-        spread = judges[:: -(-len(judges) // SHEET_PHOTOS)]  # and others, where these are broken
-        self.shown = self._centre_crops(list(dict.fromkeys(spread + judges)), SHEET_PHOTOS)
-        head = "ab" if config.loss == "regression" else "bins"
-        self.targets = regression_targets if config.loss == "regression" else targets
-        self.network = Network(WIDTHS[config.model], head=head)
-        self.averaged = Network(WIDTHS[config.model], head=head).to(xp)  # is judged and shipped
-        self.step, self.reported = 0, set()
-        self.group = []  # (weighted, unweighted) of the steps since the last line of the log
-        self.best = None  # {"step", "loss", "photos"} of the lowest validation loss so far
-        self.log = report.Log(self.folder / "log.jsonl")
-
-    def _centre_crops(self, photos, batch):
-        c = self.config
-        return PhotoLoader(
-            photos, size=c.size, resize=c.resize, batch=batch, augment=False, workers=c.workers
-        )
-
-    # Start, save, resume ------------------------------------------------------------------------
-
-    def start(self):
-        """A new run: prior, first weights, optimiser, folder. The folder is made last."""
-        check_folder(self.folder)  # all that can be checked is, before the long work begins
-        init = self._initial_network() if self.config.init else None
-        self._check_val()
-        self._fill_caches()
-        prior = None
-        if self.config.loss == "rebalanced":
-            prior = measure_prior(self.loader, xp=self.xp)
-        else:
-            require_color(self.loader)
-        if init is not None:
-            self.network.load_state(init.state())
-        else:
-            x, *_ = self.targets(next(self.loader.batches(0, 1)))
-            self.network.initialize(x, self.config.seed)
-        self._prepare(prior)
-        if self.config.steps is None:
-            self._fit_steps(prior)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if prior is not None:
-            with atomic_write(self.folder / "prior.npy") as file:
-                np.save(file, prior)
-        self.log.truncate(0)
-        self._write_config()
-
-    def _check_val(self):
-        """Raises DataError if --val is of no use. Says if it is not kept apart from --data."""
-        if not self.config.val:
-            return
-        try:
-            require_color(self.val)
-        except DataError as error:
-            raise DataError(f"--val {' '.join(self.config.val)}: {error}") from None
-        both = {str(photo) for photo in self.val.photos} & {str(p) for p in self.loader.photos}
-        if both:
-            print(f"{len(both):,} photos of --val are among --data: their loss tells little")
-
-    def _initial_network(self):
-        """The network of --init, as wide as ours."""
-        init = self.config.init
-        source, _ = checkpoint.load_network(init)
-        try:
-            if source.head != self.network.head:
-                raise ValueError(f"was trained with another --loss than {self.config.loss}")
-            if source.width > self.network.width:
-                raise ValueError(f"is wider than --model {self.config.model}")
-            if source.width < self.network.width:
-                return widened(source, self.network.width, self.config.seed)
-        except ValueError as error:
-            raise TrainingError(f"{init}: {error}; see --model and --loss") from None
-        return source
-
-    def _fill_caches(self):
-        if not self.config.cache:
-            return
-        loaders = {"--data": self.loader} | ({"--val": self.val} if self.config.val else {})
-        taken = 0
-        for name, loader in loaders.items():
-            taken += loader.plan_cache(taken).expected
-            print(f"cache of {name}: {loader.cache}", flush=True)
-        for loader in loaders.values():
-            loader.fill_cache()
-
-    def _fit_steps(self, prior):
-        """Settle how many steps fit into --minutes, by a rehearsal of which nothing remains.
-
-        The run then begins anew, so it is, to the bit, the run that --steps with that number gives.
-        """
-        c = self.config
-        state = {name: array.copy() for name, array in self.network.state().items()}
-        step, judging, saving = self._rehearse()
-        self.network.load_state(state)
-        self._prepare(prior)
-        self.step, self.group, self.best, self.config = 0, [], None, c
-        spent = time.perf_counter() - self.started
-        left = 60 * c.minutes * (1 - RESERVE) - ENDING - spent
-        # One that is better is saved, and the clock begins anew.
-        saves = 1 + (c.sample_every * step + judging) // self._due(saving)
-        each = step + (judging + saves * saving) / c.sample_every
-        each += saving / c.save_every if c.save_every else 0
-        steps = int((left - judging - saving) / each)
-        if steps < 1:
-            raise TrainingError(
-                f"--minutes {c.minutes:g}: {spent:.0f} s are gone, a step takes {step:.1f} s, and "
-                f"validating and saving {judging + saving:.1f} s: too few for one step"
-            )
-        self.config = dataclasses.replace(c, steps=steps).settled()
-        print(
-            f"--minutes {c.minutes:g}: {steps:,} steps of {step:.3f} s, after {spent:.0f} s of "
-            f"preparing; a validation {judging:.1f} s, a save {saving:.1f} s",
-            flush=True,
-        )
-
-    def _rehearse(self):
-        """Train, validate and save for a while, in a folder that is thrown away.
-
-        Returns the seconds that a step, a validation with its pictures, and a save take.
-        """
-        c, folder, log = self.config, self.folder, self.log
-        self.config = dataclasses.replace(c, steps=STEPS + (c.warmup or 0)).settled()
-        # On the disk of the run. One that was killed left its folder, which goes now.
-        beside = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-        self.folder = beside / f".{folder.name}.rehearsal"
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        self.log = report.Log(self.folder / "log.jsonl")
-        try:
-            report.loss_curve(self.folder / "loss.png", [])  # matplotlib wakes up slowly
-            begun = []  # when each step began
-            batches = uploaded(self.loader.batches(0, REHEARSED), self.xp)
-            for k, rgb in enumerate(tqdm(batches, "rehearsal", REHEARSED, leave=False)):
-                begun.append(time.perf_counter())
-                logging = k % c.log_every == 0
-                values, _ = self.train_step(rgb, measure=logging)
-                if logging or k < WARMING:
-                    float(values[0])  # on a GPU: waits for it
-                if begun[-1] - begun[0] > 60 * c.minutes * REHEARSAL:
-                    break
-            float(values[0])
-            trained = time.perf_counter()
-            batches.close()
-            self._validate_and_draw()
-            judged = time.perf_counter()
-            self.save()
-            saved = time.perf_counter()
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder, self.log, self.config = folder, log, c
-        begun = begun[WARMING:] or begun
-        return (trained - begun[0]) / len(begun), judged - trained, saved - judged
-
-    def resume(self):
-        """Take up the folder's run where its last checkpoint left it, to the bit."""
-        path = self.folder / "checkpoint.npz"
-        if not path.exists():  # stopped before its first checkpoint
-            return self.start()
-        meta, groups = checkpoint.load(path, kind="training")
-        try:
-            photos = self._restore(meta, groups)
-        except MemoryError:
-            raise
-        # Whatever a damaged file makes of these lines, the answer is the same.
-        except Exception as error:
-            reason = checkpoint.short(error)
-            raise TrainingError(f"{self.folder}: cannot go on from here ({reason})") from None
-        if self.config.steps is None or self.step > self.config.steps:
-            raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
-        if photos != (now := _names(self.loader.photos)):
-            require_color(self.loader)
-            print(
-                f"the photos of --data are not those of the last time: {photos[0]:,} then, "
-                f"{now[0]:,} now; the order is another one from here"
-            )
-        self._check_val()
-        self._fill_caches()
-        if self.best and self.best["photos"] != _names(self.val.photos):
-            self._begin_best_anew()
-        self.log.truncate(self.step)
-        self._write_config()  # with what --resume changed, such as --steps
-
-    def _begin_best_anew(self):
-        """--val has other photos now: weights.npz, the best so far, is measured on them."""
-        print("the photos of --val are not those of the last time: the best step begins anew")
-        step, self.best = self.best["step"], None
-        try:
-            network, _ = checkpoint.load_network(self.folder / "weights.npz")
-            self.averaged.load_state(network.state())
-        except (checkpoint.CheckpointError, ValueError):
-            return  # missing, or of another network: the next ones are the best
-        self._note_best(self.validate(), step)
-
-    def _note_best(self, losses, step):
-        """Take down what is best. losses: of `validate`."""
-        loss = next(iter(losses.values()))  # the one that is minimised
-        self.best = {"step": step, "loss": loss, "photos": _names(self.val.photos)}
-
-    def _write_config(self):
-        report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
-
-    def _restore(self, meta, groups):
-        """Take over a training state and the run's prior. Returns the `_names` of its photos.
-
-        Raises nearly anything if damaged.
-        """
-        step = meta["step"]
-        if type(step) is not int or step < 0:
-            raise ValueError(f"{step!r} is no number of steps")
-        prior = None
-        if self.config.loss == "rebalanced":
-            prior = np.load(self.folder / "prior.npy", allow_pickle=False)
-            if prior.shape != (bins.Q,):
-                raise ValueError(f"prior.npy has shape {prior.shape}")
-        self.network.load_state(groups["raw"])
-        self._prepare(prior)
-        self.optimizer.load_state(groups["optimizer"])
-        if self.average:
-            for name, array in self.average.average.items():
-                array[...] = as_numbers(name, groups["network"][name], array)
-            self.average.t = step
-            self.average.trained = bool(meta.get("average_trained"))
-        if self.loss_scale and "loss_scale" in groups:
-            self.loss_scale.load_state(groups["loss_scale"])
-        self.step = step
-        self.group = [(float(w), float(u)) for w, u in meta["group"]]
-        if meta.get("best") is not None and self.config.val:
-            step, loss, photos = (meta["best"][key] for key in ("step", "loss", "photos"))
-            if not np.isfinite(float(loss)):
-                raise ValueError(f"{loss} is no loss")
-            photos = _read_names(photos)
-            self.best = {"step": int(step), "loss": float(loss), "photos": photos}
-        return _read_names(meta["photos"]) if "photos" in meta else _names(self.loader.photos)
-
-    def _prepare(self, prior):
-        """What a new and a resumed run have in common."""
-        c, xp = self.config, self.xp
-        weights = np.ones(bins.Q, np.float32) if prior is None else bins.class_weights(prior, c.lam)
-        self.class_weight = xp.asarray(weights)
-        packed = self.network.to(xp).pack()
-        self.network.half = c.precision == "mixed"
-        self.loss_scale = LossScale(xp) if self.network.half else None
-        # The authors' loss is a sum over h w pixels, ours a mean. Adam does not mind the scale of
-        # the loss, but the decay, which is added to the gradient, must follow it.
-        pixels = (c.size // 4) ** 2
-        self.optimizer = Adam(packed["params"], decay=c.weight_decay / pixels)
-        self.grads = packed["grads"]
-        learned = [packed["params"], packed["buffers"]]
-        trained = c.init is not None
-        self.average = MovingAverage(learned, c.ema, trained) if c.ema else None
-
-    def save(self):
-        """Write checkpoint.npz and the weights, unless they are no longer numbers."""
-        net = self.network
-        meta = {"kind": "training", "width": net.width, "head": net.head}
-        meta["size"], meta["step"], meta["best"] = self._photo_size(), self.step, self.best
-        meta["photos"] = _names(self.loader.photos)
-        meta["average_trained"] = bool(self.average and self.average.trained)
-        meta["group"] = [(float(w), float(u)) for w, u in self.group]
-        raw, optimizer = self.network.state(), self.optimizer.state()
-        groups = {"raw": raw, "network": self._judged(), "optimizer": optimizer}
-        if self.loss_scale:
-            groups["loss_scale"] = self.loss_scale.state()
-        for arrays in groups.values():
-            self._check_finite(arrays)
-        checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
-        self.averaged.load_state(self._judged())
-        if self.config.val:
-            self._write_weights("last.npz")
-        if self.best is None:
-            self._write_weights("weights.npz")
-
-    def _write_weights(self, name, **more):
-        """Write what `averaged` holds, for inference."""
-        size = self._photo_size()
-        path = self.folder / name
-        checkpoint.save_network(path, self.averaged, size=size, step=self.step, **more)
-
-    def _photo_size(self):
-        """The side to colour at: the scale of the training photos, 256 for the authors' 176."""
-        return max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
-
-    def _judged(self):
-        """The state that is evaluated and shipped: the moving average, if there is one."""
-        return self.average.average if self.average else self.network.state()
-
-    def _check_finite(self, arrays):
-        if not all(bool(array_module(a).isfinite(a).all()) for a in arrays.values()):
-            raise self._diverged()
-
-    def _diverged(self):
-        # Without a checkpoint, a resume starts again; in a rehearsal there is no run yet.
-        again = "start again with a lower --lr"
-        if (self.folder / "config.json").exists():
-            lower = f"{self.config.lr / 10:.3g}"
-            again = f"go on at a lower rate: --resume {self.folder} --lr {lower}"
-            if (self.folder / "checkpoint.npz").exists():
-                again = f"the last good checkpoint stays in {self.folder}; {again}"
-        return TrainingError(
-            f"the loss is not a number any more, before step {self.step + 1}; {again}"
-        )
-
-    # The loop -----------------------------------------------------------------------------------
+class Trainer(Run):
+    """A run that trains: `start` or `resume` it, then `run`."""
 
     def train_step(self, rgb, measure=False):
         """One step on crops (N, S, S, 3) uint8. Returns its two losses, and the
@@ -467,12 +48,6 @@ class Trainer:
         self.step += 1
         return (loss.weighted, loss.unweighted), color
 
-    def _loss(self, logits, truth, scale=1):
-        """Loss of what the network says. truth: as `targets` has it. logits: overwritten."""
-        if self.config.loss == "regression":
-            return ops(logits).l2_loss(logits, *truth, scale)
-        return ops(logits).softmax_cross_entropy(logits, *truth, self.class_weight, scale)
-
     def _rate(self, step):
         c = self.config
         if c.schedule == "steps":
@@ -494,7 +69,7 @@ class Trainer:
         batches = uploaded(self.loader.batches(self.step, c.steps), self.xp)
         bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
         since = saved = time.perf_counter()
-        saved_step, due = None, self._due(0)
+        saved_step, due = None, self.due(0)
         timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
         with _Signals() as signals, bar:
             for rgb in self._kept_safe(batches):
@@ -508,14 +83,14 @@ class Trainer:
                     timed, seconds = 0, 0.0
                 last, better = self.step == c.steps, False
                 if self.step % c.sample_every == 0 or last:
-                    better = self._validate_and_draw()
+                    better = self.validate_and_draw()
                 now = time.perf_counter()
                 wanted = now - saved > due or (c.save_every and self.step % c.save_every == 0)
                 # Better weights are on the disk already: the checkpoint must know of them.
                 if better or wanted:
                     self.save()
                     saved, saved_step = time.perf_counter(), self.step
-                    due = self._due(saved - now)
+                    due = self.due(saved - now)
                 if signals.received:
                     break
                 since = time.perf_counter()  # validating and saving are not training
@@ -524,7 +99,7 @@ class Trainer:
                 self.save()
         return self.step == c.steps
 
-    def _due(self, saving):
+    def due(self, saving):
         """Seconds after which a checkpoint is due in any case. saving: what one takes."""
         least, most = SAVE_SECONDS
         return most if self.config.save_every else min(max(saving / SAVE_SHARE, least), most)
@@ -565,62 +140,10 @@ class Trainer:
                     self.log.write(step=self.step, skipped=str(photo), reason=reason)
                     bar.write(f"skipped: {reason}")
 
-    def _named(self, prefix, weighted, unweighted):
-        """The two values of a loss for the log; of the regression, where they are one, one."""
-        if self.config.loss == "regression":
-            return {f"{prefix}_l2": round(float(weighted), 6)}
-        return {
-            f"{prefix}_weighted": round(float(weighted), 6),
-            f"{prefix}_unweighted_nats": round(float(unweighted), 6),
-        }
-
     def _memory(self):
         """What the device's memory has held so far, for the log; nothing on the CPU."""
         held = device_memory(self.xp)
         return {} if held is None else {"device_memory_mib": round(held / 2**20)}
-
-    def _validate_and_draw(self):
-        """Validation loss, sample sheet, curve: of the weights that would be shipped.
-
-        The best so far become weights.npz at once. Returns whether these are.
-        """
-        before = self.best
-        self._check_finite(self._judged())
-        self.averaged.load_state(self._judged())
-        if self.config.val:
-            losses = self.validate()
-            loss = next(iter(losses.values()))
-            if not np.isfinite(loss):
-                raise self._diverged()
-            if before is None or loss < before["loss"]:
-                self._note_best(losses, self.step)
-                self._write_weights("weights.npz", val_loss=loss)
-            self.log.write(step=self.step, **losses, best_step=self.best["step"])
-        shown = (self.shown.batches(k, k + 1) for k in range(len(self.shown)))
-        truth = next(itertools.chain.from_iterable(shown))
-        path = self.folder / "samples" / f"step_{self.step:07d}.png"
-        report.sample_sheet(path, self.averaged, truth, self.xp)
-        if not report.loss_curve(self.folder / "loss.png", self.log.read()):
-            tqdm.write("no loss.png: it needs matplotlib (pip install matplotlib)")
-        return self.best is not before
-
-    def validate(self):
-        """Losses of what `averaged` holds on centre crops of all of --val, for the log.
-
-        Returns a dict, first the loss that is minimised. A photo without colour has no say, as in
-        training. Raises DataError if no photo has colour.
-        """
-        total, colored = np.zeros(2), 0
-        batches = -(-len(self.val) // self.val.batch)
-        for rgb in tqdm(self.val.batches(), "validation", batches, leave=False, delay=1):
-            x, *truth = self.targets(self.xp.asarray(rgb))
-            count = int((truth[-1].reshape(len(rgb), -1) > 0).any(axis=1).sum())
-            loss = self._loss(self.averaged.forward(x), truth)
-            total += count * np.array([float(loss.weighted), float(loss.unweighted)])
-            colored += count
-        if not colored:
-            raise DataError("no photo of --val has any colour: there is nothing to measure")
-        return self._named("val_loss", *(total / colored))
 
 
 class _Signals:

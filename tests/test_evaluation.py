@@ -21,7 +21,7 @@ from mini_colorize.evaluation.tally import B, Tally, interval, times_drawn
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.network import Network
 from mini_colorize.photos import DataError, find_photos
-from mini_colorize.training import targets
+from mini_colorize.targets import targets
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "photos-256-val.tar"
 

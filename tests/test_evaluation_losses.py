@@ -20,7 +20,8 @@ from mini_colorize.colorizer import Colorizer
 from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.losses import l2_loss
 from mini_colorize.network import AB_SCALE, Network
-from mini_colorize.training import Trainer, regression_targets
+from mini_colorize.targets import regression_targets
+from mini_colorize.training import Trainer
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,16 +15,18 @@ from PIL import Image
 
 import infer
 import train
-from mini_colorize import checkpoint, network, training
+from mini_colorize import checkpoint, network, rehearsal
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.config import Config
+from mini_colorize.data import PhotoLoader
 from mini_colorize.fast import convolution, gather, winograd
 from mini_colorize.modules import BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.network import Network
 from mini_colorize.ops import ops
 from mini_colorize.photos import find_photos
-from mini_colorize.training import Trainer, targets
+from mini_colorize.targets import measure_prior, targets
+from mini_colorize.training import Trainer
 
 WIDTH = 1 / 16
 
@@ -292,9 +294,9 @@ def test_minutes_validation_and_the_best_weights(
     gpu, precision, narrow, photos, tmp_path, monkeypatch
 ):
     """The rehearsal leaves nothing behind on the device; --val has a short last batch."""
-    rehearse = Trainer._rehearse
-    monkeypatch.setattr(training, "REHEARSED", 3)
-    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (rehearse(self), (6.0, 6.0, 1.0))[1])
+    rehearse = rehearsal.rehearse
+    monkeypatch.setattr(rehearsal, "REHEARSED", 3)
+    monkeypatch.setattr(rehearsal, "rehearse", lambda self: (rehearse(self), (6.0, 6.0, 1.0))[1])
     options = dict(
         size=16,
         batch=4,
@@ -324,7 +326,7 @@ def test_minutes_validation_and_the_best_weights(
     here = Trainer(
         Config([str(photos)], steps=steps, **options | {"precision": "fp32"}), tmp_path / "x"
     )
-    here._prepare(np.load(tmp_path / "run" / "prior.npy"))
+    here.prepare(np.load(tmp_path / "run" / "prior.npy"))
     here.averaged.load_state(checkpoint.load_network(tmp_path / "run")[0].state())
     for name, value in here.validate().items():
         assert best[name] == pytest.approx(value, rel=1e-4 if precision == "fp32" else 2e-2)
@@ -332,10 +334,10 @@ def test_minutes_validation_and_the_best_weights(
 
 @pytest.mark.one_order
 def test_prior(gpu, photos):
-    loader = training.PhotoLoader(find_photos(photos), size=16, batch=2, workers=0)
-    prior = training.measure_prior(loader, xp=gpu)
+    loader = PhotoLoader(find_photos(photos), size=16, batch=2, workers=0)
+    prior = measure_prior(loader, xp=gpu)
     assert isinstance(prior, np.ndarray)
-    np.testing.assert_allclose(prior, training.measure_prior(loader), rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(prior, measure_prior(loader), rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.one_order

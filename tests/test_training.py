@@ -18,7 +18,8 @@ from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.modules import Adam
 from mini_colorize.network import Network
 from mini_colorize.photos import DataError, find_photos
-from mini_colorize.training import Trainer, measure_prior, targets
+from mini_colorize.targets import measure_prior, targets
+from mini_colorize.training import Trainer
 
 ROOT = Path(__file__).parent.parent
 SMALL = {

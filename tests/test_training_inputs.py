@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import train
-from mini_colorize import network, training
+from mini_colorize import network, runs, training
 from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.checkpoint import save, save_network
 from mini_colorize.config import Config
@@ -322,7 +322,7 @@ def test_weights_that_lie_in_out_are_not_overwritten(photos, tmp_path, go, name)
 
 def test_out_is_tried_before_the_long_work(photos, tmp_path, go, monkeypatch):
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr(training, "measure_prior", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr(runs, "measure_prior", lambda *_, **__: pytest.fail("too late"))
     refused(go(*options(photos, tmp_path / "file")), tmp_path / "file")
 
 

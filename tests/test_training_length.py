@@ -12,12 +12,13 @@ from PIL import Image
 from test_training import assert_same_bits, smooth_photo, weights
 
 import train
-from mini_colorize import checkpoint, config, network, training
+from mini_colorize import checkpoint, config, network, rehearsal, training
 from mini_colorize.config import Config, TrainingError, load_config
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.optim import cosine_schedule, step_schedule, warmed_up
 from mini_colorize.photos import DataError
-from mini_colorize.training import Trainer, targets
+from mini_colorize.targets import targets
+from mini_colorize.training import Trainer
 
 SMALL = {
     "model": "tiny",
@@ -190,13 +191,13 @@ def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
 
 
 def test_the_number_of_steps_is_what_fits(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (0.1, 2.0, 0.5))
+    monkeypatch.setattr(rehearsal, "rehearse", lambda self: (0.1, 2.0, 0.5))
     begun = time.perf_counter() - 100  # of the command
     options = {**SMALL, "steps": None, "minutes": 10.0, "sample_every": 200, "save_every": 100}
     trainer = Trainer(Config([str(photos)], **options), tmp_path / "run", started=begun)
     trainer.start()
     spent = time.perf_counter() - begun
-    left = 600 * (1 - training.RESERVE) - training.ENDING - spent
+    left = 600 * (1 - rehearsal.RESERVE) - rehearsal.ENDING - spent
     # A validation and a save at the end; each step has its share of the others: a validation,
     # after which better weights are saved, every 200 steps, and a save every 100.
     assert trainer.config.steps == pytest.approx((left - 2.5) / (0.1 + 0.0125 + 0.005), abs=1)
@@ -205,10 +206,10 @@ def test_the_number_of_steps_is_what_fits(photos, tmp_path, monkeypatch):
 
 
 def test_a_warmup_longer_than_the_rehearsal(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "REHEARSED", 2)
-    monkeypatch.setattr(training, "STEPS", 2)
-    rehearse = Trainer._rehearse
-    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (rehearse(self), (1.0, 0.0, 0.0))[1])
+    monkeypatch.setattr(rehearsal, "REHEARSED", 2)
+    monkeypatch.setattr(rehearsal, "STEPS", 2)
+    rehearse = rehearsal.rehearse
+    monkeypatch.setattr(rehearsal, "rehearse", lambda self: (rehearse(self), (1.0, 0.0, 0.0))[1])
     options = {"steps": None, "minutes": 0.3}
     assert started(photos, tmp_path / "run", warmup=5, **options).config.warmup == 5
     with pytest.raises(TrainingError, match="--warmup 90 must be less than the"):
@@ -236,7 +237,7 @@ def test_a_rehearsal_that_diverges(photos, tmp_path, log_every):
 
 def test_the_rehearsal_is_on_the_disk_of_the_run(photos, tmp_path, monkeypatch):
     """An --out that is there already may be a mount point."""
-    monkeypatch.setattr(training, "REHEARSED", 2)
+    monkeypatch.setattr(rehearsal, "REHEARSED", 2)
     seen, save = [], Trainer.save
 
     def look(self):
@@ -253,9 +254,9 @@ def test_the_rehearsal_is_on_the_disk_of_the_run(photos, tmp_path, monkeypatch):
 def test_checkpoints_by_the_clock(photos, tmp_path):
     """A twentieth of the time, but for very short and very long ones."""
     run = Trainer(Config([str(photos)], **{**SMALL, "save_every": None}), tmp_path / "run")
-    assert [run._due(seconds) for seconds in (0, 1, 3, 20, 100)] == [30, 30, 60, 400, 600]
+    assert [run.due(seconds) for seconds in (0, 1, 3, 20, 100)] == [30, 30, 60, 400, 600]
     run = Trainer(Config([str(photos)], **SMALL), tmp_path / "run")
-    assert run._due(1) == 600
+    assert run.due(1) == 600
 
 
 def test_a_run_is_saved_by_the_clock(photos, tmp_path, monkeypatch):
@@ -275,7 +276,7 @@ def test_a_run_is_saved_by_the_clock(photos, tmp_path, monkeypatch):
 
 
 def test_too_few_minutes(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (0.1, 2.0, 40.0))
+    monkeypatch.setattr(rehearsal, "rehearse", lambda self: (0.1, 2.0, 40.0))
     with pytest.raises(TrainingError, match="--minutes 0.5: .*too few for one step"):
         started(photos, tmp_path / "run", steps=None, minutes=0.5)
     assert not (tmp_path / "run").exists()
@@ -284,14 +285,14 @@ def test_too_few_minutes(photos, tmp_path, monkeypatch):
 @pytest.mark.parametrize("judged_on", ["val", "nothing"])
 def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, judged_on):
     """Killed and resumed, too, and nothing is left of the rehearsal."""
-    monkeypatch.setattr(training, "REHEARSED", 5)
-    rehearse, found = Trainer._rehearse, []
+    monkeypatch.setattr(rehearsal, "REHEARSED", 5)
+    rehearse, found = rehearsal.rehearse, []
 
     def rehearse_and_tell(self):
         found.append(rehearse(self))
         return 1.0, 1.0, 0.5
 
-    monkeypatch.setattr(Trainer, "_rehearse", rehearse_and_tell)
+    monkeypatch.setattr(rehearsal, "rehearse", rehearse_and_tell)
     (tmp_path / ".run.rehearsal" / "samples").mkdir(parents=True)  # of one that was killed
     val = {"val": [str(photos)]} if judged_on == "val" else {}
     run = started(photos, tmp_path / "run", steps=None, minutes=0.5, **val)
@@ -299,7 +300,7 @@ def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, ju
     assert 8 < steps < 22 and all(0 < seconds < 5 for seconds in found[0])
     assert run.step == 0 and run.best is None and not run.group
     assert sorted(p.name for p in tmp_path.iterdir()) == ["photos", "run"]
-    monkeypatch.setattr(Trainer, "_rehearse", lambda self: pytest.fail("measured again"))
+    monkeypatch.setattr(rehearsal, "rehearse", lambda self: pytest.fail("measured again"))
     kill_at(run, 7)
     assert resumed(tmp_path / "run").run()
     whole = started(photos, tmp_path / "whole", steps=steps, **val)
@@ -312,9 +313,9 @@ def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, ju
 
 
 def test_killed_before_the_first_checkpoint_it_is_not_measured_again(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "_rehearse", lambda self: (1.0, 0.0, 0.0))
+    monkeypatch.setattr(rehearsal, "rehearse", lambda self: (1.0, 0.0, 0.0))
     first = started(photos, tmp_path / "run", steps=None, minutes=1.0)
-    monkeypatch.setattr(Trainer, "_rehearse", lambda self: pytest.fail("measured again"))
+    monkeypatch.setattr(rehearsal, "rehearse", lambda self: pytest.fail("measured again"))
     again = resumed(tmp_path / "run")
     assert again.step == 0 and again.config == first.config
 
@@ -337,13 +338,13 @@ def test_the_weights_are_the_best_validated(photos, tmp_path):
     run = tmp_path / "run"
     trainer = judged(started(photos, run, val=[str(photos)], steps=14), [3.0, 2.0, 2.5, 2.25])
     states = {}
-    real = trainer._validate_and_draw
+    real = trainer.validate_and_draw
 
     def look():
         real()
         states[trainer.step] = {n: a.copy() for n, a in trainer._judged().items()}
 
-    trainer._validate_and_draw = look
+    trainer.validate_and_draw = look
     assert trainer.run()
     assert steps_of(run) == [8, 14] and list(states) == [4, 8, 12, 14]
     for name, step in (("weights.npz", 8), ("last.npz", 14)):

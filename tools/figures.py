@@ -35,7 +35,7 @@ from mini_colorize.data import PhotoLoader  # noqa: E402
 from mini_colorize.files import atomic_write  # noqa: E402
 from mini_colorize.images import ImageError, read_image  # noqa: E402
 from mini_colorize.photos import DataError, find_photos  # noqa: E402
-from mini_colorize.training import targets  # noqa: E402
+from mini_colorize.targets import targets  # noqa: E402
 
 TEMPERATURES = (1, 0.77, 0.58, 0.38, 0.29, 0.14, 0)
 LIM = 125  # of the ab plane as drawn

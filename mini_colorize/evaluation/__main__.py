@@ -1,7 +1,6 @@
 """Measure colourings as the paper does: AuC, PSNR, colourfulness, loss; baselines included."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from .. import command
@@ -141,35 +140,15 @@ def run(args):
         print("no curves.png: it needs matplotlib (pip install 'mini_colorize[plots]')")
 
 
-def attempt(args):
-    """`run`, and a line for what went wrong. Returns the exit code."""
-    from ..backend import DeviceError
-    from ..checkpoint import CheckpointError
-    from ..photos import DataError
-
-    try:
-        run(args)
-    except (DataError, DeviceError, CheckpointError, ValueError) as error:
-        return _complain(error)
-    except OSError as error:
-        return _complain(f"{error.filename or args.out}: {error.strerror or error}")
-    except MemoryError:
-        return _complain("not enough memory; a smaller --batch or --size needs less")
-    return 0
-
-
 def main(argv=None):
     args = parse(argv)
-    try:
-        return attempt(args)
-    except KeyboardInterrupt:
-        _complain("stopped; nothing was written")
-        return 130
-
-
-def _complain(error):
-    print(f"evaluation: {error}", file=sys.stderr)
-    return 2
+    return command.attempt(
+        "evaluation",
+        lambda: run(args),
+        also=(ValueError,),
+        memory="a smaller --batch or --size needs less",
+        stopped="stopped; nothing was written",
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ..guided import enlarged
 from ..images import ImageError, flatten, read_image
 from ..ops import ops
 from ..photos import DataError
-from ..training import targets
+from ..targets import targets
 from .measures import classes
 
 

@@ -107,42 +107,27 @@ def parse(argv):
     return args
 
 
-def attempt(argv):
-    """Carry out the command, with a line for what went wrong. Returns the exit code."""
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
     scoring = argv[:1] == ["score"]
     args = None if scoring else parse(argv)
-    from mini_colorize.backend import DeviceError
-    from mini_colorize.checkpoint import CheckpointError
-    from mini_colorize.photos import DataError
 
-    try:
+    def work():
         if scoring:
             from .turing_score import main as score
 
             return score(argv[1:], f"{PROG} score")
         from .turing_build import build
 
-        build(args)
-    except (DataError, CheckpointError, DeviceError, ValueError) as error:
-        return _complain(error)
-    except OSError as error:
-        return _complain(f"{error.filename or 'the files'}: {error.strerror or error}")
-    except MemoryError:
-        return _complain("not enough memory; a smaller --size needs less")
-    return 0
+        return build(args)
 
-
-def main(argv=None):
-    try:
-        return attempt(sys.argv[1:] if argv is None else argv)
-    except KeyboardInterrupt:
-        _complain("stopped; nothing was written")
-        return 130
-
-
-def _complain(error):
-    print(f"turing: {error}", file=sys.stderr)
-    return 2
+    return command.attempt(
+        "turing",
+        work,
+        also=(ValueError,),
+        memory="a smaller --size needs less",
+        stopped="stopped; nothing was written",
+    )
 
 
 if __name__ == "__main__":

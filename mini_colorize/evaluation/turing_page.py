@@ -25,6 +25,8 @@ from PIL import Image
 
 from mini_colorize.files import atomic_write
 
+from ..errors import UserError
+
 PRACTICE, COLORING, CHECK = KINDS = 0, 1, 2  # of pairs
 JPEG = {"format": "JPEG", "quality": 92, "subsampling": 0}  # colour is what is judged: all of it
 MAX_BYTES = 512 * 2**20  # of a page
@@ -32,7 +34,7 @@ SCRIPTS = ("turing_pairs", "turing", "turing_result")  # one after the other in 
 HERE = Path(__file__).parent
 
 
-class PageError(Exception):
+class PageError(UserError):
     """A file is not a usable page of the test. One line that starts with its path."""
 
 

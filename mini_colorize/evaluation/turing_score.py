@@ -23,6 +23,7 @@ import numpy as np
 from mini_colorize.images import write_image
 from mini_colorize.report import write_json
 
+from ..errors import UserError
 from .turing_page import CHECK, COLORING, PRACTICE, PageError, page_id, read_page
 from .turing_sheet import draw_sheet
 
@@ -33,7 +34,7 @@ RESAMPLES = 2000
 PAPER = "published: 32.3 % for the paper's full method, 40 people, ImageNet"
 
 
-class AnswersError(Exception):
+class AnswersError(UserError):
     """A file holds no usable answers. One line that starts with its path."""
 
 
