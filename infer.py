@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mini_colorize import command
 from mini_colorize.errors import UserError
-from mini_colorize.files import printable
+from mini_colorize.files.disk import printable
 
 EPILOG = """\
 examples
@@ -139,7 +139,7 @@ class Job:
 
     def owns(self, path):
         """Whether a file is a result of this photo."""
-        from mini_colorize.images import made_of
+        from mini_colorize.files.results import made_of
 
         return is_same(made_of(path), self.mark)
 
@@ -193,7 +193,7 @@ def plan(photos, out=None, *, compare=False, extension="png", tell=print):
     photo of the list or another target.
     Raises UsageError if --out does not fit the photos.
     """
-    from mini_colorize.images import made_of
+    from mini_colorize.files.results import made_of
     from mini_colorize.photos import DataError, find_photos
 
     single = is_file_name(out)
@@ -245,7 +245,7 @@ def is_file_name(out):
 def check_format(args):
     """Raises UsageError if --format or --quality would have no effect, ImageError if there is no
     such format."""
-    from mini_colorize.images import takes_quality
+    from mini_colorize.files.results import takes_quality
 
     single = is_file_name(args.out)
     if single and args.format:
@@ -288,7 +288,7 @@ class _Names:
                 return [Path(path) for path in paths]
 
     def _look(self, path):
-        from mini_colorize.images import made_of
+        from mini_colorize.files.results import made_of
 
         if path not in self.seen:
             self.seen[path] = os.path.realpath(path), made_of(path)
@@ -297,7 +297,8 @@ class _Names:
 
 def color_one(colorizer, job, limit, quality=None, tell=print):
     """Colour one file and write the result, and the comparison if wanted. Raises ImageError."""
-    from mini_colorize.images import check_writable, metadata, read_image, write_image
+    from mini_colorize.files.images import read_image
+    from mini_colorize.files.results import check_writable, metadata, write_image
 
     check_writable(job.target)
     image = read_image(job.source, limit=limit, tell=tell)
@@ -315,8 +316,9 @@ def comparison(image, colored):
     import numpy as np
     from PIL import Image
 
-    from mini_colorize.color import colorfulness, lab_to_rgb, rgb_to_lightness, to_byte
-    from mini_colorize.images import flatten
+    from mini_colorize.color import lab_to_rgb, rgb_to_lightness, to_byte
+    from mini_colorize.files.canonical import flatten
+    from mini_colorize.measures import colorfulness
 
     original, colored = (flatten(picture).copy() for picture in (image, colored))
     original.thumbnail((PANEL, PANEL))
@@ -335,9 +337,9 @@ def run(args):
     from PIL import Image
     from tqdm import tqdm
 
-    from mini_colorize import images
     from mini_colorize.colorizer import Colorizer
-    from mini_colorize.images import ImageError
+    from mini_colorize.files import images
+    from mini_colorize.files.images import ImageError
 
     # Of twice that Pillow itself will have nothing: some formats it decodes unasked.
     Image.MAX_IMAGE_PIXELS = max(_limit(args), images.MAX_PIXELS)
@@ -382,7 +384,7 @@ def run(args):
 def _limit(args):
     """The most pixels that a photo may have."""
     from mini_colorize.cache import free_memory
-    from mini_colorize.images import MAX_PIXELS
+    from mini_colorize.files.images import MAX_PIXELS
 
     if args.max_megapixels is not None:
         return int(args.max_megapixels * 1e6)

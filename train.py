@@ -194,8 +194,8 @@ def parse(argv):
 
 def prepare(parser, args):
     """The Config and the folder that the arguments ask for, and whether the run is an old one."""
-    from mini_colorize.checkpoint import SHIPPED
-    from mini_colorize.config import Config, load_config
+    from mini_colorize.files.checkpoint import SHIPPED
+    from mini_colorize.files.config import Config, load_config
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(Config)}
     given = {name: value for name, value in given.items() if value is not None}
@@ -233,7 +233,7 @@ def prepare(parser, args):
 @contextlib.contextmanager
 def claimed_folder(parser, folder, config, old):
     """The run's folder, Path, for this process alone; None makes a new one, runs/MODEL."""
-    from mini_colorize.files import claimed
+    from mini_colorize.files.disk import claimed
 
     with contextlib.ExitStack() as stack:
         if folder is None:

@@ -27,16 +27,15 @@ from tqdm import tqdm
 
 from benchmarks.common import machine
 from mini_colorize.backend import DeviceError, select_device
-from mini_colorize.checkpoint import CheckpointError
-from mini_colorize.config import LOSSES, Config, TrainingError
 from mini_colorize.evaluation.report import rows, text
 from mini_colorize.evaluation.run import evaluate, limited
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Random, Truth
 from mini_colorize.evaluation.tally import interval
 from mini_colorize.fast.threads import THREADS
-from mini_colorize.files import check_folder
+from mini_colorize.files.checkpoint import CheckpointError
+from mini_colorize.files.config import LOSSES, Config, TrainingError
+from mini_colorize.files.disk import check_folder, write_json
 from mini_colorize.photos import DataError, find_photos
-from mini_colorize.report import write_json
 from mini_colorize.training import Trainer
 
 ORDER = ("regression", "classification", "rebalanced")  # what the paper says, from worst to best

@@ -26,8 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import interleaved, machine, picture, torch_twin
-from mini_colorize import bins, checkpoint
+from mini_colorize import bins
 from mini_colorize.fast import cpu, threads
+from mini_colorize.files import checkpoint
 from mini_colorize.modules import Adam
 from mini_colorize.network import WIDTHS, Network
 from mini_colorize.ops import ops
@@ -301,7 +302,8 @@ def profile_step(model, size, batch, rounds):
 def profile_photo(rounds):
     """One photo of 500 x 400 with `small`: start-up in fresh processes, the rest in this one."""
     from mini_colorize import colorizer
-    from mini_colorize.images import read_image, write_image
+    from mini_colorize.files.images import read_image
+    from mini_colorize.files.results import write_image
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

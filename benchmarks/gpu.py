@@ -21,9 +21,10 @@ import time
 from pathlib import Path
 
 from mini_colorize.backend import PRECISIONS, DeviceError, select_device
+from mini_colorize.files.disk import write_json
 
 from . import gpu_kernels, gpu_layers, gpu_loss, gpu_profile, gpu_step
-from .gpu_common import FULL, SMOKE, Bench, machine, table, write_json
+from .gpu_common import FULL, SMOKE, Bench, machine, plain, table
 
 RESULTS = Path(__file__).parent / "results"
 NO_GPU = 2
@@ -142,9 +143,9 @@ def run_all(names, out=None, smoke=False, seconds=None):
             if path is None:
                 RESULTS.mkdir(parents=True, exist_ok=True)
                 path = result_path(RESULTS, results["found"], date)
-            write_json(path, results)
+            write_json(path, plain(results))
     if path is not None:
-        write_json(path, results)
+        write_json(path, plain(results))
     took = time.monotonic() - began
     print(f"{took:.0f} s, {len(results['failures'])} failures, results in {path}")
     for failure in results["failures"]:

@@ -3,7 +3,6 @@
 Notation: milliseconds everywhere a name ends in _ms, bytes in _bytes; rates are per second.
 """
 
-import json
 import math
 import platform
 import subprocess
@@ -16,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from mini_colorize.backend import PRECISIONS, matmul, set_precision
-from mini_colorize.files import atomic_write
+from mini_colorize.files.disk import write_json
 
 from .gpu_timing import Timer, copy_whole
 
@@ -75,7 +74,7 @@ class Bench:
 
     def save(self):
         self.saved = time.monotonic()
-        write_json(self.path, {"found": self.found, "failures": self.failures})
+        write_json(self.path, plain({"found": self.found, "failures": self.failures}))
 
     def free(self):
         """Give unused device memory back, so that what is measured next starts from nothing."""
@@ -171,19 +170,12 @@ def mib(nbytes):
     return nbytes / 2**20
 
 
-def write_json(path, values):
-    """Whole or not at all; numbers to six digits."""
-    text = json.dumps(_plain(values), indent=1, allow_nan=False)
-    with atomic_write(path) as file:
-        file.write(text.encode())
-
-
-def _plain(value):
-    """What JSON can hold. NaN and infinity become text."""
+def plain(value):
+    """What JSON can hold: numbers to six digits, NaN and infinity as text."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     return int(value) if isinstance(value, np.integer) else value

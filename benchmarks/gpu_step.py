@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from mini_colorize.backend import set_precision, to_host
-from mini_colorize.checkpoint import save_network
-from mini_colorize.config import Config
+from mini_colorize.files.checkpoint import save_network
+from mini_colorize.files.config import Config
 from mini_colorize.network import WIDTHS, Network
 from mini_colorize.ops import ops
 from mini_colorize.targets import targets

@@ -35,7 +35,7 @@ for _ in range(2):
 """
 SAVE = """
 import numpy as np
-from mini_colorize.checkpoint import save_network
+from mini_colorize.files.checkpoint import save_network
 from mini_colorize.network import Network
 net = Network({width})
 net.initialize(np.random.default_rng(0).standard_normal((1, 64, 64, 1)).astype(np.float32))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .images import ImageError, picture_size
+from .files.images import ImageError, picture_size
 from .photos import DataError
 
 PROBED = 200  # photos whose heads tell how much all of them will take

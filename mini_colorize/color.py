@@ -120,16 +120,3 @@ def lab_to_rgb(lab):
 def to_byte(rgb):
     """sRGB 0..1, float, to uint8 0..255, rounded. Any shape."""
     return np.rint(rgb * 255).astype(np.uint8)
-
-
-def colorfulness(rgb):
-    """How colourful a picture looks: 0 for grey, about 33 moderate, 59 quite, 82 very.
-
-    Equation 5 of Hasler and Süsstrunk, Measuring colourfulness in natural images, 2003.
-    rgb: (..., 3), uint8 or float 0..1; all pixels count as one picture. Returns a float.
-    """
-    rgb = rgb.astype(np.float64) * (1 if rgb.dtype == np.uint8 else 255)
-    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    rg, yb = r - g, (r + g) / 2 - b
-    spread = np.hypot(rg.std(), yb.std())
-    return float(spread + 0.3 * np.hypot(rg.mean(), yb.mean()))

@@ -14,12 +14,13 @@ import importlib
 import numpy as np
 from PIL import Image
 
-from . import checkpoint
 from .backend import array_module, select_device, set_precision, to_host
 from .bins import TEMPERATURE
 from .color import normalize_lightness, rgb_to_lightness, to_byte
+from .files import checkpoint
+from .files.canonical import canonical, from_array
+from .files.images import read_image
 from .guided import enlarge, fit_lines
-from .images import canonical, from_array, read_image
 from .network import MULTIPLE
 from .ops import ops
 

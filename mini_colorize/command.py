@@ -51,6 +51,17 @@ class _Stream:
         return getattr(self.stream, name)
 
 
+def positive(string):
+    """A whole number of 1 or more, as argparse's `type`."""
+    value = int(string)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+positive.__name__ = "number above 0"  # argparse: invalid ... value
+
+
 def attempt(name, work, *, also=(), memory="", stopped="stopped"):
     """Call `work`, and say in a line what went wrong. Returns the exit code: its own, 2, or 130.
 

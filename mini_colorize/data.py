@@ -28,7 +28,8 @@ import numpy as np
 from PIL import Image
 
 from .cache import PhotoCache
-from .images import ImageError, flatten, read_image
+from .files.canonical import flatten
+from .files.images import ImageError, read_image
 from .photos import DataError
 
 ASPECT = 8  # of a photo that is longer, only the middle is used

@@ -22,8 +22,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .errors import UserError
-from .files import printable
-from .images import EXTENSIONS, HEIC, MAX_BYTES, is_result_name
+from .files.disk import printable
+from .files.images import EXTENSIONS, HEIC, MAX_BYTES
+from .files.results import is_result_name
 
 # Pictures that Pillow cannot read; one who keeps them should hear that they were left out.
 OTHER_PICTURES = (

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from . import report
 from .backend import uploaded
-from .config import STEPS, TrainingError
+from .files.config import STEPS, TrainingError
 
 REHEARSAL = 0.05  # share of --minutes that goes to measuring how long a step takes, at most
 REHEARSED = 100  # steps, at most

@@ -9,15 +9,9 @@ from PIL import Image
 from .backend import to_host
 from .color import normalize_lightness, rgb_to_lightness
 from .colorizer import paint
-from .files import atomic_write
-from .images import write_image
+from .files.disk import atomic_write
+from .files.results import write_image
 from .network import AB_SCALE
-
-
-def write_json(path, value):
-    """Write a JSON file whole or not at all."""
-    with atomic_write(path) as file:
-        file.write(json.dumps(value, indent=2).encode() + b"\n")
 
 
 class Log:

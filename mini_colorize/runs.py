@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import bins, checkpoint, report
+from . import bins, report
 from .backend import array_module, as_numbers, set_precision
-from .config import TrainingError
 from .data import PhotoLoader
-from .files import atomic_write, check_folder
+from .files import checkpoint
+from .files.config import TrainingError
+from .files.disk import atomic_write, check_folder, write_json
 from .modules import Adam, LossScale, MovingAverage
 from .network import MULTIPLE, WIDTHS, Network
 from .ops import ops
@@ -201,7 +202,7 @@ class Run:
         self.best = {"step": step, "loss": loss, "photos": _names(self.val.photos)}
 
     def _write_config(self):
-        report.write_json(self.folder / "config.json", dataclasses.asdict(self.config))
+        write_json(self.folder / "config.json", dataclasses.asdict(self.config))
 
     def _restore(self, meta, groups):
         """Take over a training state and the run's prior. Returns the `_names` of its photos.

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .backend import device_memory, uploaded
-from .color import colorfulness
+from .measures import colorfulness
 from .ops import ops
 from .optim import cosine_schedule, step_schedule, warmed_up
 from .photos import DataError

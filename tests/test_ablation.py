@@ -10,10 +10,10 @@ from PIL import Image
 
 from benchmarks import ablation
 from mini_colorize import network
-from mini_colorize.checkpoint import load
-from mini_colorize.config import LOSSES, load_config
 from mini_colorize.evaluation.tally import B
 from mini_colorize.fast.threads import THREADS
+from mini_colorize.files.checkpoint import load
+from mini_colorize.files.config import LOSSES, load_config
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize import checkpoint
-from mini_colorize.checkpoint import CheckpointError, load, load_network, save, save_network
+from mini_colorize import checkpoint as convert
+from mini_colorize.files import checkpoint
+from mini_colorize.files.checkpoint import CheckpointError, load, load_network, save, save_network
 from mini_colorize.network import Network
 
 WIDTH = 1 / 32
@@ -697,20 +698,20 @@ def test_a_shipped_file_that_was_changed_is_refused(network, path, monkeypatch):
 def test_sharing_a_run_keeps_and_changes_what_is_recommended(network, path, tmp_path, capsys):
     save_network(path, network, size=32, step=7)
     shared = tmp_path / "shared.npz"
-    assert checkpoint.main([str(path), str(shared), "--dtype", "float16"]) == 0
+    assert convert.main([str(path), str(shared), "--dtype", "float16"]) == 0
     net, meta = load_network(shared)
     assert (meta["size"], meta["step"], "temperature" in meta) == (32, 7, False)
     expected = network.params()["conv4_1.weight"].astype(np.float16)
     np.testing.assert_array_equal(net.params()["conv4_1.weight"], expected)
-    assert checkpoint.main([str(path), str(shared)]) == 2  # nothing is overwritten
+    assert convert.main([str(path), str(shared)]) == 2  # nothing is overwritten
     assert "exists already" in capsys.readouterr().err
     shared.unlink()
     options = ["--size", "64", "--temperature", "0.5"]
-    assert checkpoint.main([str(path), str(shared), *options]) == 0
+    assert convert.main([str(path), str(shared), *options]) == 0
     assert {**load_network(shared)[1], "size": 64, "temperature": 0.5} == load_network(shared)[1]
     for bad in (["--size", "63"], ["--temperature", "-1"], ["--temperature", "nan"]):
         shared.unlink(missing_ok=True)
-        assert checkpoint.main([str(path), str(shared), *bad]) == 2
+        assert convert.main([str(path), str(shared), *bad]) == 2
         assert "impossible" in capsys.readouterr().err and not shared.exists()
 
 
@@ -720,13 +721,13 @@ def test_sharing_several_runs_shares_their_mean(network, path, tmp_path, capsys)
     other.load_state({name: array * 3 for name, array in network.state().items()})
     paths = [str(tmp_path / name) for name in ("other.npz", "wide.npz", "mean.npz")]
     save_network(paths[0], other, size=64)
-    assert checkpoint.main([str(path), paths[0], paths[2], "--dtype", "float16"]) == 0
+    assert convert.main([str(path), paths[0], paths[2], "--dtype", "float16"]) == 0
     mean, meta = load_network(paths[2])
     assert meta["size"] == 32
     for name, array in network.state().items():
         np.testing.assert_allclose(mean.state()[name], 2 * array, rtol=2**-11, atol=2**-24)
     save_network(paths[1], Network(2 * WIDTH))
-    assert checkpoint.main([str(path), paths[1], str(tmp_path / "no.npz")]) == 2
+    assert convert.main([str(path), paths[1], str(tmp_path / "no.npz")]) == 2
     assert f"{paths[1]}: is another network" in capsys.readouterr().err
     assert not (tmp_path / "no.npz").exists()
 
@@ -737,6 +738,6 @@ def test_a_weight_beyond_float16_is_not_written(network, path, tmp_path, capsys)
     other.load_state(state_of(network, **{"conv2_1.weight": large}))
     save_network(path, other)
     arguments = [str(path), str(tmp_path / "half.npz"), "--dtype", "float16"]
-    assert checkpoint.main(arguments) == 2
+    assert convert.main(arguments) == 2
     assert "conv2_1.weight does not fit float16" in capsys.readouterr().err
     assert not (tmp_path / "half.npz").exists()

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize import checkpoint, colorizer
+from mini_colorize import colorizer
 from mini_colorize.bins import BINS
-from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byte
 from mini_colorize.colorizer import Colorizer, paint
-from mini_colorize.images import ImageError
+from mini_colorize.files import checkpoint
+from mini_colorize.files.checkpoint import CheckpointError
+from mini_colorize.files.images import ImageError
 from mini_colorize.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]

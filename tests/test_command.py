@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize import checkpoint
-from mini_colorize.files import claimed
+from mini_colorize.files import checkpoint
+from mini_colorize.files.disk import claimed
 from mini_colorize.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]

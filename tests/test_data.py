@@ -9,7 +9,7 @@ from PIL import Image
 
 from mini_colorize import cache, data
 from mini_colorize.data import PhotoLoader, ResizedPhoto, load_crop
-from mini_colorize.images import ImageError
+from mini_colorize.files.images import ImageError
 from mini_colorize.photos import DataError
 
 

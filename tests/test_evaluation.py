@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize import bins
-from mini_colorize.checkpoint import save_network
-from mini_colorize.color import colorfulness, rgb_to_lab
+from mini_colorize import bins, measures
+from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
-from mini_colorize.evaluation import measures, run
-from mini_colorize.evaluation.measures import classes, curves, histogram
+from mini_colorize.evaluation import run
 from mini_colorize.evaluation.run import evaluate, limited
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Photo, Random, Truth
 from mini_colorize.evaluation.tally import B, Tally, interval, times_drawn
+from mini_colorize.files.checkpoint import save_network
 from mini_colorize.losses import softmax_cross_entropy
+from mini_colorize.measures import classes, colorfulness, curves, histogram
 from mini_colorize.network import Network
 from mini_colorize.photos import DataError, find_photos
 from mini_colorize.targets import targets

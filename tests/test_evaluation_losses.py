@@ -11,13 +11,15 @@ import pytest
 from emulator import standin
 from PIL import Image
 
-from mini_colorize import checkpoint, config, network
+from mini_colorize import checkpoint as convert
+from mini_colorize import network
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.bins import Q, annealed_mean, class_weights
-from mini_colorize.checkpoint import CheckpointError
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
-from mini_colorize.config import LOSSES, Config, TrainingError
+from mini_colorize.files import checkpoint, config
+from mini_colorize.files.checkpoint import CheckpointError
+from mini_colorize.files.config import LOSSES, Config, TrainingError
 from mini_colorize.losses import l2_loss
 from mini_colorize.network import AB_SCALE, Network
 from mini_colorize.targets import regression_targets
@@ -251,7 +253,7 @@ def test_weights_remember_the_head_and_color(photos, narrow, tmp_path):
     net, meta = checkpoint.load_network(tmp_path / "run")
     assert net.head == "ab" and meta["head"] == "ab"
     assert checkpoint.load(tmp_path / "run" / "checkpoint.npz")[0]["head"] == "ab"
-    assert checkpoint.main([str(tmp_path / "run"), str(tmp_path / "half.npz")]) == 0
+    assert convert.main([str(tmp_path / "run"), str(tmp_path / "half.npz")]) == 0
     half = Colorizer.load(tmp_path / "half.npz", temperature=0.1)
     one = Colorizer.load(tmp_path / "run")
     pictures = [np.asarray(c(photos / "0.png"), float) for c in (one, half)]

@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 import figures  # noqa: E402
 
 from mini_colorize import bins  # noqa: E402
-from mini_colorize.checkpoint import save_network  # noqa: E402
 from mini_colorize.color import rgb_to_lab  # noqa: E402
+from mini_colorize.files.checkpoint import save_network  # noqa: E402
 from mini_colorize.network import Network  # noqa: E402
 
 

@@ -15,12 +15,13 @@ from PIL import Image
 
 import infer
 import train
-from mini_colorize import checkpoint, network, rehearsal
+from mini_colorize import network, rehearsal
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
-from mini_colorize.config import Config
 from mini_colorize.data import PhotoLoader
 from mini_colorize.fast import convolution, gather, winograd
+from mini_colorize.files import checkpoint
+from mini_colorize.files.config import Config
 from mini_colorize.modules import BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.network import Network
 from mini_colorize.ops import ops

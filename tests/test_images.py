@@ -13,17 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mini_colorize.files import atomic_write
-from mini_colorize.images import (
-    ImageError,
-    canonical,
-    flatten,
-    from_array,
-    picture_size,
-    read_image,
-    write_image,
-)
-from mini_colorize.repair import JPEG, PNG
+from mini_colorize.files.canonical import canonical, flatten, from_array
+from mini_colorize.files.disk import atomic_write
+from mini_colorize.files.images import ImageError, picture_size, read_image
+from mini_colorize.files.repair import JPEG, PNG
+from mini_colorize.files.results import write_image
 
 ROOT = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(0)

@@ -15,9 +15,10 @@ import pytest
 from PIL import Image, ImageCms
 
 import infer
-from mini_colorize import cache, checkpoint, images
+from mini_colorize import cache
 from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.color import rgb_to_lightness
+from mini_colorize.files import checkpoint, images
 from mini_colorize.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]

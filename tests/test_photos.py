@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mini_colorize import photos as module
-from mini_colorize.images import ImageError, read_image
+from mini_colorize.files.images import ImageError, read_image
 from mini_colorize.photos import DataError, find_photos
 
 # ---- Folders

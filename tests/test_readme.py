@@ -10,8 +10,8 @@ import pytest
 import infer
 import train
 from mini_colorize import checkpoint
-from mini_colorize.config import Config
 from mini_colorize.evaluation import __main__ as evaluation
+from mini_colorize.files.config import Config
 from tools import run_readme
 
 SAMPLE = """\

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini_colorize import bins, checkpoint
-from mini_colorize.config import LOSSES, Config, TrainingError
+from mini_colorize import bins
 from mini_colorize.data import PhotoLoader
+from mini_colorize.files import checkpoint
+from mini_colorize.files.config import LOSSES, Config, TrainingError
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.modules import Adam
 from mini_colorize.network import Network

@@ -14,8 +14,8 @@ from PIL import Image
 import train
 from mini_colorize import network, runs, training
 from mini_colorize.backend import DeviceError, select_device
-from mini_colorize.checkpoint import save, save_network
-from mini_colorize.config import Config
+from mini_colorize.files.checkpoint import save, save_network
+from mini_colorize.files.config import Config
 
 ROOT = Path(__file__).parent.parent
 unix = pytest.mark.skipif(os.name != "posix", reason="links")
@@ -487,7 +487,7 @@ def test_checkpoint_of_another_kind(run, go):
 
 @pytest.mark.parametrize("step", [None, "x", -1, 1.5, [2], 1e400, 10**9])
 def test_checkpoint_with_a_step_that_is_none(run, go, step):
-    from mini_colorize.checkpoint import load
+    from mini_colorize.files.checkpoint import load
 
     meta, groups = load(run / "checkpoint.npz")
     save(run / "checkpoint.npz", {**meta, "step": step}, groups)
@@ -509,7 +509,7 @@ def test_checkpoint_with_a_step_that_is_none(run, go, step):
     ],
 )
 def test_checkpoint_that_tells_nonsense(run, photos, go, what, value):
-    from mini_colorize.checkpoint import load
+    from mini_colorize.files.checkpoint import load
 
     meta, groups = load(run / "checkpoint.npz")
     save(run / "checkpoint.npz", {**meta, what: value}, groups)
@@ -528,7 +528,7 @@ def test_checkpoint_that_tells_nonsense(run, photos, go, what, value):
     ],
 )
 def test_checkpoint_whose_arrays_do_not_fit(run, go, group, how):
-    from mini_colorize.checkpoint import load
+    from mini_colorize.files.checkpoint import load
 
     meta, groups = load(run / "checkpoint.npz")
     name = next(n for n in groups[group] if "conv3_1.weight" in n)

@@ -12,8 +12,9 @@ from PIL import Image
 from test_training import assert_same_bits, smooth_photo, weights
 
 import train
-from mini_colorize import checkpoint, config, network, rehearsal, training
-from mini_colorize.config import Config, TrainingError, load_config
+from mini_colorize import network, rehearsal, training
+from mini_colorize.files import checkpoint, config
+from mini_colorize.files.config import Config, TrainingError, load_config
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.optim import cosine_schedule, step_schedule, warmed_up
 from mini_colorize.photos import DataError

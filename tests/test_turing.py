@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from turing_photos import colorful, make_photos, small_weights
 
-from mini_colorize.evaluation import turing, turing_build, turing_page
-from mini_colorize.evaluation.turing_page import CHECK, COLORING, PRACTICE
-from mini_colorize.evaluation.turing_score import RESAMPLES, bootstrap
+from mini_colorize.evaluation.turing import __main__ as turing
+from mini_colorize.evaluation.turing import build as turing_build
+from mini_colorize.evaluation.turing import page as turing_page
+from mini_colorize.evaluation.turing.page import CHECK, COLORING, PRACTICE
+from mini_colorize.evaluation.turing.score import RESAMPLES, bootstrap
 
 RNG = np.random.default_rng(0)
 PROGRESS = re.compile(r" *\d+%\|.*\| \d+/\d+ \[[^]]*(pair/s|s/pair)\] *")

@@ -13,8 +13,8 @@ import pytest
 from browser import CONTRAST, CUT_OFF, HURRY, NO_STORAGE, Participant, chromium, requests, seeded
 from turing_photos import make_photos, small_weights
 
-from mini_colorize.evaluation import turing
-from mini_colorize.evaluation.turing_page import read_page
+from mini_colorize.evaluation.turing import __main__ as turing
+from mini_colorize.evaluation.turing.page import read_page
 
 pytestmark = pytest.mark.skipif(
     bool(browser.why_unavailable()), reason=str(browser.why_unavailable())

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from mini_colorize import checkpoint
+from mini_colorize.files import checkpoint
 from mini_colorize.network import Network
 
 

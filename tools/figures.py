@@ -23,17 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mini_colorize import bins  # noqa: E402
-from mini_colorize.checkpoint import CheckpointError  # noqa: E402
-from mini_colorize.color import (  # noqa: E402
-    lab_to_rgb,
-    rgb_to_lab,
-    rgb_to_lightness,
-    to_byte,
-)
+from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byte  # noqa: E402
 from mini_colorize.colorizer import Colorizer  # noqa: E402
 from mini_colorize.data import PhotoLoader  # noqa: E402
-from mini_colorize.files import atomic_write  # noqa: E402
-from mini_colorize.images import ImageError, read_image  # noqa: E402
+from mini_colorize.files.checkpoint import CheckpointError  # noqa: E402
+from mini_colorize.files.disk import atomic_write  # noqa: E402
+from mini_colorize.files.images import ImageError, read_image  # noqa: E402
 from mini_colorize.photos import DataError, find_photos  # noqa: E402
 from mini_colorize.targets import targets  # noqa: E402
 

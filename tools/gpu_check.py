@@ -233,7 +233,8 @@ def main(argv=None):
 def check(machine, wanted, seconds):
     """Run the parts, write the results after each. Returns the exit code."""
     from benchmarks.gpu import RESULTS, result_path
-    from benchmarks.gpu_common import write_json
+    from benchmarks.gpu_common import plain
+    from mini_colorize.files.disk import write_json
 
     began, date = time.monotonic(), datetime.datetime.now()
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -256,7 +257,7 @@ def check(machine, wanted, seconds):
             print(line, flush=True)
             results[part] = {**found, "summary": line, "seconds": took}
             lines, good = [*lines, line], good and well
-            write_json(path, {**results, "passed": good})
+            write_json(path, plain({**results, "passed": good}))
     print("\n==== summary", *lines, sep="\n")
     for failure in results.get("benchmarks", {}).get("failures", []):
         print(f"FAILED {failure['part']}: {failure['error']}")

@@ -18,10 +18,11 @@ sys.path.insert(0, str(ROOT))
 
 from infer import comparison  # noqa: E402
 from mini_colorize import Colorizer  # noqa: E402
-from mini_colorize.checkpoint import CheckpointError  # noqa: E402
-from mini_colorize.evaluation.__main__ import _positive  # noqa: E402
+from mini_colorize.command import positive  # noqa: E402
 from mini_colorize.evaluation.run import limited  # noqa: E402
-from mini_colorize.images import ImageError, read_image, write_image  # noqa: E402
+from mini_colorize.files.checkpoint import CheckpointError  # noqa: E402
+from mini_colorize.files.images import ImageError, read_image  # noqa: E402
+from mini_colorize.files.results import write_image  # noqa: E402
 from mini_colorize.photos import DataError, find_photos  # noqa: E402
 
 GAP = 10  # pixels of white between photos
@@ -58,11 +59,11 @@ def main(argv=None):
     )
     p.add_argument("folder", nargs="?", type=Path, default=ROOT / "examples")
     p.add_argument("--out", type=Path, help="(docs/examples.jpg, of the examples only)")
-    p.add_argument("--photos", type=_positive, metavar="N", help="evenly spread by name (all)")
+    p.add_argument("--photos", type=positive, metavar="N", help="evenly spread by name (all)")
     p.add_argument("--weights", metavar="full|tiny|FILE|RUN", help="(full)")
-    p.add_argument("--across", type=_positive, default=2, metavar="N", help="photos a row (2)")
+    p.add_argument("--across", type=positive, default=2, metavar="N", help="photos a row (2)")
     p.add_argument(
-        "--height", type=_positive, default=150, metavar="H", help="of a row, pixels (150)"
+        "--height", type=positive, default=150, metavar="H", help="of a row, pixels (150)"
     )
     args = p.parse_args(argv)
     if args.out is None:

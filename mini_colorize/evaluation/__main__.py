@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from .. import command
-from ..files import check_folder
+from ..files.disk import check_folder
 
 EPILOG = """\
 examples
@@ -68,17 +68,19 @@ def parse(argv):
         metavar="S",
         help="side at which the networks look, a multiple of 8, at most 4096 (each weights' own)",
     )
-    p.add_argument("--limit", type=_positive, metavar="N", help="photos, evenly spread (all)")
+    p.add_argument(
+        "--limit", type=command.positive, metavar="N", help="photos, evenly spread (all)"
+    )
     p.add_argument(
         "--batch",
-        type=_positive,
+        type=command.positive,
         default=1,
         metavar="N",
         help="photos a network sees at a time; changes the speed only (1)",
     )
     p.add_argument(
         "--min-count",
-        type=_positive,
+        type=command.positive,
         default=100,
         metavar="N",
         help="pixels that a class of colour needs to count in the balanced AuC, which "
@@ -104,19 +106,9 @@ def parse(argv):
     return args
 
 
-def _positive(string):
-    value = int(string)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-_positive.__name__ = "number above 0"  # argparse: invalid ... value
-
-
 def run(args):
     """Measure, print and write. Raises what `main` turns into a line."""
-    from ..checkpoint import DEFAULT
+    from ..files.checkpoint import DEFAULT
     from ..photos import find_photos
     from . import report
     from .run import evaluate, limited

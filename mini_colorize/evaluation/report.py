@@ -1,13 +1,12 @@
 """An Evaluation as text, as JSON and as a picture of its curves."""
 
-import json
 import math
 
 import numpy as np
 
-from ..files import atomic_write
+from ..files.disk import atomic_write, write_json
+from ..measures import LAST, curves
 from . import published
-from .measures import LAST, curves
 from .tally import B, interval
 
 # measure: heading, format, width of its column
@@ -145,9 +144,7 @@ def write(result, min_count, found, folder):
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "scores.txt") as file:
         file.write(text(result, min_count, found).encode(errors="backslashreplace"))
-    with atomic_write(folder / "scores.json") as file:
-        told = as_json(result, min_count, found)
-        file.write(json.dumps(told, indent=1, allow_nan=False).encode())
+    write_json(folder / "scores.json", as_json(result, min_count, found))
     return draw_curves(found, folder / "curves.png")
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from ..color import colorfulness, lab_to_rgb, to_byte
-from ..images import ImageError
+from ..color import lab_to_rgb, to_byte
+from ..files.images import ImageError
+from ..measures import colorfulness, histogram, squared_error
 from ..photos import DataError
-from .measures import histogram, squared_error
 from .systems import Photo
 from .tally import Tally, times_drawn
 

@@ -13,15 +13,16 @@ import numpy as np
 from PIL import Image
 
 from ..bins import Q
-from ..checkpoint import DEFAULT
 from ..color import rgb_to_lab
 from ..colorizer import Colorizer, sensible_temperature
+from ..files.canonical import flatten
+from ..files.checkpoint import DEFAULT
+from ..files.images import ImageError, read_image
 from ..guided import enlarged
-from ..images import ImageError, flatten, read_image
+from ..measures import classes
 from ..ops import ops
 from ..photos import DataError
 from ..targets import targets
-from .measures import classes
 
 
 class Photo:

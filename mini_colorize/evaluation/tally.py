@@ -19,7 +19,7 @@ import hashlib
 import numpy as np
 
 from ..bins import Q
-from .measures import HALVES, LAST, STEPS
+from ..measures import HALVES, LAST, STEPS
 
 B = 1000
 INTERVAL = (2.5, 97.5)  # percentiles: 95 %

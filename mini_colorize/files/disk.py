@@ -6,6 +6,7 @@ does at once, puts it in place when it is complete.
 """
 
 import errno
+import json
 import os
 import secrets
 import tempfile
@@ -41,6 +42,13 @@ def atomic_write(path):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     _sync_folder(path.parent)
+
+
+def write_json(path, value):
+    """Write a JSON file whole or not at all. Raises ValueError for what JSON has no word for: NaN."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    with atomic_write(path) as file:
+        file.write(text.encode() + b"\n")
 
 
 def _sync_folder(folder):

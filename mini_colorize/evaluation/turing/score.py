@@ -20,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mini_colorize.images import write_image
-from mini_colorize.report import write_json
-
-from ..errors import UserError
-from .turing_page import CHECK, COLORING, PRACTICE, PageError, page_id, read_page
-from .turing_sheet import draw_sheet
+from ...errors import UserError
+from ...files.disk import write_json
+from ...files.results import write_image
+from .page import CHECK, COLORING, PRACTICE, PageError, page_id, read_page
+from .sheet import draw_sheet
 
 FORMAT, VERSION = "mini_colorize turing answers", 1
 NAMES = {"practice": PRACTICE, "colouring": COLORING, "check": CHECK}  # of kinds, in a file

@@ -5,14 +5,13 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from mini_colorize.color import rgb_to_lab
-from mini_colorize.colorizer import Colorizer, paint
-from mini_colorize.data import load_crop
-from mini_colorize.files import check_folder
-from mini_colorize.images import ImageError
-from mini_colorize.photos import DataError, find_photos
-
-from .turing_page import CHECK, COLORING, PRACTICE, join, write_page
+from ...color import rgb_to_lab
+from ...colorizer import Colorizer, paint
+from ...data import load_crop
+from ...files.disk import check_folder
+from ...files.images import ImageError
+from ...photos import DataError, find_photos
+from .page import CHECK, COLORING, PRACTICE, join, write_page
 
 OWN_COLOR = 3.0  # Lab units; below, a photo has no colour of its own
 
@@ -73,7 +72,7 @@ def borrow(rgb, other):
 
 
 def make_pairs(crops, colorizer, kinds):
-    """A JPEG for each crop, as turing_page.join makes them. A check borrows from the one before."""
+    """A JPEG for each crop, as page.join makes them. A check borrows from the one before."""
     jpegs = []
     for i, kind in enumerate(tqdm(kinds, unit="pair", leave=False)):
         rgb = crops[i]

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mini_colorize import command
+from ... import command
 
 PROG = "python -m mini_colorize.evaluation.turing"
 
@@ -114,10 +114,10 @@ def main(argv=None):
 
     def work():
         if scoring:
-            from .turing_score import main as score
+            from .score import main as score
 
             return score(argv[1:], f"{PROG} score")
-        from .turing_build import build
+        from .build import build
 
         return build(args)
 

@@ -7,7 +7,7 @@ TILE, GAP, LINE = 192, 8, 26  # pixels: a picture's side, between pictures, a li
 
 
 def draw_sheet(pictures, page):
-    """pictures: from turing_score.pool, most fooling first. page: a Page. Returns a PIL image.
+    """pictures: from score.pool, most fooling first. page: a Page. Returns a PIL image.
 
     Left the best, right the worst; each row a photo beside its colouring.
     """

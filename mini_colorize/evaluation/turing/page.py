@@ -23,14 +23,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mini_colorize.files import atomic_write
-
-from ..errors import UserError
+from ...errors import UserError
+from ...files.disk import atomic_write
 
 PRACTICE, COLORING, CHECK = KINDS = 0, 1, 2  # of pairs
 JPEG = {"format": "JPEG", "quality": 92, "subsampling": 0}  # colour is what is judged: all of it
 MAX_BYTES = 512 * 2**20  # of a page
-SCRIPTS = ("turing_pairs", "turing", "turing_result")  # one after the other in one function
+SCRIPTS = ("pairs", "page", "result")  # one after the other in one function
 HERE = Path(__file__).parent
 
 
@@ -74,12 +73,12 @@ def write_page(path, side, kinds, jpegs):
     payload = len(text).to_bytes(4, "little") + text + b"".join(jpegs)
     page = hashlib.sha256(payload).hexdigest()[:16]
     parts = {
-        "@CSS@": _part("turing.css").replace("@SIZE@", str(side)),
+        "@CSS@": _part("page.css").replace("@SIZE@", str(side)),
         "@JS@": "\n\n".join(_part(f"{name}.js") for name in SCRIPTS),
         "@PAGE@": page,
         "@DATA@": base64.b64encode(_masked(payload, page)).decode(),  # last: 5 MB, and no @ in it
     }
-    html = _part("turing.html")
+    html = _part("page.html")
     for mark, value in parts.items():
         html = html.replace(mark, value)
     with atomic_write(path) as file:
@@ -94,7 +93,7 @@ def _part(name):
 def _masked(data, page):
     """bytes XOR the numbers that follow from the page's id; done twice, it undoes itself.
 
-    The numbers are mulberry32's, which turing.js computes as well.
+    The numbers are mulberry32's, which page.js computes as well.
     """
     count = -(-len(data) // 4)
     t = np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)

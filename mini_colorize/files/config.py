@@ -5,10 +5,10 @@ import json
 import math
 from pathlib import Path
 
-from .backend import PRECISIONS
+from ..backend import PRECISIONS
+from ..errors import UserError
+from ..network import MULTIPLE, WIDTHS
 from .checkpoint import MAX_SIZE, load_meta, short
-from .errors import UserError
-from .network import MULTIPLE, WIDTHS
 
 LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
 SCHEDULES = ("cosine", "steps")

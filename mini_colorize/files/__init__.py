@@ -1,0 +1,9 @@
+"""What lies on a disk.
+
+disk.py         written whole or not at all; a folder for one process
+images.py       a picture file in     repair.py    of what is damaged
+canonical.py    a picture of any kind -> 8-bit sRGB, upright
+results.py      the pictures that this program makes
+checkpoint.py   networks and training states
+config.py       what a run was asked to do
+"""
