@@ -332,7 +332,7 @@ def comparison(image, colored):
     return Image.fromarray(np.hstack(panels))
 
 
-def run(args):
+def colorize_all(args):
     """Returns the number of photos that could not be coloured."""
     from PIL import Image
     from tqdm import tqdm
@@ -407,11 +407,11 @@ def main(argv=None):
     args = parse(argv)
     return command.attempt(
         "infer.py",
-        lambda: 2 if run(args) else 0,
+        lambda: 2 if colorize_all(args) else 0,
         memory="for this network; --device cpu may have more",
         stopped="stopped; every picture written so far is whole",
     )
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run_program(main)

@@ -276,7 +276,7 @@ def train(parser, args, started):
         trainer.resume() if old else trainer.start()
         print(f"precision: {config.precision}")
         print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
-        done = trainer.run()
+        done = trainer.train()
     if not done:
         print(f"saved at step {trainer.step}; go on with: python train.py --resume {folder}")
         return 130
@@ -296,4 +296,4 @@ def train(parser, args, started):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run_program(main)

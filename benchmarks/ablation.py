@@ -27,8 +27,8 @@ from tqdm import tqdm
 
 from benchmarks.common import machine
 from mini_colorize.backend import DeviceError, select_device
+from mini_colorize.evaluation.evaluate import evaluate, limited
 from mini_colorize.evaluation.report import rows, text
-from mini_colorize.evaluation.run import evaluate, limited
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Random, Truth
 from mini_colorize.evaluation.tally import interval
 from mini_colorize.fast.threads import THREADS

@@ -335,7 +335,7 @@ import infer
 args = infer.parse([{photo!r}, "--device", "cpu", "--out", {out!r}])
 from mini_colorize import modules
 modules.Conv2d.forward = lambda *_, **__: os._exit(0)
-infer.run(args)
+infer.colorize_all(args)
 """
 
 

@@ -44,12 +44,12 @@ def _ceilings(bench):
 # name -> the section and how long it may take, seconds
 SECTIONS = {
     "ceilings": (_ceilings, 60),
-    "kernels": (gpu_kernels.run, 120),
-    "step": (gpu_step.run, 120),
-    "loss": (gpu_loss.run, 60),
+    "kernels": (gpu_kernels.measure, 120),
+    "step": (gpu_step.measure, 120),
+    "loss": (gpu_loss.measure, 60),
     "inference": (gpu_step.run_inference, 100),
-    "layers": (gpu_layers.run, 150),
-    "profile": (gpu_profile.run, 120),
+    "layers": (gpu_layers.measure, 150),
+    "profile": (gpu_profile.measure, 120),
 }
 
 

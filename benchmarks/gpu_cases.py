@@ -109,7 +109,7 @@ def _picture_cases(xp, n, side):
     size = f"{n}x{side}x{side}"
     one = partial(to_rgb, pixels=1)
     yield Case("lab_to_rgb", "1 pixel: what a launch costs", np.float32, 24, one)
-    yield Case("rgb_to_lab", size, np.uint8, pixels * 7 + pixels // 2, to_lab)
+    yield Case("crops_to_lab", size, np.uint8, pixels * 7 + pixels // 2, to_lab)
     yield Case("lab_to_rgb", size, np.float32, pixels * 24, to_rgb)
     yield Case("upsample", f"to {size}x2", np.float32, pixels * 8 + pixels // 2, enlarge)
 

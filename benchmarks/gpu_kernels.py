@@ -15,7 +15,7 @@ TARGET = 0.85  # of a copy's rate, for the two kernels that read all logits
 TARGETED = ("softmax_cross_entropy", "annealed_mean")
 
 
-def measure(bench, case):
+def measure_case(bench, case):
     """One row, as a dictionary."""
     sets = max(2, min(32, -(-bench.sizes.cache_bytes // case.nbytes)))
     calls, launches, kernel_names, held = [], [], {}, []
@@ -69,12 +69,12 @@ def _resources(xp, kernel):
     return {"registers": registers, "spilled_bytes": local, "occupancy": blocks * 256 / most}
 
 
-def run(bench):
+def measure(bench):
     """The section: all rows, then what misses the target."""
     rows = bench.found["kernels"] = []
     for case in cases(bench.xp, bench.sizes):
         with bench.part(f"{case.name}, {case.size}, {np.dtype(case.dtype).name}"):
-            rows.append(measure(bench, case))
+            rows.append(measure_case(bench, case))
         bench.free()
     head = [
         "kernel",

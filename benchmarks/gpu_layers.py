@@ -22,7 +22,7 @@ PLANS = {0: "gather", 2: "2x2", 4: "4x4"}
 DIRECTIONS = ("forward", "dx", "dw")
 
 
-def run(bench):
+def measure(bench):
     found, sizes = bench.found.setdefault("layers", {}), bench.sizes
     for precision in bench.sizes.precisions:
         rows = found[precision] = []

@@ -16,7 +16,7 @@ from .gpu_timing import peak_memory
 TARGET = 10  # times faster than torch
 
 
-def run(bench):
+def measure(bench):
     xp, sizes = bench.xp, bench.sizes
     shape = (sizes.batch, sizes.side // 4, sizes.side // 4)
     pixels = int(np.prod(shape))

@@ -15,7 +15,7 @@ from .gpu_timing import Spans, launches_seen, products_seen
 SHOWN = 14  # lines of the profiler's table
 
 
-def run(bench):
+def measure(bench):
     found = bench.found["profile"] = {}
     with workplace(bench) as (folder, net):
         for precision in bench.sizes.precisions:

@@ -83,7 +83,7 @@ def torch_step(bench, net, ours):
     return gpu_torch.TrainingStep(net, class_weight, c.precision, device, decay, c.ema, LR)
 
 
-def run(bench):
+def measure(bench):
     """The section "step"."""
     found = bench.found["step"] = {}
     with workplace(bench) as (folder, net):

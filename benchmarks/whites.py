@@ -16,7 +16,7 @@ from PIL import Image
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.data import PhotoLoader
-from mini_colorize.evaluation.run import limited
+from mini_colorize.evaluation.evaluate import limited
 from mini_colorize.files.checkpoint import CheckpointError
 from mini_colorize.photos import DataError, find_photos
 

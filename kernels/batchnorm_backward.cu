@@ -8,7 +8,7 @@
 // -D     REAL, VEC, TX.
 #include "common.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_SIZE)
 batchnorm_backward(REAL* __restrict__ dy, const REAL* __restrict__ x,
                    const float* __restrict__ mean, const float* __restrict__ scale,
                    const float* __restrict__ offset, const float* __restrict__ slope,

@@ -8,7 +8,7 @@
 // -D     REAL, VEC, TX.
 #include "common.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_SIZE)
 batchnorm_normalize(const REAL* __restrict__ x, const float* __restrict__ mean,
                     const float* __restrict__ scale, const float* __restrict__ shift,
                     REAL* __restrict__ y, const int channels, const long long rows,

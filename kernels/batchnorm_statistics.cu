@@ -24,11 +24,11 @@ __device__ __forceinline__ void merge(float n, float& mean, float& m2, float n_b
     m2 += m2_b + d * d * n * part;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_SIZE)
 batchnorm_statistics(const REAL* __restrict__ x, float* __restrict__ partial, const int channels,
                      const long long rows, const long long chunk)
 {
-    __shared__ float counts[THREADS], means[VEC * THREADS], m2s[VEC * THREADS];
+    __shared__ float counts[BLOCK_SIZE], means[VEC * BLOCK_SIZE], m2s[VEC * BLOCK_SIZE];
     const Place here = place(rows, chunk);
     const int t = threadIdx.x;
     const bool mine = here.channel < channels;
@@ -50,8 +50,8 @@ batchnorm_statistics(const REAL* __restrict__ x, float* __restrict__ partial, co
 #pragma unroll
     for (int k = 0; k < VEC; k++) {
         const float shift = sum.v[k] * inverse;
-        means[k * THREADS + t] = first.v[k] + shift;
-        m2s[k * THREADS + t] = squares.v[k] - sum.v[k] * shift;
+        means[k * BLOCK_SIZE + t] = first.v[k] + shift;
+        m2s[k * BLOCK_SIZE + t] = squares.v[k] - sum.v[k] * shift;
     }
     __syncthreads();
     for (int half = TY / 2; half > 0; half /= 2) {
@@ -59,7 +59,7 @@ batchnorm_statistics(const REAL* __restrict__ x, float* __restrict__ partial, co
             const float n_a = counts[t], n_b = counts[t + half * TX];
 #pragma unroll
             for (int k = 0; k < VEC; k++) {
-                const int a = k * THREADS + t, b = a + half * TX;
+                const int a = k * BLOCK_SIZE + t, b = a + half * TX;
                 merge(n_a, means[a], m2s[a], n_b, means[b], m2s[b]);
             }
             counts[t] = n_a + n_b;
@@ -70,8 +70,8 @@ batchnorm_statistics(const REAL* __restrict__ x, float* __restrict__ partial, co
 #pragma unroll
         for (int k = 0; k < VEC; k++) {
             const long long at = (long long)blockIdx.y * channels + here.channel + k;
-            partial[at] = means[k * THREADS + t];
-            partial[(long long)gridDim.y * channels + at] = m2s[k * THREADS + t];
+            partial[at] = means[k * BLOCK_SIZE + t];
+            partial[(long long)gridDim.y * channels + at] = m2s[k * BLOCK_SIZE + t];
         }
     }
 }

@@ -9,12 +9,12 @@
 // -D     REAL, VEC, TX.
 #include "common.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_SIZE)
 batchnorm_sums(const REAL* __restrict__ dy, const REAL* __restrict__ x,
                const float* __restrict__ mean, float* __restrict__ partial, const int channels,
                const long long rows, const long long chunk)
 {
-    __shared__ float shared[VEC * THREADS];
+    __shared__ float shared[VEC * BLOCK_SIZE];
     const Place here = place(rows, chunk);
     const bool mine = here.channel < channels;
     Pack sum = {}, product = {}, m = {};

@@ -9,7 +9,7 @@
 // -D     REAL, VEC, TX, RELU (1 or 0).
 #include "common.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_SIZE)
 bias_relu(REAL* __restrict__ y, const float* __restrict__ bias, const int channels,
           const long long rows, const long long chunk)
 {

@@ -11,11 +11,11 @@
 // -D     REAL, VEC, TX, RELU (1 or 0).
 #include "common.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(BLOCK_SIZE)
 bias_relu_backward(REAL* __restrict__ dy, const REAL* __restrict__ y, float* __restrict__ partial,
                    const int channels, const long long rows, const long long chunk)
 {
-    __shared__ float shared[VEC * THREADS];
+    __shared__ float shared[VEC * BLOCK_SIZE];
     const Place here = place(rows, chunk);
     const bool mine = here.channel < channels;
     Pack sum = {};

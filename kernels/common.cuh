@@ -70,13 +70,13 @@ __device__ __forceinline__ float warp_max(float v) {
     return v;
 }
 
-// Channelwise work on a (rows, C) array. A block of THREADS threads is TX threads wide, each with
-// VEC channels, and THREADS / TX rows high: consecutive threads read consecutive memory, and what
+// Channelwise work on a (rows, C) array. A block of BLOCK_SIZE threads is TX threads wide, each with
+// VEC channels, and BLOCK_SIZE / TX rows high: consecutive threads read consecutive memory, and what
 // belongs to a channel is loaded once and kept in registers. Block (i, j) of the grid has the
 // channels from i TX VEC and the rows from j chunk to below (j + 1) chunk.
 #ifdef TX
-#define THREADS 256
-#define TY (THREADS / TX)
+#define BLOCK_SIZE 256
+#define TY (BLOCK_SIZE / TX)
 
 struct Place {
     int channel;            // first of VEC; nothing to do if it is not below C
@@ -90,22 +90,22 @@ __device__ __forceinline__ Place place(long long rows, long long chunk) {
 }
 
 // Adds up `a` over the TY rows of the block; the result is in the threads of row 0. All threads of
-// the block must call it. `shared` has room for VEC THREADS floats; at the end each thread reads
+// the block must call it. `shared` has room for VEC BLOCK_SIZE floats; at the end each thread reads
 // only what itself may write next, so it may be used again at once.
 __device__ __forceinline__ void block_sum(Pack& a, float* shared) {
     const int t = threadIdx.x;
 #pragma unroll
-    for (int k = 0; k < VEC; k++) shared[k * THREADS + t] = a.v[k];
+    for (int k = 0; k < VEC; k++) shared[k * BLOCK_SIZE + t] = a.v[k];
     __syncthreads();
     for (int half = TY / 2; half > 0; half /= 2) {
         if (t < half * TX) {
 #pragma unroll
             for (int k = 0; k < VEC; k++)
-                shared[k * THREADS + t] += shared[k * THREADS + t + half * TX];
+                shared[k * BLOCK_SIZE + t] += shared[k * BLOCK_SIZE + t + half * TX];
         }
         __syncthreads();
     }
 #pragma unroll
-    for (int k = 0; k < VEC; k++) a.v[k] = shared[k * THREADS + t];
+    for (int k = 0; k < VEC; k++) a.v[k] = shared[k * BLOCK_SIZE + t];
 }
 #endif

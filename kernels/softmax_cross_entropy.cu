@@ -10,8 +10,8 @@
 //        A row of 313 floats begins on no 16-byte boundary three times out of four; 4-byte loads
 //        of 32 neighbours fill whole sectors all the same, and ten of them are in flight a lane.
 // Arrays logits, grad (P, Q) REAL; index (P, K) int; weight (P, K) float, of sum 1 or all 0;
-//        class_weight (Q,) float; counted (1,) long long: pixels that count; scale (1,) float: the
-//        gradient's extra factor; nats, weighted (P,) float: the pixel's loss without and with v.
+//        class_weight (Q,) float; valid (1,) long long: pixels that count; scale (1,) float: the
+//        gradient's extra factor; cross_entropy, weighted (P,) float: the pixel's loss without and with v.
 // Grid   ceil(P / 8) blocks of 256 threads = 8 warps; no shared memory.
 // Bytes  a pixel: Q read, Q written (REAL), 8 K of target read, 8 of losses written.
 // -D     Q, K (at most 32), REAL.
@@ -22,8 +22,8 @@
 extern "C" __global__ void __launch_bounds__(256)
 softmax_cross_entropy(const REAL* logits, REAL* grad, const int* __restrict__ index,
                       const float* __restrict__ weight, const float* __restrict__ class_weight,
-                      const long long* __restrict__ counted, const float* __restrict__ scale,
-                      float* __restrict__ nats, float* __restrict__ weighted,
+                      const long long* __restrict__ valid, const float* __restrict__ scale,
+                      float* __restrict__ cross_entropy, float* __restrict__ weighted,
                       const long long pixels)
 {
     const int lane = threadIdx.x & 31;
@@ -65,10 +65,10 @@ softmax_cross_entropy(const REAL* logits, REAL* grad, const int* __restrict__ in
     const float v = class_weight[__shfl_sync(FULL, target, 0)];  // the nearest has the most weight
     const bool counts = __shfl_sync(FULL, share, 0) > 0.f;
     if (lane == 0) {
-        nats[p] = loss;
+        cross_entropy[p] = loss;
         weighted[p] = v * loss;
     }
-    const long long divisor = *counted > 1 ? *counted : 1;
+    const long long divisor = *valid > 1 ? *valid : 1;
     const float factor = counts ? v * *scale / (float)divisor : 0.f;
     const float each = factor / sum;
     __syncwarp();  // everyone has read the picked logits

@@ -9,13 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import command
-from .files.checkpoint import (
-    DTYPES,
-    CheckpointError,
-    check_recommended,
-    load_network,
-    save_network,
-)
+from .files.checkpoint import DTYPES, CheckpointError, check_recommended, load_network, save_network
 
 
 def _mean(network, paths):
@@ -87,4 +81,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run_program(main)

@@ -91,7 +91,7 @@ def attempt(name, work, *, also=(), memory="", stopped="stopped"):
         return complain(gpu_failure(error))
 
 
-def run(main):
+def run_program(main):
     """Call `main`, which returns an exit code, as a program, and end the process.
 
     SIGTERM and SIGHUP are KeyboardInterrupt, as Ctrl-C is, unless they were to be ignored (nohup).

@@ -23,7 +23,7 @@ SAVE_SHARE = 0.05  # of the time, that they may take within those bounds
 
 
 class Trainer(Run):
-    """A run that trains: `start` or `resume` it, then `run`."""
+    """A run that trains: `start` or `resume` it, then `train`."""
 
     def train_step(self, rgb, measure=False):
         """One step on crops (N, S, S, 3) uint8. Returns its two losses, and the
@@ -63,7 +63,7 @@ class Trainer(Run):
         lab = self.xp.concatenate([lightness, ab], axis=-1)
         return colorfulness(ops(lab).lab_to_rgb(lab))
 
-    def run(self):
+    def train(self):
         """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done."""
         c = self.config
         batches = uploaded(self.loader.batches(self.step, c.steps), self.xp)

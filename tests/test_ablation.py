@@ -66,10 +66,7 @@ def test_minutes_must_end(minutes, photos):
 
 @pytest.mark.parametrize(
     "val, out, told",
-    [
-        ("no-such", "runs", "no-such: no such folder"),
-        (".", "0.png/runs", "Not a directory"),
-    ],
+    [("no-such", "runs", "no-such: no such folder"), (".", "0.png/runs", "Not a directory")],
 )
 def test_what_can_be_checked_is_checked_before_training(
     val, out, told, photos, monkeypatch, capsys

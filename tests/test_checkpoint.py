@@ -472,17 +472,7 @@ def test_header_and_directory_that_agree_on_a_lie(path):
 
 
 @pytest.mark.parametrize(
-    "version",
-    [
-        0,
-        2,
-        1.5,
-        "1",
-        None,
-        "2\nsecond line",
-        [1],
-        pytest.param("x" * 5000, id="long"),
-    ],
+    "version", [0, 2, 1.5, "1", None, "2\nsecond line", [1], pytest.param("x" * 5000, id="long")]
 )
 def test_wrong_version(path, version):
     save(path, {**META, "version": version}, {})
@@ -609,18 +599,7 @@ def test_wrong_shape_or_missing(network, path, change):
 
 
 @pytest.mark.parametrize(
-    "dtype",
-    [
-        np.complex64,
-        "U3",
-        "S3",
-        "M8[s]",
-        "m8[s]",
-        np.bool_,
-        [("x", "<f4")],
-        "V4",
-        np.int8,
-    ],
+    "dtype", [np.complex64, "U3", "S3", "M8[s]", "m8[s]", np.bool_, [("x", "<f4")], "V4", np.int8]
 )
 def test_numbers_of_another_kind(network, path, dtype):
     array = np.zeros(network.state()["conv3_1.bias"].shape, dtype)

@@ -44,7 +44,7 @@ DEFINES = {
     "gather": [f"{real} VEC={vec}" for real in REALS for vec in (4, 1)],
     "lab_to_rgb": [""],
     "moving_average": [""],
-    "rgb_to_lab": ["STEP=4 OFFSET=2", "STEP=1 OFFSET=0"],
+    "crops_to_lab": ["STEP=4 OFFSET=2", "STEP=1 OFFSET=0"],
     "soft_encode": ["K=5 Q=313 CELL=5 REACH=130", "K=10 Q=313 CELL=5 REACH=130"],
     "softmax_cross_entropy": [f"Q=313 K={k} {real}" for k in (5, 10) for real in REALS],
     "upsample": [""],

@@ -12,8 +12,7 @@ from PIL import Image
 from mini_colorize import bins, measures
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
-from mini_colorize.evaluation import run
-from mini_colorize.evaluation.run import evaluate, limited
+from mini_colorize.evaluation.evaluate import evaluate, limited, painted
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Photo, Random, Truth
 from mini_colorize.evaluation.tally import B, Tally, interval, times_drawn
 from mini_colorize.files.checkpoint import save_network
@@ -235,9 +234,9 @@ def test_gray_by_hand(photos):
     k = np.concatenate([np.ceil(np.hypot(*p.lab[..., 1:].reshape(-1, 2).T)) for p in pictures])
     area = np.where(k == 0, 150, np.clip(150.5 - k, 0, None))
     assert found["auc_raw"] == pytest.approx(area.mean() / 1.5, abs=0.01)
-    painted = [run.painted(p, np.zeros((*p.size, 2), np.float32)) for p in pictures]
+    grays = [painted(p, np.zeros((*p.size, 2), np.float32)) for p in pictures]
     error = [
-        np.square(g.astype(float) - p.rgb).ravel() for g, p in zip(painted, pictures, strict=True)
+        np.square(g.astype(float) - p.rgb).ravel() for g, p in zip(grays, pictures, strict=True)
     ]
     mse = np.concatenate(error).mean()
     assert found["psnr_db"] == pytest.approx(10 * np.log10(255**2 / mse))
@@ -265,7 +264,7 @@ def test_a_checkpoint_colors_as_infer_does(photos, weights, regression):
             expected = np.asarray(
                 Colorizer.load(path, temperature=0.5)(photo.file.path).convert("RGB")
             )
-            picture = run.painted(photo, system.answer([photo])[0].ab)
+            picture = painted(photo, system.answer([photo])[0].ab)
             assert abs(picture.astype(int) - expected).max() <= 1
             assert (picture != expected).mean() < 0.01
 
@@ -371,7 +370,7 @@ def test_no_photo_is_kept(photos, monkeypatch):
             alive.add(self)
             most.append(len(alive))
 
-    monkeypatch.setattr(run, "Photo", Counted)
+    monkeypatch.setattr("mini_colorize.evaluation.evaluate.Photo", Counted)
     paths = find_photos(photos)
     evaluate(paths, [Truth(), Gray(), Random(paths)], batch=2, progress=False)
     assert len(most) == 6 and max(most) <= 3  # the last one is let go when the next has come

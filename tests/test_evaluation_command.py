@@ -187,7 +187,7 @@ def test_errors_are_one_line(arguments, told, photos, tmp_path):
 
 def test_an_out_that_cannot_be_written(photos, weights, tmp_path, capsys, monkeypatch):
     """It is said before any photo is measured."""
-    monkeypatch.setattr("mini_colorize.evaluation.run.evaluate", pytest.fail)
+    monkeypatch.setattr("mini_colorize.evaluation.evaluate.evaluate", pytest.fail)
     file, broken = tmp_path / "file", tmp_path / "broken"
     file.write_text("mine")
     broken.symlink_to(tmp_path / "nowhere")
@@ -209,7 +209,7 @@ def test_ctrl_c_leaves_nothing_half_written(photos, weights, tmp_path, capsys, m
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mini_colorize.evaluation.run.histogram", stop)
+    monkeypatch.setattr("mini_colorize.evaluation.evaluate.histogram", stop)
     assert main("--data", photos, "--weights", weights, "--out", tmp_path / "o") == 130
     assert "stopped" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
@@ -222,7 +222,7 @@ def test_ctrl_c_while_writing_keeps_the_old_file(photos, weights, tmp_path, monk
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(report.json, "dumps", stop)
+    monkeypatch.setattr(json, "dumps", stop)
     assert main("--data", photos, "--weights", weights, "--out", out) == 130
     after = {p.name: p.read_bytes() for p in out.iterdir()}
     assert after.keys() == before.keys() and after["scores.json"] == before["scores.json"]

@@ -319,7 +319,7 @@ def test_minutes_validation_and_the_best_weights(
     assert made.optimizer.t == 0 and not to_host(made.optimizer.m.flat).any()
     if made.loss_scale:
         assert float(made.loss_scale.scale) == 2.0**16
-    assert made.run()
+    assert made.train()
     judged = [e for e in made.log.read() if "best_step" in e]
     assert [e["step"] for e in judged] == sorted({2, *range(4, steps, 2), steps})
     best = min(judged, key=lambda e: e["val_loss_weighted"])

@@ -295,7 +295,7 @@ def test_blocks_change_nothing_and_respect_the_cap(layer, pixels, monkeypatch, c
 def test_no_thread_gets_the_larger_blocks(shape):
     """16 pictures of 64 rows were once cut into 56 + 8 rows each, and one thread had all the 56."""
     x = np.zeros((1, 1, 1, 16), np.float32)
-    blocks = list(gather._blocks(x, shape, 9, 16))
+    blocks = list(gather._pixel_blocks(x, shape, 9, 16))
     pixels = [np.prod([s.stop - s.start for s in block]) for block in blocks]
     assert sum(pixels) == np.prod(shape) and len(blocks) > 1
     assert sum(pixels[::2]) < 1.2 * sum(pixels[1::2]) < 1.44 * sum(pixels[::2])

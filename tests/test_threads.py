@@ -9,7 +9,7 @@ import pytest
 
 from mini_colorize.fast import threads
 from mini_colorize.fast.memory import KEEP, SMALL, Arena, scratch
-from mini_colorize.fast.threads import cut, one_blas_thread, run, split
+from mini_colorize.fast.threads import cut, one_blas_thread, parallel_for, split
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -27,19 +27,19 @@ def count(request, monkeypatch):
 @pytest.mark.parametrize("items", [0, 1, 2, 7, 100])
 def test_every_item_is_worked_on_once(count, items):
     seen = []
-    run(seen.append, range(items))
+    parallel_for(seen.append, range(items))
     assert sorted(seen) == list(range(items))
 
 
 def test_they_work_at_the_same_time(count):
     """Each of as many items as threads waits for all the others."""
     barrier = threading.Barrier(count, timeout=20)
-    run(lambda _: barrier.wait(), range(count))
+    parallel_for(lambda _: barrier.wait(), range(count))
 
 
 def test_work_within_work(count):
     seen = []
-    run(lambda i: run(lambda j: seen.append((i, j)), range(3)), range(4))
+    parallel_for(lambda i: parallel_for(lambda j: seen.append((i, j)), range(3)), range(4))
     assert sorted(seen) == [(i, j) for i in range(4) for j in range(3)]
 
 
@@ -54,17 +54,17 @@ def test_an_exception_comes_out_and_ends_the_work(count, error):
         done.append(i)
 
     with pytest.raises(error, match="three"):
-        run(work, range(1000))
+        parallel_for(work, range(1000))
     assert len(done) < 500
-    run(done.append, range(10))  # the next one works
+    parallel_for(done.append, range(10))  # the next one works
 
 
 def test_a_forked_child_has_threads_of_its_own(count):
-    run(lambda _: None, range(10))
+    parallel_for(lambda _: None, range(10))
     child = os.fork()
     if child == 0:
         seen = []
-        run(seen.append, range(10))
+        parallel_for(seen.append, range(10))
         os._exit(0 if len(seen) == 10 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -86,7 +86,7 @@ def test_a_child_forked_while_another_thread_is_at_work():
     child = os.fork()
     if child == 0:
         seen = []
-        run(seen.append, range(10))
+        parallel_for(seen.append, range(10))
         os._exit(0 if len(seen) == 10 and threads._get() == before else 1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     leave.set()

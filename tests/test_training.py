@@ -180,7 +180,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(photos, tmp_path):
     before = (run / "checkpoint.npz").read_bytes()
     trainer.network.layers["conv3_1"].params["weight"][0, 0, 0, 0] = np.nan
     with pytest.raises(TrainingError, match="not a number.*last good checkpoint.* --lr 0.0001$"):
-        trainer.run()
+        trainer.train()
     assert (run / "checkpoint.npz").read_bytes() == before
 
 

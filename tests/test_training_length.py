@@ -71,7 +71,7 @@ def kill_at(trainer, step):
 
     trainer.train_step = train_step
     with pytest.raises(Killed):
-        trainer.run()
+        trainer.train()
 
 
 def resumed(folder, **changed):
@@ -98,7 +98,7 @@ def test_warmup_grows_in_line():
 @pytest.mark.parametrize("schedule", ["cosine", "steps"])
 def test_the_rate_of_a_run_is_that_of_its_schedule(photos, tmp_path, schedule):
     run = started(photos, tmp_path / "run", schedule=schedule, warmup=4, lr=0.01, log_every=1)
-    run.run()
+    run.train()
     rates = [e["lr"] for e in run.log.read() if "lr" in e]
     if schedule == "cosine":
         expected = [cosine_schedule(step, 0.01, 12) for step in range(12)]
@@ -112,7 +112,7 @@ def test_the_rate_of_a_run_is_that_of_its_schedule(photos, tmp_path, schedule):
 def test_a_longer_run_ends_its_cosine_later_and_keeps_its_steps(photos, tmp_path):
     for schedule in ("cosine", "steps"):
         run = started(photos, tmp_path / schedule, schedule=schedule, steps=4)
-        run.run()
+        run.train()
         more = resumed(tmp_path / schedule, steps=8)
         if schedule == "cosine":
             assert more._rate(4) == cosine_schedule(4, 1e-3, 8)
@@ -170,7 +170,7 @@ def test_init_by_name_is_no_path(photos, tmp_path, monkeypatch):
 def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
     """It had one folder, steps for a schedule, no warm-up; and said so by saying nothing."""
     run = started(photos, tmp_path / "run", schedule="steps", lr_every=5, steps=6)
-    run.run()
+    run.train()
     path = tmp_path / "run" / "config.json"
     told = json.loads(path.read_text())
     old = {
@@ -185,7 +185,7 @@ def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
     checkpoint.save(tmp_path / "run" / "checkpoint.npz", meta, groups)
     again = resumed(tmp_path / "run", steps=8)
     assert (again.config.schedule, again.config.warmup) == ("steps", 0)
-    assert again.run() and again.step == 8
+    assert again.train() and again.step == 8
 
 
 # ---- Minutes
@@ -266,13 +266,13 @@ def test_a_run_is_saved_by_the_clock(photos, tmp_path, monkeypatch):
     steps, save, step = [], run.save, run.train_step
     run.save = lambda: (steps.append(run.step), save())
     run.train_step = lambda *a, **o: (time.sleep(0.02), step(*a, **o))[1]
-    run.run()
+    run.train()
     assert steps == list(range(1, 13))
     monkeypatch.setattr(training, "SAVE_SECONDS", (1000, 1000))
     run = started(photos, tmp_path / "other", save_every=None)
     steps, save = [], run.save
     run.save = lambda: (steps.append(run.step), save())
-    run.run()
+    run.train()
     assert steps == [12]
 
 
@@ -303,9 +303,9 @@ def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, ju
     assert sorted(p.name for p in tmp_path.iterdir()) == ["photos", "run"]
     monkeypatch.setattr(rehearsal, "rehearse", lambda self: pytest.fail("measured again"))
     kill_at(run, 7)
-    assert resumed(tmp_path / "run").run()
+    assert resumed(tmp_path / "run").train()
     whole = started(photos, tmp_path / "whole", steps=steps, **val)
-    assert whole.run()
+    assert whole.train()
     assert_same_bits(weights(tmp_path / "run"), weights(tmp_path / "whole"))
     for name in ("weights.npz", "last.npz") if val else ("weights.npz",):
         one, two = (tmp_path / r / name for r in ("run", "whole"))
@@ -346,7 +346,7 @@ def test_the_weights_are_the_best_validated(photos, tmp_path):
         states[trainer.step] = {n: a.copy() for n, a in trainer._judged().items()}
 
     trainer.validate_and_draw = look
-    assert trainer.run()
+    assert trainer.train()
     assert steps_of(run) == [8, 14] and list(states) == [4, 8, 12, 14]
     for name, step in (("weights.npz", 8), ("last.npz", 14)):
         found = checkpoint.load_network(run / name)[0].state()
@@ -358,17 +358,17 @@ def test_the_weights_are_the_best_validated(photos, tmp_path):
 
 def test_a_resume_remembers_the_best(photos, tmp_path):
     run = tmp_path / "run"
-    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).run()
+    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).train()
     before = (run / "weights.npz").read_bytes()
-    judged(resumed(run, steps=16), [2.5, 2.01]).run()
+    judged(resumed(run, steps=16), [2.5, 2.01]).train()
     assert (run / "weights.npz").read_bytes() == before and steps_of(run) == [4, 16]
-    judged(resumed(run, steps=20), [1.9]).run()
+    judged(resumed(run, steps=20), [1.9]).train()
     assert steps_of(run) == [20, 20]
 
 
 def test_another_val_begins_anew(photos, tmp_path, capsys):
     run = tmp_path / "run"
-    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).run()
+    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).train()
     moved = shutil.copytree(photos, tmp_path / "moved")  # the same names: the same photos
     capsys.readouterr()
     same = resumed(run, val=[str(moved)])
@@ -386,19 +386,19 @@ def test_another_val_begins_anew(photos, tmp_path, capsys):
     assert other.validate is expected and 0.1 < loss < 9
     kill_at(other, 15)
     assert (run / "weights.npz").read_bytes() == before and steps_of(run)[1] == 15
-    judged(resumed(run, val=[str(moved)]), [0.1]).run()
+    judged(resumed(run, val=[str(moved)]), [0.1]).train()
     assert steps_of(run) == [16, 16]
 
 
 def test_another_val_and_no_step_keep_the_best(photos, tmp_path):
     run = tmp_path / "run"
-    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).run()
+    judged(started(photos, run, val=[str(photos)], steps=8), [2.0, 3.0]).train()
     before = (run / "weights.npz").read_bytes()
-    assert resumed(run, val=[str(photos / "sub")]).run()
+    assert resumed(run, val=[str(photos / "sub")]).train()
     assert (run / "weights.npz").read_bytes() == before and steps_of(run) == [4, 8]
     (run / "weights.npz").write_bytes(b"gone")
     other = resumed(run, val=[str(photos)])
-    assert other.best is None and other.run()
+    assert other.best is None and other.train()
     assert steps_of(run) == [8, 8]
 
 
@@ -407,7 +407,7 @@ def test_another_val_and_no_step_keep_the_best(photos, tmp_path):
 
 def test_trained_weights_are_not_forgotten_at_once(photos, tmp_path):
     """The average begins with them and moves by a thousandth; a resume keeps to that."""
-    started(photos, tmp_path / "first", steps=2).run()
+    started(photos, tmp_path / "first", steps=2).train()
     options = {"init": str(tmp_path / "first"), "lr": 1e-2}
     run = started(photos, tmp_path / "run", **options, steps=6, save_every=1)
     begun = {name: array.copy() for name, array in run.network.state().items()}
@@ -417,15 +417,15 @@ def test_trained_weights_are_not_forgotten_at_once(photos, tmp_path):
     moved = [abs(state[name] - begun[name]).mean() for state in (raw, average)]
     assert moved[1] < moved[0] / 300
     again = resumed(tmp_path / "run")
-    assert again.average.trained and again.run()
-    started(photos, tmp_path / "whole", **options, steps=6).run()
+    assert again.average.trained and again.train()
+    started(photos, tmp_path / "whole", **options, steps=6).train()
     assert_same_bits(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
 def test_a_run_of_an_earlier_version_keeps_its_average(photos, tmp_path):
-    started(photos, tmp_path / "first", steps=2).run()
+    started(photos, tmp_path / "first", steps=2).train()
     run = started(photos, tmp_path / "run", init=str(tmp_path / "first"), steps=2)
-    run.run()
+    run.train()
     meta, groups = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
     del meta["average_trained"]
     checkpoint.save(tmp_path / "run" / "checkpoint.npz", meta, groups)
@@ -439,7 +439,7 @@ def test_better_weights_are_never_ahead_of_the_checkpoint(photos, tmp_path):
     assert checkpoint.load_meta(run / "checkpoint.npz")["step"] == 8
     other = judged(resumed(run, steps=20), [2.5, 2.4, 2.3])
     assert other.step == 8 and other.best["loss"] == 2.0
-    assert other.run() and steps_of(run) == [8, 20]
+    assert other.train() and steps_of(run) == [8, 20]
 
 
 def test_before_the_first_validation_and_without_val_the_last_are_kept(photos, tmp_path):
@@ -447,7 +447,7 @@ def test_before_the_first_validation_and_without_val_the_last_are_kept(photos, t
     kill_at(run, 10)
     assert steps_of(tmp_path / "run") == [9, 9]
     plain = started(photos, tmp_path / "plain")
-    plain.run()
+    plain.train()
     assert checkpoint.load_meta(tmp_path / "plain")["step"] == 12 and plain.best is None
     assert not (tmp_path / "plain" / "last.npz").exists()
 
@@ -463,7 +463,7 @@ def test_a_sheet_is_drawn_though_the_photos_chosen_for_it_are_broken(photos, tmp
         else:
             (photos / f"{i:02}.png").write_bytes(b"no picture")
     run = started(photos, tmp_path / "run", steps=4)
-    assert run.run()
+    assert run.train()
     assert Image.open(tmp_path / "run" / "samples" / "step_0000004.png").width == 96
 
 
@@ -479,7 +479,7 @@ def test_a_val_of_no_use_is_refused_at_the_start_and_on_resume(photos, tmp_path,
     with pytest.raises(DataError, match=f"^--val {val}: .*{told}"):
         started(photos, tmp_path / "run", val=[str(val)])
     assert not (tmp_path / "run").exists()
-    started(photos, tmp_path / "run").run()
+    started(photos, tmp_path / "run").train()
     before = (tmp_path / "run" / "config.json").read_bytes()
     with pytest.raises(DataError, match=told):
         resumed(tmp_path / "run", val=[str(val)], steps=20)
@@ -495,7 +495,7 @@ def test_photos_of_val_that_are_trained_on_are_counted(photos, tmp_path, capsys)
 
 
 def test_grey_data_on_resume(photos, tmp_path):
-    started(photos, tmp_path / "run").run()
+    started(photos, tmp_path / "run").train()
     gray = tmp_path / "gray"
     gray.mkdir()
     shutil.copy(photos / "gray.png", gray)
@@ -516,7 +516,7 @@ def test_photos_that_vanish_cost_nothing_that_was_learned(photos, tmp_path):
     with pytest.raises(
         DataError, match="none of the 9 photos .*saved at step 6, go on with --resume"
     ):
-        run.run()
+        run.train()
     assert checkpoint.load_meta(tmp_path / "run" / "checkpoint.npz")["step"] == 6
 
 
@@ -551,14 +551,14 @@ def test_from_an_archive_and_from_the_cache_the_bits_are_the_same(photos, tmp_pa
     """Also if it begins one way and goes on another."""
     archive = zipped(photos, tmp_path / "photos.zip")
     options = dict(val=[str(photos)], scale=1.2, frame=0.2)
-    started(photos, tmp_path / "plain", **options).run()
+    started(photos, tmp_path / "plain", **options).train()
     run = started(archive, tmp_path / "run", cache=True, **options)
     kill_at(run, 5)
-    assert resumed(tmp_path / "run", cache=False, data=[str(photos)], val=[str(archive)]).run()
+    assert resumed(tmp_path / "run", cache=False, data=[str(photos)], val=[str(archive)]).train()
     assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "run"))
     cached = started(archive, tmp_path / "cached", cache=True, **options)
     assert cached.loader.cache and cached.val.cache
-    cached.run()
+    cached.train()
     assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "cached"))
     assert cached.log.read()[0]["step"] == 2  # and the broken photo is named
     named = [e["skipped"] for e in cached.log.read() if "skipped" in e]
@@ -566,7 +566,7 @@ def test_from_an_archive_and_from_the_cache_the_bits_are_the_same(photos, tmp_pa
 
 
 def test_other_photos_on_resume_are_noticed(photos, tmp_path, capsys):
-    started(photos, tmp_path / "run").run()
+    started(photos, tmp_path / "run").train()
     resumed(tmp_path / "run", steps=13)
     assert "--data" not in capsys.readouterr().out
     shutil.copy(photos / "gray.png", photos / "more.png")

@@ -197,11 +197,7 @@ def test_an_out_that_cannot_be_written(go, photos, weights, tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     ("module", "args"),
-    [
-        ("turing", ["--data", "."]),
-        ("turing", ["score", "."]),
-        ("__main__", ["--data", "."]),
-    ],
+    [("turing", ["--data", "."]), ("turing", ["score", "."]), ("__main__", ["--data", "."])],
 )
 def test_ctrl_c_while_it_starts(module, args):
     """As NumPy is imported, which takes a while."""

@@ -246,10 +246,7 @@ FAULTS = {
         pointwise,
         "statistics",
         lambda right: (
-            lambda x: (
-                right(x)[0],
-                right(x)[1] * np.float32(x[..., 0].size / (x[..., 0].size - 1)),
-            )
+            lambda x: (right(x)[0], right(x)[1] * np.float32(x[..., 0].size / (x[..., 0].size - 1)))
         ),
     ),
     "a near bin is not among the candidates": (

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from infer import comparison  # noqa: E402
 from mini_colorize import Colorizer  # noqa: E402
 from mini_colorize.command import positive  # noqa: E402
-from mini_colorize.evaluation.run import limited  # noqa: E402
+from mini_colorize.evaluation.evaluate import limited  # noqa: E402
 from mini_colorize.files.checkpoint import CheckpointError  # noqa: E402
 from mini_colorize.files.images import ImageError, read_image  # noqa: E402
 from mini_colorize.files.results import write_image  # noqa: E402

@@ -106,12 +106,12 @@ def parse(argv):
     return args
 
 
-def run(args):
+def print_scores(args):
     """Measure, print and write. Raises what `main` turns into a line."""
     from ..files.checkpoint import DEFAULT
     from ..photos import find_photos
     from . import report
-    from .run import evaluate, limited
+    from .evaluate import evaluate, limited
     from .systems import Checkpoint, Gray, Random, Truth
 
     check_folder(args.out)  # now, not after an hour
@@ -136,7 +136,7 @@ def main(argv=None):
     args = parse(argv)
     return command.attempt(
         "evaluation",
-        lambda: run(args),
+        lambda: print_scores(args),
         also=(ValueError,),
         memory="a smaller --batch or --size needs less",
         stopped="stopped; nothing was written",
@@ -144,4 +144,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run_program(main)

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..bins import BINS, SIGMA, TEMPERATURE, K, Q, check_temperature
-from .threads import run, split
+from .threads import parallel_for, split
 
 CHUNK = 2048  # pixels a thread treats at a time: the work stays in its cache
 
@@ -47,7 +47,7 @@ def soft_encode(ab, k=K, sigma=SIGMA):
         z = np.exp((d2[:, :1] - d2) / (2 * sigma**2))  # against the nearest: cannot vanish
         weight[part] = z / z.sum(-1, keepdims=True)
 
-    run(one, split(len(points), CHUNK))
+    parallel_for(one, split(len(points), CHUNK))
     return index.reshape(ab.shape[:-1] + (k,)), weight.reshape(ab.shape[:-1] + (k,))
 
 
@@ -81,5 +81,5 @@ def annealed_mean(logits, temperature=TEMPERATURE):
         np.exp(z, out=z)
         ab[part] = (z @ bins) / z.sum(-1, keepdims=True)
 
-    run(one, split(len(rows), CHUNK))
+    parallel_for(one, split(len(rows), CHUNK))
     return ab.reshape(logits.shape[:-1] + (2,))

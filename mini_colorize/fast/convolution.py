@@ -118,8 +118,8 @@ def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=F
         mirror = weight.swapaxes(2, 3)  # of the convolution that this is the adjoint of
         options = {"stride": stride, "dilation": dilation, "padding": padding, "relu": relu}
         return gather.correlate_adjoint(x, mirror, size, bias, **options)
-    filters = _filters(weight, m, lambda: widen(weight), uses)
-    wide = widen(weight) if filters is None else None
+    filters = _filters(weight, m, lambda: wide_filter(weight), uses)
+    wide = wide_filter(weight) if filters is None else None
     options = {"m": m, "padding": 1, "relu": relu, "filters": filters}
     return phases_to_pixels(winograd.correlate(x, wide, np.tile(bias, 4), **options))
 
@@ -136,9 +136,9 @@ def conv_transpose2d_backward(
             dx = gather.correlate(dy, weight.swapaxes(2, 3), **geometry)
         return dx, dmirror.swapaxes(2, 3)
     dy = pixels_to_phases(dy)
-    dweight = widen_adjoint(winograd.weight_gradient(x, dy, m=m, padding=1))
+    dweight = wide_filter_adjoint(winograd.weight_gradient(x, dy, m=m, padding=1))
     if input_gradient:
-        dx = winograd.correlate_adjoint(dy, widen(weight), m=m, padding=1)
+        dx = winograd.correlate_adjoint(dy, wide_filter(weight), m=m, padding=1)
     return dx, dweight
 
 
@@ -154,7 +154,7 @@ def _transposed_plan(x, weight, geometry, transformed=False):
 _TAPS = [(k, phase, 3 + phase - 2 * k) for k, phase in ((0, 0), (1, 0), (1, 1), (2, 1))]
 
 
-def widen(weight):
+def wide_filter(weight):
     """The wide convolution of a 4x4 filter. (4, 4, C_in, C_out) -> (3, 3, C_in, 4 C_out)."""
     c_in, c_out = weight.shape[2:]
     wide = empty((3, 3, c_in, 4 * c_out), weight)
@@ -165,8 +165,8 @@ def widen(weight):
     return wide
 
 
-def widen_adjoint(wide):
-    """The gradient to the 4x4 filter from that to the wide one: `widen`, read backwards."""
+def wide_filter_adjoint(wide):
+    """The gradient to the 4x4 filter from that to the wide one: `wide_filter`, read backwards."""
     weight = np.empty((4, 4, wide.shape[2], wide.shape[3] // 4), wide.dtype)
     parts = wide.reshape(*wide.shape[:3], 2, 2, -1)
     for (row, a, i), (column, b, j) in product(_TAPS, _TAPS):

@@ -17,7 +17,7 @@ from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpo
 from .memory import freeze, scratch
 from .pointwise import bias_relu_backward
 from .threads import one_blas_thread as at_work
-from .threads import run, split
+from .threads import parallel_for, split
 
 LOSS_CHUNK = 2048  # pixels a thread treats at a time: with fewer, threads wait for Python's lock;
 # with more, the logits (2.6 MB of float32) leave the cache between the passes
@@ -89,7 +89,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
         rows[each, target] -= factor * share  # the K bins of a pixel differ: no index twice
 
     ones = np.ones(q, z.dtype)  # a product with it is a sum over bins, and BLAS's is fast
-    run(one, split(len(z), LOSS_CHUNK))
+    parallel_for(one, split(len(z), LOSS_CHUNK))
     sums = (n.sum(dtype=np.float64) / pixels for n in (weighted, cross_entropy))
     return Loss(*sums, z.reshape(logits.shape))
 
@@ -106,7 +106,7 @@ def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
         rest = betas, step_size, root_correction, eps, work, root
         _adam_chunk(p[part], g[part], m[part], v[part], scale, first, decay, *rest)
 
-    run(one, split(len(p), OPTIMIZER_CHUNK))
+    parallel_for(one, split(len(p), OPTIMIZER_CHUNK))
     return p, m, v
 
 
@@ -137,7 +137,7 @@ def moving_average(average, now, share):
     def one(part):
         average[part] += share * (now[part] - average[part])
 
-    run(one, split(len(average), OPTIMIZER_CHUNK))
+    parallel_for(one, split(len(average), OPTIMIZER_CHUNK))
     return average
 
 

@@ -22,7 +22,7 @@ from ..layers.conv import output_size
 from . import kernels
 from .memory import empty, scratch
 from .pointwise import bias_relu, fill_vector
-from .threads import THREADS, run, split
+from .threads import THREADS, parallel_for, split
 
 WORK_BYTES = 2 * 2**20  # cap of a thread's gathered columns: they stay near its core's cache
 WORK_BYTES_GPU = 512 * 2**20  # a GPU wants large matrices
@@ -37,7 +37,7 @@ class Taps(NamedTuple):
     stride: int
 
 
-def _blocks(x, shape, taps, c_out):
+def _pixel_blocks(x, shape, taps, c_out):
     """Cut the output pixels into blocks whose columns, and their products, fit WORK_BYTES.
 
     shape: (n, h, w) of the output. Whole pictures if they fit, else whole rows, else parts of a
@@ -104,7 +104,7 @@ def gather(x, rows, cols, block, fill=0):
 def _each(function, items, on):
     """function(item) for every item: on the CPU on all threads. on: an array of the device."""
     if array_module(on) is np:
-        run(function, items)
+        parallel_for(function, items)
     else:
         for item in items:
             function(item)
@@ -146,7 +146,7 @@ def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, 
     def one(block):
         _multiply(gather(x, rows, cols, block, fill), matrix, y, block, bias, relu)
 
-    _each(one, _blocks(x, (n, ho, wo), kh * kw, c_out), x)
+    _each(one, _pixel_blocks(x, (n, ho, wo), kh * kw, c_out), x)
     return y
 
 
@@ -190,7 +190,7 @@ def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, paddi
                 phase[...] = 0 if bias is None else bias * (bias > 0) if relu else bias
                 continue
             matrix = weight[i, j].swapaxes(2, 3).reshape(-1, c_in)
-            for block in _blocks(y, phase.shape[:3], rows.count * cols.count, c_in):
+            for block in _pixel_blocks(y, phase.shape[:3], rows.count * cols.count, c_in):
                 work.append((rows, cols, block, matrix, phase))
 
     def one(item):
@@ -211,7 +211,7 @@ def weight_gradient(x, dy, kernel, *, stride=1, dilation=1, padding=0):
     shape = (kh, kw, x.shape[3], dy.shape[3])
     out = array_module(x).empty(shape, np.float64 if x.dtype == np.float64 else np.float32)
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    blocks = list(_blocks(x, dy.shape[:3], kh * kw, 0))
+    blocks = list(_pixel_blocks(x, dy.shape[:3], kh * kw, 0))
 
     # Each thread sums up blocks of its own, always the same ones, so that runs can be repeated.
     count = min(len(blocks), THREADS) if array_module(x) is np else 1

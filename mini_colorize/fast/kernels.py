@@ -24,7 +24,7 @@ _HERE = Path(__file__).parents[1]
 # In a clone they lie at the top; an installed package carries them along.
 SOURCES = next(p for p in (_HERE.parent / "kernels", _HERE / "cu") if (p / "common.cuh").exists())
 
-THREADS = 256  # of a block, in every kernel
+BLOCK_SIZE = 256  # of a block, in every kernel
 _REAL = {"float32": "float", "float16": "__half"}
 
 
@@ -46,11 +46,11 @@ def _launch(file, grid, args, name=None, **defines):
     """Launch a kernel of 256 threads a block. args: arrays and NumPy scalars, in its order."""
     xp = array_module(args[0])
     kernel = _compiled(xp, file, name or file, tuple(sorted(defines.items())))
-    kernel(grid if isinstance(grid, tuple) else (grid,), (THREADS,), args)
+    kernel(grid if isinstance(grid, tuple) else (grid,), (BLOCK_SIZE,), args)
 
 
-def _blocks(items, a_block=THREADS):
-    return -(-items // a_block)
+def _cdiv(items, size=BLOCK_SIZE):
+    return -(-items // size)
 
 
 _DTYPES = {
@@ -115,7 +115,7 @@ def crops_to_lab(rgb, linear, to_xyz, step, offset):
         np.int32(width),
         np.int64(x.size),
     )
-    _launch("rgb_to_lab", _blocks(x.size), args, STEP=step, OFFSET=offset)
+    _launch("crops_to_lab", _cdiv(x.size), args, STEP=step, OFFSET=offset)
     return x, ab
 
 
@@ -127,7 +127,7 @@ def lab_to_rgb(lab, to_linear):
     pixels = lab.size // 3
     if pixels:
         args = (lab, device_copy(to_linear, xp), rgb, np.int64(pixels))
-        _launch("lab_to_rgb", _blocks(pixels), args)
+        _launch("lab_to_rgb", _cdiv(pixels), args)
     return rgb
 
 
@@ -149,7 +149,7 @@ def soft_encode(ab, bins, table, cell, reach, k, sigma):
             np.int32(table.shape[2]),
             np.float32(1 / (2 * sigma**2)),
         )
-        _launch("soft_encode", _blocks(pixels), args, K=k, Q=len(bins), CELL=cell, REACH=reach)
+        _launch("soft_encode", _cdiv(pixels), args, K=k, Q=len(bins), CELL=cell, REACH=reach)
     return index, weight
 
 
@@ -164,7 +164,7 @@ def annealed_mean(logits, bins, temperature):
     slope = np.float32(0 if mode else min(np.log2(np.e) / temperature, 3.4e38))
     if pixels:
         args = (logits, device_copy(bins, xp), ab, np.int64(pixels), slope)
-        grid = min(_blocks(pixels, 8), 8 * _multiprocessors(xp))
+        grid = min(_cdiv(pixels, 8), 8 * _multiprocessors(xp))
         real = _REAL[logits.dtype.name]
         _launch("annealed_mean", grid, args, Q=len(bins), MODE=int(mode), REAL=real)
     return ab
@@ -194,24 +194,24 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale):
     _check("weight", weight, "float32", (pixels, k))
     _check("class_weight", class_weight, "float32", (q,))
     _check("scale", scale, "float32", ())
-    counted = (weight[:, 0] > 0).sum(dtype=np.int64)
-    nats, weighted = xp.empty(pixels, np.float32), xp.empty(pixels, np.float32)
+    valid = (weight[:, 0] > 0).sum(dtype=np.int64)
+    cross_entropy, weighted = xp.empty(pixels, np.float32), xp.empty(pixels, np.float32)
     args = (
         logits,
         logits,
         index,
         weight,
         class_weight,
-        counted,
+        valid,
         scale,
-        nats,
+        cross_entropy,
         weighted,
         np.int64(pixels),
     )
     _launch(
-        "softmax_cross_entropy", _blocks(pixels, 8), args, Q=q, K=k, REAL=_REAL[logits.dtype.name]
+        "softmax_cross_entropy", _cdiv(pixels, 8), args, Q=q, K=k, REAL=_REAL[logits.dtype.name]
     )
-    return counted, weighted, nats
+    return valid, weighted, cross_entropy
 
 
 # Layers ----------------------------------------------------------------------------------------
@@ -228,11 +228,11 @@ class _Channelwise:
         wide = 1  # threads side by side: a power of two, at most a warp
         while wide < min(groups, 32):
             wide *= 2
-        across = _blocks(groups, wide)
+        across = _cdiv(groups, wide)
         # Enough blocks to fill the device, each with at least one row a thread.
-        high = THREADS // wide
-        self.chunk = max(high, _blocks(self.rows, max(1, blocks // across)))
-        self.chunks = _blocks(self.rows, self.chunk)
+        high = BLOCK_SIZE // wide
+        self.chunk = max(high, _cdiv(self.rows, max(1, blocks // across)))
+        self.chunks = _cdiv(self.rows, self.chunk)
         self.grid = (across, self.chunks)
         self.defines = {"TX": wide, "VEC": vec, "REAL": _REAL[x.dtype.name]}
 
@@ -278,7 +278,7 @@ def batchnorm_statistics(x):
     _launch("batchnorm_statistics", c.grid, (x, partial, *c.sizes), **c.defines)
     channels, rows, chunk = c.sizes
     args = (partial, mean, var, channels, np.int32(c.chunks), rows, chunk)
-    _launch("batchnorm_statistics", _blocks(c.channels, 8), args, "batchnorm_merge", **c.defines)
+    _launch("batchnorm_statistics", _cdiv(c.channels, 8), args, "batchnorm_merge", **c.defines)
     return mean, var
 
 
@@ -326,12 +326,12 @@ def gather(x, rows, cols, block, fill):
     columns = xp.empty((pixels, rows.count * cols.count * channels), x.dtype)
     vec = _vector_width(channels, x)
     threads = pixels * channels // vec
-    if threads >= 2**32 - THREADS:
+    if threads >= 2**32 - BLOCK_SIZE:
         raise ValueError(f"{pixels} pixels at a time: the kernel counts to 2^32")
     taps = (number for t in (rows, cols) for number in (t.start, t.step, t.count, t.stride))
     numbers = (height, width, channels, n.start, r.start, c.start, high, wide, *taps)
     args = (x, fill, columns, *(np.int32(v) for v in numbers), np.uint32(threads))
-    _launch("gather", _blocks(threads), args, REAL=_REAL[x.dtype.name], VEC=vec)
+    _launch("gather", _cdiv(threads), args, REAL=_REAL[x.dtype.name], VEC=vec)
     return columns
 
 
@@ -360,7 +360,7 @@ def winograd_transform(x, m, inputs, dilation, padding, fill, block, out=None):
     args = (x, fill, v, *(np.int32(k) for k in numbers), np.int64(tiles))
     _launch(
         "winograd_transform",
-        _blocks(tiles * channels),
+        _cdiv(tiles * channels),
         args,
         M=m,
         INPUT=int(inputs),
@@ -382,7 +382,7 @@ def winograd_output(products, m, y, dilation, bias, relu, block):
     args = (products, bias, y, *(np.int32(k) for k in numbers), np.int64(tiles))
     _launch(
         "winograd_output",
-        _blocks(tiles * channels),
+        _cdiv(tiles * channels),
         args,
         M=m,
         RELU=int(relu),
@@ -411,7 +411,7 @@ def upsample(x, size, rows=slice(None)):
     numbers = (h, w, height, width, top, bottom - top, channels)
     if pixels:
         args = (x, y, *(np.int32(v) for v in numbers), np.int64(pixels))
-        _launch("upsample", _blocks(pixels), args)
+        _launch("upsample", _cdiv(pixels), args)
     return y
 
 
@@ -436,14 +436,14 @@ def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_cor
         np.int64(decayed),
         *(np.float32(f) for f in floats),
     )
-    _launch("adam", _blocks(p.size), args)
+    _launch("adam", _cdiv(p.size), args)
 
 
 def find_overflow(x):
     """1 if any number is infinite or not a number, else 0. x: (n,). Returns () int32."""
     _check("x", x, "float32", (x.size,))
     overflow = array_module(x).zeros((), np.int32)
-    _launch("find_overflow", min(_blocks(x.size), 1024), (x, overflow, np.int64(x.size)))
+    _launch("find_overflow", min(_cdiv(x.size), 1024), (x, overflow, np.int64(x.size)))
     return overflow
 
 
@@ -452,4 +452,4 @@ def moving_average(average, now, share):
     _check("average", average, "float32", (average.size,))
     _check("now", now, "float32", (average.size,))
     args = (average, now, np.int64(average.size), np.float32(share))
-    _launch("moving_average", _blocks(average.size), args)
+    _launch("moving_average", _cdiv(average.size), args)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend import array_module, device_copy
 from .memory import empty, scratch, zeros
-from .threads import run, split
+from .threads import parallel_for, split
 
 BLOCK_BYTES = 2**19  # of each array that a thread works on at a time: they stay in its cache
 
@@ -42,7 +42,7 @@ def by_blocks(function, *arrays):
     def one(k):
         sums[k] = function(*(x[blocks[k]] for x in rows))
 
-    run(one, range(len(blocks)))
+    parallel_for(one, range(len(blocks)))
     if sums[0] is not None:
         return [
             np.sum(s, axis=0, dtype=np.float64).astype(rows[0].dtype)

@@ -35,7 +35,7 @@ _get, _set = _openblas("get_num_threads"), _openblas("set_num_threads")
 # As many as BLAS would use: the number of cores, or what OPENBLAS_NUM_THREADS or OMP_NUM_THREADS
 # says.
 THREADS = max(1, _get()) if _get and _set else 1
-_local = threading.local()  # inside: whether this thread is at work in `run`
+_local = threading.local()  # inside: whether this thread is at work in `parallel_for`
 _lock, _depth, _before = threading.Lock(), 0, 1
 
 
@@ -108,10 +108,10 @@ def _help(queue):
         del work, answers  # they hold arrays
 
 
-def run(function, items):
+def parallel_for(function, items):
     """function(item) for every item, shared among the threads in no particular order.
 
-    What the calls write must not overlap. A call of `run` within a call is carried out by its own
+    What the calls write must not overlap. A call of `parallel_for` within a call is carried out by its own
     thread. Raises what a call raised.
     """
     items = deque(items)

@@ -57,7 +57,7 @@ from ..layers.conv import output_size
 from . import kernels, tiles, winograd_cpu
 from .memory import empty, scratch
 from .pointwise import fill_vector
-from .threads import run, split
+from .threads import parallel_for, split
 
 WORK_BYTES_GPU = 512 * 2**20  # cap of V, and of M, on a GPU
 COLUMNS = 2**11  # of filters: with more, OpenBLAS takes its way for large products, which is slower
@@ -89,7 +89,7 @@ def matrices(m):
     return bt, g, np.ascontiguousarray(a.T)
 
 
-def _blocks(x, size, m, dilation, channels):
+def _tile_blocks(x, size, m, dilation, channels):
     """The blocks on a GPU, of which V and M keep to WORK_BYTES_GPU. channels: of the wider one."""
     most = WORK_BYTES_GPU // ((m + 2) ** 2 * channels * x.itemsize)
     return tiles.cut_cells(len(x), size, m, dilation, most)
@@ -179,7 +179,7 @@ def _columnwise(matrix, values, out):
         matmul(matrix, values, out)
     else:
         columns = split(values.shape[1], COLUMNS)
-        run(lambda c: matmul(matrix, values[:, c], out[:, c]), columns)
+        parallel_for(lambda c: matmul(matrix, values[:, c], out[:, c]), columns)
 
 
 def filter_transform_adjoint(dU, m, out=None):
@@ -209,7 +209,7 @@ def _convolve(x, U, size, bias, relu, dilation, padding, fill, m):
     if array_module(x) is np:
         winograd_cpu.convolve(x, U, y, bias, relu, dilation, padding, fill, m, matrices(m))
         return y
-    for block in _blocks(x, size, m, dilation, max(c_in, c_out)):
+    for block in _tile_blocks(x, size, m, dilation, max(c_in, c_out)):
         P = tiles.count(block, dilation)
         V = empty(((m + 2) ** 2, P, c_in), x)
         M = empty(((m + 2) ** 2, P, c_out), x)
@@ -221,16 +221,7 @@ def _convolve(x, U, size, bias, relu, dilation, padding, fill, m):
 
 
 def correlate(
-    x,
-    weight,
-    bias=None,
-    *,
-    dilation=1,
-    padding=0,
-    fill=0,
-    relu=False,
-    m=4,
-    filters=None,
+    x, weight, bias=None, *, dilation=1, padding=0, fill=0, relu=False, m=4, filters=None
 ):
     """gather.correlate for 3x3 filters at stride 1.
 
@@ -271,7 +262,7 @@ def weight_gradient(x, dy, *, dilation=1, padding=0, m=4):
     if array_module(x) is np:
         winograd_cpu.weight_gradient(x, dy, dU, dilation, padding, m, matrices(m))
         return filter_transform_adjoint(dU, m, dW)
-    for block in _blocks(x, dy.shape[1:3], m, dilation, max(c_in, c_out)):
+    for block in _tile_blocks(x, dy.shape[1:3], m, dilation, max(c_in, c_out)):
         P = tiles.count(block, dilation)
         V = empty((points, P, c_in), x)
         dM = empty((points, P, c_out), x)

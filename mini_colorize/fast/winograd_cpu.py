@@ -24,7 +24,7 @@ from ..backend import matmul
 from . import tiles
 from .memory import scratch
 from .pointwise import clamp
-from .threads import THREADS, cut, run
+from .threads import THREADS, cut, parallel_for
 
 ROW_BYTES = 2**19  # cap of one row of V or M: it, U's and the other's stay in a core's cache
 GRADIENT_ROW_BYTES = 2**20  # the same for weight_gradient, whose sums cost a pass for every block
@@ -171,18 +171,20 @@ def convolve(x, U, y, bias, relu, dilation, padding, fill, m, matrices):
     most = min(most, -(-all_tiles // -(-THREADS // t)))  # with more than t threads, more blocks
     blocks = tiles.cut_cells(len(x), size, m, d, most)
     if len(blocks) % THREADS == 0 or len(blocks) > 4 * THREADS:
-        run(alone, blocks)
+        parallel_for(alone, blocks)
         return
     shapes = [_halfway_shape(block, m, d, c_out) for block in blocks]
     halves = [scratch(f"halfway {k}", shape, x.dtype) for k, shape in enumerate(shapes)]
     pairs = list(zip(blocks, halves, strict=True))
-    run(lambda item: multiply(*item), [(*pair, rows) for pair in pairs for rows in cut(t, THREADS)])
+    parallel_for(
+        lambda item: multiply(*item), [(*pair, rows) for pair in pairs for rows in cut(t, THREADS)]
+    )
     parts = [
         (halfway, at, m, y, relu, block, part)
         for block, halfway in pairs
         for part in cut(y[tiles.pixels(block, m, d)].shape[2] * c_out, THREADS)
     ]
-    run(lambda part: _output_rows(*part), parts)
+    parallel_for(lambda part: _output_rows(*part), parts)
 
 
 def weight_gradient(x, dy, dU, dilation, padding, m, matrices):
@@ -211,4 +213,4 @@ def weight_gradient(x, dy, dU, dilation, padding, m, matrices):
                     into = dU[a * t + columns.start + k]
                     matmul(V[k].T, dM[k], into, accumulate=number > 0)
 
-    run(some, product(cut(t, THREADS), cut(t, -(-THREADS // t))))
+    parallel_for(some, product(cut(t, THREADS), cut(t, -(-THREADS // t))))

@@ -93,11 +93,11 @@ def read_image(path, draft_side=None, limit=MAX_PIXELS, tell=None):
     Raises ImageError.
     """
     called = _name(path)
-    said = set()
+    reported = set()
 
     def say(line):  # once, however often it is tried
-        if line not in said:
-            said.add(line)
+        if line not in reported:
+            reported.add(line)
             tell(f"{called}: {line}")
 
     options = draft_side, limit, say if tell else None

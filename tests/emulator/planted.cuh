@@ -7,6 +7,6 @@
 __constant__ int table[4] = {1000, 2000, 3000, 4000};
 
 static __device__ float never_written(int t) {
-    __shared__ float nothing[THREADS];
+    __shared__ float nothing[BLOCK_SIZE];
     return nothing[t];
 }

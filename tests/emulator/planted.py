@@ -13,12 +13,12 @@ from . import standin
 from .modules import EmulatorError
 
 SOURCE = Path(__file__).with_name("planted.cu")
-THREADS = 64
+BLOCK_SIZE = 64
 
 
 def module(cupy, **defines):
     options = [f"-I{SOURCE.parent}", "-std=c++17"]
-    options += [f"-D{k}={v}" for k, v in {"THREADS": THREADS, **defines}.items()]
+    options += [f"-D{k}={v}" for k, v in {"BLOCK_SIZE": BLOCK_SIZE, **defines}.items()]
     code = f'#line 1 "{SOURCE}"\n{SOURCE.read_text()}'
     return cupy.RawModule(code=code, options=tuple(options))
 
@@ -29,19 +29,19 @@ def run(cupy, name, bug=0):
     kernel = module(cupy).get_function(name)
     blocks = 3
     # The last row of mirror's input ends within a block, at an odd place.
-    n = blocks * THREADS - (5 if name == "mirror" else 0)
+    n = blocks * BLOCK_SIZE - (5 if name == "mirror" else 0)
     x = rng.integers(-8, 9, n).astype(np.float32)  # sums are exact in any order
     given, y = cupy.asarray(x), cupy.empty(n, np.float32)
     if name == "mirror":
-        kernel((blocks,), (THREADS,), (given, y, np.int64(n), np.int32(bug)))
-        padded = np.append(x, np.zeros(5, np.float32)).reshape(blocks, THREADS)
+        kernel((blocks,), (BLOCK_SIZE,), (given, y, np.int64(n), np.int32(bug)))
+        padded = np.append(x, np.zeros(5, np.float32)).reshape(blocks, BLOCK_SIZE)
         return [y.get()], [padded[:, ::-1].ravel()[:n]]
     if name == "total":
         sums, y = y, cupy.zeros(1, np.float32)
-        kernel((blocks,), (THREADS,), (given, sums, y, np.int32(bug)))
-        totals = x.reshape(blocks, THREADS).sum(1)
-        return [sums.get(), y.get()], [totals.repeat(THREADS), totals.sum()[None]]
-    kernel((blocks,), (THREADS,), (given, y, np.int32(bug)))
+        kernel((blocks,), (BLOCK_SIZE,), (given, sums, y, np.int32(bug)))
+        totals = x.reshape(blocks, BLOCK_SIZE).sum(1)
+        return [sums.get(), y.get()], [totals.repeat(BLOCK_SIZE), totals.sum()[None]]
+    kernel((blocks,), (BLOCK_SIZE,), (given, y, np.int32(bug)))
     if name == "exchange":
         return [y.get()], [x.reshape(-1, 2)[:, ::-1].ravel()]
     return [y.get()], [_meet(x)]

@@ -131,4 +131,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run_program(main)

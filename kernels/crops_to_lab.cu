@@ -1,4 +1,4 @@
-// rgb_to_lab: crops as they come from the loader -> the network's input and the colours asked for.
+// crops_to_lab: crops as they come from the loader -> the network's input and the colours asked for.
 // NumPy reference: mini_colorize.color.crops_to_lab.
 //
 // Idea   One thread a pixel writes its lightness, normalised. One pixel of every STEP x STEP, that
@@ -16,7 +16,7 @@ __device__ __forceinline__ double f(double t) {
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-rgb_to_lab(const uint8* __restrict__ rgb, const double* __restrict__ linear,
+crops_to_lab(const uint8* __restrict__ rgb, const double* __restrict__ linear,
            const double* __restrict__ to_xyz, float* __restrict__ x, float* __restrict__ ab,
            const int height, const int width, const long long pixels)
 {
