@@ -3,10 +3,14 @@
 `python -m pytest --gpu` (make gpu-check) takes the real one, and fails where there is none.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from emulator import standin, why_unavailable
+from photographs import album, small_weights
+from programs import default_signals
 
 ORDERS = {"forward": 0, "reverse": 1, "random": 2, "shuffled": 7}  # in which threads take turns
 
@@ -39,6 +43,35 @@ def gpu(request, monkeypatch):
     monkeypatch.setattr(standin.settings, "order", ORDERS[request.param])
     yield standin.install()
     standin.uninstall()
+
+
+@pytest.fixture
+def started():
+    """started(*arguments of Python): a program that runs beside the test, and no longer than it."""
+    programs = []
+
+    def start(*arguments, **options):
+        options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, **options}
+        command = [sys.executable, *map(str, arguments)]
+        programs.append(subprocess.Popen(command, preexec_fn=default_signals, **options))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.kill()
+        program.communicate()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of six photos."""
+    return album(tmp_path / "photos")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """The file of a small network: it is only read."""
+    return small_weights(tmp_path_factory.mktemp("weights") / "small.npz")
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -47,7 +47,7 @@ def rounding(dtype):
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (2, 12, 8), (1, 36, 28)])
-def test_rgb_to_lab(gpu, shape):
+def test_crops_to_lab(gpu, shape):
     rgb = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     rgb[:, :2, :3] = [
         [[0, 0, 0], [255, 255, 255], [1, 0, 254]],

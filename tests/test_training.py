@@ -3,13 +3,13 @@
 import json
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import small_network, smooth
 from PIL import Image
+from programs import TRAIN, assert_same_bits, flags, log, python
 
 from mini_colorize import bins
 from mini_colorize.data import PhotoLoader
@@ -22,83 +22,48 @@ from mini_colorize.photos import DataError, find_photos
 from mini_colorize.targets import measure_prior, targets
 from mini_colorize.training import Trainer
 
-ROOT = Path(__file__).parent.parent
-SMALL = {
-    "size": 16,
-    "batch": 2,
-    "steps": 12,
-    "workers": 1,
-    "log_every": 2,
-    "save_every": 4,
-    "sample_every": 6,
-}
-
-
-def smooth_photo(rng, size=64):
-    """A photo-like picture: a few large patches of colour."""
-    patches = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(patches).resize((size, size), Image.Resampling.BICUBIC)
+SMALL = dict(size=16, batch=2, steps=12, workers=1, log_every=2, save_every=4, sample_every=6)
 
 
 @pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        smooth_photo(rng).save(folder / f"{i}.png")
-    (folder / "broken.jpg").write_bytes(b"not a picture")
-    return folder
-
-
-def train(*args, **options):
-    """Run train.py as a user does. Returns the finished process."""
-    command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+def photos(photos):
+    (photos / "broken.jpg").write_bytes(b"not a picture")
+    return photos
 
 
 def arguments(photos, out, **changed):
-    options = {**SMALL, **changed}
-    flags = [x for k, v in options.items() for x in (f"--{k.replace('_', '-')}", v)]
-    return ["--data", photos, "--model", "tiny", "--out", out, *flags]
+    return flags(data=photos, model="tiny", out=out, **{**SMALL, **changed})
 
 
-def weights(run):
-    return checkpoint.load(run / "checkpoint.npz")[1]
+def train(*args):
+    return python(*TRAIN, *args)
 
 
-def assert_same_bits(one, two):
-    assert one.keys() == two.keys()
-    for group in one:
-        assert one[group].keys() == two[group].keys()
-        for name in one[group]:
-            assert one[group][name].tobytes() == two[group][name].tobytes(), (group, name)
+def wait_for_step(process, run, step):
+    """Until the log of a run that goes on tells of this step."""
+    deadline, path = time.time() + 60, run / "log.jsonl"
+    while not (path.exists() and f'"step": {step}' in path.read_text()):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
 
 
 def test_one_run_and_what_it_leaves(photos, tmp_path):
     run = tmp_path / "run"
     done = train(*arguments(photos, run, val=photos))
     assert done.returncode == 0, done.stderr
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    steps = [e for e in log if "loss_weighted" in e]
+    steps = log(run)
     assert [e["step"] for e in steps] == [2, 4, 6, 8, 10, 12]
-    assert set(steps[0]) == {
-        "step",
-        "loss_weighted",
-        "loss_unweighted_nats",
-        "lr",
-        "images_per_s",
-        "colorfulness",
-    }
-    judged = [e for e in log if "val_loss_unweighted_nats" in e]
+    names = "step loss_weighted loss_unweighted_nats lr images_per_s colorfulness"
+    assert set(steps[0]) == set(names.split())
+    judged = log(run, "val_loss_unweighted_nats")
     assert [e["step"] for e in judged] == [6, 12]
     best = min(judged, key=lambda e: e["val_loss_weighted"])
     assert judged[-1]["best_step"] == best["step"] == checkpoint.load_meta(run)["step"]
     assert checkpoint.load_meta(run)["val_loss"] == best["val_loss_weighted"]
     assert f"weights.npz: step {best['step']}, the lowest validation loss" in done.stdout
     assert checkpoint.load_meta(run / "last.npz")["step"] == 12
-    skipped = [e for e in log if "skipped" in e]
-    assert len(skipped) == 1 and "broken.jpg" in skipped[0]["skipped"]
+    (skipped,) = log(run, "skipped")
+    assert "broken.jpg" in skipped["skipped"]
     assert Image.open(run / "samples" / "step_0000012.png").size == (16 * 6, 16 * 3)
     assert Image.open(run / "loss.png").size == (800, 450)
     prior = np.load(run / "prior.npy")
@@ -108,19 +73,14 @@ def test_one_run_and_what_it_leaves(photos, tmp_path):
     assert json.loads((run / "config.json").read_text())["lr"] == 1e-3
 
 
-def test_killed_and_resumed_is_bit_identical(photos, tmp_path):
+def test_killed_and_resumed_is_bit_identical(photos, tmp_path, started):
     """30 steps in one go, and 10 or more, kill -9, resume to 30, give the same bits."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     options = {"steps": 30, "save_every": 5}
     assert train(*arguments(photos, whole, **options)).returncode == 0
 
-    command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu"]
-    command += map(str, arguments(photos, broken, **options))
-    victim = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.time() + 60
-    while not ((broken / "log.jsonl").exists() and '"step": 10' in _text(broken)):
-        assert time.time() < deadline and victim.poll() is None
-        time.sleep(0.01)
+    victim = started(*TRAIN, *arguments(photos, broken, **options))
+    wait_for_step(victim, broken, 10)
     victim.kill()
     victim.wait()
     stopped_at = checkpoint.load(broken / "checkpoint.npz")[0]["step"]
@@ -129,38 +89,19 @@ def test_killed_and_resumed_is_bit_identical(photos, tmp_path):
 
     resumed = train("--resume", broken)
     assert resumed.returncode == 0, resumed.stderr
-    assert_same_bits(weights(whole), weights(broken))
-    losses = [_losses(run) for run in (whole, broken)]
-    assert losses[0] == losses[1]
-
-
-def _text(run):
-    return (run / "log.jsonl").read_text()
-
-
-def _losses(run):
-    entries = map(json.loads, _text(run).splitlines())
-    return [(e["step"], e["loss_weighted"]) for e in entries if "loss_weighted" in e]
+    assert_same_bits(whole, broken)
+    one, two = ([(e["step"], e["loss_weighted"]) for e in log(run)] for run in (whole, broken))
+    assert one == two
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_and_say_how_to_go_on(photos, tmp_path, which):
+def test_signals_save_and_say_how_to_go_on(photos, tmp_path, which, started):
     run = tmp_path / "run"
-    command = [sys.executable, str(ROOT / "train.py"), "--device", "cpu"]
-    command += map(
-        str,
-        arguments(photos, run, steps=100_000, schedule="steps", save_every=100_000, log_every=1),
-    )
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.time() + 60
-    while not ((run / "log.jsonl").exists() and '"step": 3' in _text(run)):
-        assert time.time() < deadline and process.poll() is None
-        time.sleep(0.01)
+    options = dict(steps=100_000, schedule="steps", save_every=100_000, log_every=1)
+    process = started(*TRAIN, *arguments(photos, run, **options), stdout=subprocess.PIPE)
+    wait_for_step(process, run, 3)
     process.send_signal(which)
-    try:
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
     assert f"go on with: python train.py --resume {run}" in out
     step = checkpoint.load(run / "checkpoint.npz", kind="training")[0]["step"]
@@ -217,10 +158,8 @@ def test_init_starts_from_given_weights(photos, tmp_path):
 
 
 def test_init_widens_a_narrower_network(photos, tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-0.5, 0.5, (2, 32, 32, 1)).astype(np.float32)
-    narrow = Network(0.125)
-    narrow.initialize(x)
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 32, 32, 1)).astype(np.float32)
+    narrow = small_network(0.125)
     checkpoint.save_network(tmp_path / "narrow.npz", narrow)
     config = Config([str(photos)], model="tiny", init=str(tmp_path / "narrow.npz"), **SMALL)
     trainer = Trainer(config, tmp_path / "run")
@@ -230,8 +169,7 @@ def test_init_widens_a_narrower_network(photos, tmp_path):
 
 
 def test_gray_photos_have_no_say(tmp_path):
-    rng = np.random.default_rng(1)
-    colored = np.asarray(smooth_photo(rng))[None]
+    colored = np.asarray(smooth(np.random.default_rng(1), (64, 64)))[None]
     gray = np.repeat(colored[..., :1], 3, axis=-1)
     _, _, weight = targets(np.concatenate([colored, gray]))
     np.testing.assert_allclose(weight[0].sum(-1), 1, rtol=1e-6)
@@ -262,9 +200,9 @@ def test_targets_lie_on_the_logits():
 
 def test_prior_is_the_mean_of_the_soft_targets(photos):
     (photos / "broken.jpg").unlink()
-    loader = PhotoLoader(find_photos(photos), size=64, resize=64, batch=6, workers=0, augment=False)
+    loader = PhotoLoader(find_photos(photos), size=32, resize=32, batch=6, workers=0, augment=False)
     pictures = [np.asarray(Image.open(p)) for p in sorted(photos.glob("*.png"))]
-    _, index, weight = targets(np.stack(pictures))
+    _, index, weight = targets(np.stack(pictures)[:, :, 4:36])
     dense = bins.dense_target(index, weight.astype(np.float64)).reshape(-1, bins.Q).mean(0)
     np.testing.assert_allclose(measure_prior(loader), dense, atol=1e-9, rtol=1e-6)
 
@@ -272,7 +210,7 @@ def test_prior_is_the_mean_of_the_soft_targets(photos):
 def test_learns_by_heart():
     """The small form of benchmarks/overfit.py: two photos, a few seconds."""
     rng = np.random.default_rng(2)
-    rgb = np.stack([np.asarray(smooth_photo(rng, 32)) for _ in range(2)])
+    rgb = np.stack([np.asarray(smooth(rng, (32, 32), (4, 4))) for _ in range(2)])
     x, index, weight = targets(rgb)
     network = Network(1 / 8)
     network.initialize(x)

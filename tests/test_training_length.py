@@ -8,8 +8,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from photographs import album
 from PIL import Image
-from test_training import assert_same_bits, smooth_photo, weights
+from programs import assert_same_bits
 
 import train
 from mini_colorize import network, rehearsal, training
@@ -21,16 +22,8 @@ from mini_colorize.photos import DataError
 from mini_colorize.targets import targets
 from mini_colorize.training import Trainer
 
-SMALL = {
-    "model": "tiny",
-    "size": 16,
-    "batch": 3,
-    "steps": 12,
-    "workers": 1,
-    "log_every": 2,
-    "save_every": 3,
-    "sample_every": 4,
-}
+SMALL = dict(model="tiny", size=16, batch=3, steps=12, workers=1)
+SMALL |= dict(log_every=2, save_every=3, sample_every=4)
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +34,8 @@ def narrow(monkeypatch):
 @pytest.fixture
 def photos(tmp_path):
     """Seven in colour, one grey, one broken."""
-    folder, rng = tmp_path / "photos", np.random.default_rng(0)
-    (folder / "sub").mkdir(parents=True)
-    for i in range(7):
-        smooth_photo(rng, 40).save(folder / "sub" / f"{i}.png")
-    smooth_photo(rng, 40).convert("L").save(folder / "gray.png")
+    folder = album(tmp_path / "photos" / "sub", 7, (40, 40)).parent
+    album(folder, 1, (40, 40), "gray.png", "L", seed=1)
     (folder / "broken.jpg").write_bytes(b"no picture")
     return folder
 
@@ -100,24 +90,17 @@ def test_the_rate_of_a_run_is_that_of_its_schedule(photos, tmp_path, schedule):
     run = started(photos, tmp_path / "run", schedule=schedule, warmup=4, lr=0.01, log_every=1)
     run.train()
     rates = [e["lr"] for e in run.log.read() if "lr" in e]
-    if schedule == "cosine":
-        expected = [cosine_schedule(step, 0.01, 12) for step in range(12)]
-    else:
-        assert run.config.lr_every == 6  # 12 * 215 / 450
-        expected = [step_schedule(step, 0.01, 6) for step in range(12)]
-    expected[:4] = [r * share for r, share in zip(expected, (0.25, 0.5, 0.75, 1), strict=False)]
+    assert run.config.lr_every == (6 if schedule == "steps" else None)  # 12 * 215 / 450
+    function, end = (cosine_schedule, 12) if schedule == "cosine" else (step_schedule, 6)
+    expected = np.array([function(step, 0.01, end) for step in range(12)])
+    expected[:4] *= (0.25, 0.5, 0.75, 1)
     np.testing.assert_allclose(rates, expected)
 
 
 def test_a_longer_run_ends_its_cosine_later_and_keeps_its_steps(photos, tmp_path):
-    for schedule in ("cosine", "steps"):
-        run = started(photos, tmp_path / schedule, schedule=schedule, steps=4)
-        run.train()
-        more = resumed(tmp_path / schedule, steps=8)
-        if schedule == "cosine":
-            assert more._rate(4) == cosine_schedule(4, 1e-3, 8)
-        else:
-            assert more._rate(4) == step_schedule(4, 1e-3, 2)
+    for schedule, rate in (("cosine", cosine_schedule(4, 1e-3, 8)), ("steps", 1e-3 * 0.316**2)):
+        started(photos, tmp_path / schedule, schedule=schedule, steps=4).train()
+        assert resumed(tmp_path / schedule, steps=8)._rate(4) == pytest.approx(rate, rel=1e-12)
 
 
 # ---- What is left open
@@ -141,25 +124,8 @@ def test_what_is_settled():
 def test_init_by_name_is_no_path(photos, tmp_path, monkeypatch):
     monkeypatch.setitem(network.WIDTHS, "tiny", 0.25)
     monkeypatch.chdir(tmp_path)
-    arguments = [
-        "--data",
-        "photos",
-        "--init",
-        "tiny",
-        "--size",
-        "16",
-        "--batch",
-        "2",
-        "--steps",
-        "1",
-        "--workers",
-        "0",
-        "--device",
-        "cpu",
-        "--lr",
-        "1e-9",
-    ]
-    assert train.main([*arguments, "--out", "run"]) == 0
+    arguments = "--data photos --init tiny --size 16 --batch 2 --steps 1 --workers 0 --lr 1e-9"
+    assert train.main([*arguments.split(), "--device", "cpu", "--out", "run"]) == 0
     told = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (told["init"], told["model"], told["data"]) == ("tiny", "tiny", [str(photos)])
     now, then = (checkpoint.load_network(w)[0].params() for w in (tmp_path / "run", "tiny"))
@@ -173,12 +139,9 @@ def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
     run.train()
     path = tmp_path / "run" / "config.json"
     told = json.loads(path.read_text())
-    old = {
-        k: v
-        for k, v in told.items()
-        if k not in ("minutes", "schedule", "warmup", "cache", "scale", "frame")
-    }
-    path.write_text(json.dumps({**old, "data": str(photos)}))
+    for name in "minutes schedule warmup cache scale frame".split():
+        del told[name]
+    path.write_text(json.dumps({**told, "data": str(photos)}))
     meta, groups = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
     for name in ("best", "photos"):
         meta.pop(name)
@@ -221,16 +184,9 @@ def test_a_warmup_longer_than_the_rehearsal(photos, tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("log_every", [1, 100])
 def test_a_rehearsal_that_diverges(photos, tmp_path, log_every):
+    options = dict(minutes=0.2, lr=1e30, log_every=log_every, val=[str(photos)])
     with pytest.raises(TrainingError) as got:
-        started(
-            photos,
-            tmp_path / "run",
-            steps=None,
-            minutes=0.2,
-            lr=1e30,
-            log_every=log_every,
-            val=[str(photos)],
-        )
+        started(photos, tmp_path / "run", steps=None, **options)
     assert "start again with a lower --lr" in str(got.value)
     assert "checkpoint" not in str(got.value) and "rehearsal" not in str(got.value)
     assert [p.name for p in tmp_path.iterdir()] == ["photos"]
@@ -306,7 +262,7 @@ def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, ju
     assert resumed(tmp_path / "run").train()
     whole = started(photos, tmp_path / "whole", steps=steps, **val)
     assert whole.train()
-    assert_same_bits(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    assert_same_bits(tmp_path / "run", tmp_path / "whole")
     for name in ("weights.npz", "last.npz") if val else ("weights.npz",):
         one, two = (tmp_path / r / name for r in ("run", "whole"))
         assert one.read_bytes() == two.read_bytes()
@@ -419,7 +375,7 @@ def test_trained_weights_are_not_forgotten_at_once(photos, tmp_path):
     again = resumed(tmp_path / "run")
     assert again.average.trained and again.train()
     started(photos, tmp_path / "whole", **options, steps=6).train()
-    assert_same_bits(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    assert_same_bits(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_run_of_an_earlier_version_keeps_its_average(photos, tmp_path):
@@ -456,12 +412,9 @@ def test_a_sheet_is_drawn_though_the_photos_chosen_for_it_are_broken(photos, tmp
     """Of 17 photos every second is readable, none of the nine that are spread evenly."""
     for path in photos.rglob("*.*"):
         path.unlink()
-    rng = np.random.default_rng(1)
-    for i in range(17):
-        if i % 2:
-            smooth_photo(rng, 40).save(photos / f"{i:02}.png")
-        else:
-            (photos / f"{i:02}.png").write_bytes(b"no picture")
+    album(photos, 17, name="{:02}.png")
+    for i in range(0, 17, 2):
+        (photos / f"{i:02}.png").write_bytes(b"no picture")
     run = started(photos, tmp_path / "run", steps=4)
     assert run.train()
     assert Image.open(tmp_path / "run" / "samples" / "step_0000004.png").width == 96
@@ -469,12 +422,9 @@ def test_a_sheet_is_drawn_though_the_photos_chosen_for_it_are_broken(photos, tmp
 
 @pytest.mark.parametrize("kind", ["grey", "broken"])
 def test_a_val_of_no_use_is_refused_at_the_start_and_on_resume(photos, tmp_path, kind):
-    val = tmp_path / "val"
-    val.mkdir()
-    if kind == "grey":
-        shutil.copy(photos / "gray.png", val)
-    else:
-        (val / "a.png").write_bytes(b"no picture")
+    val = album(tmp_path / "val", 1, mode="L")
+    if kind == "broken":
+        (val / "0.png").write_bytes(b"no picture")
     told = "has any colour" if kind == "grey" else "can be read"
     with pytest.raises(DataError, match=f"^--val {val}: .*{told}"):
         started(photos, tmp_path / "run", val=[str(val)])
@@ -496,9 +446,7 @@ def test_photos_of_val_that_are_trained_on_are_counted(photos, tmp_path, capsys)
 
 def test_grey_data_on_resume(photos, tmp_path):
     started(photos, tmp_path / "run").train()
-    gray = tmp_path / "gray"
-    gray.mkdir()
-    shutil.copy(photos / "gray.png", gray)
+    gray = album(tmp_path / "gray", 1, mode="L")
     with pytest.raises(DataError, match="no photo has any colour"):
         resumed(tmp_path / "run", data=[str(gray)], steps=20)
 
@@ -513,9 +461,8 @@ def test_photos_that_vanish_cost_nothing_that_was_learned(photos, tmp_path):
         return real(*args, **options)
 
     run.train_step = train_step
-    with pytest.raises(
-        DataError, match="none of the 9 photos .*saved at step 6, go on with --resume"
-    ):
+    told = "none of the 9 photos .*saved at step 6, go on with --resume"
+    with pytest.raises(DataError, match=told):
         run.train()
     assert checkpoint.load_meta(tmp_path / "run" / "checkpoint.npz")["step"] == 6
 
@@ -555,11 +502,11 @@ def test_from_an_archive_and_from_the_cache_the_bits_are_the_same(photos, tmp_pa
     run = started(archive, tmp_path / "run", cache=True, **options)
     kill_at(run, 5)
     assert resumed(tmp_path / "run", cache=False, data=[str(photos)], val=[str(archive)]).train()
-    assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "run"))
+    assert_same_bits(tmp_path / "plain", tmp_path / "run")
     cached = started(archive, tmp_path / "cached", cache=True, **options)
     assert cached.loader.cache and cached.val.cache
     cached.train()
-    assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "cached"))
+    assert_same_bits(tmp_path / "plain", tmp_path / "cached")
     assert cached.log.read()[0]["step"] == 2  # and the broken photo is named
     named = [e["skipped"] for e in cached.log.read() if "skipped" in e]
     assert named == [f"{archive}/broken.jpg", f"{photos}/broken.jpg"]
@@ -571,6 +518,5 @@ def test_other_photos_on_resume_are_noticed(photos, tmp_path, capsys):
     assert "--data" not in capsys.readouterr().out
     shutil.copy(photos / "gray.png", photos / "more.png")
     resumed(tmp_path / "run", steps=13)
-    assert "the photos of --data are not those of the last time: 9 then, 10 now" in (
-        capsys.readouterr().out
-    )
+    told = "the photos of --data are not those of the last time: 9 then, 10 now"
+    assert told in capsys.readouterr().out

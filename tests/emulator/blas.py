@@ -6,6 +6,7 @@ Notation (column-major, as in cuBLAS)
 """
 
 import ctypes
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -35,105 +36,55 @@ _SUPPORTED = {
     CUBLAS_COMPUTE_64F: [(1, 1)],
 }
 
+# As cupy_backends declares them.
+ARGUMENTS = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
+               C Ctype ldc strideC batchCount computeType algo""".split()
+ONLY_BATCHED = {"strideA": 0, "strideB": 0, "strideC": 0, "batchCount": 1}
 
-def gemmEx(
-    handle,
-    transa,
-    transb,
-    m,
-    n,
-    k,
-    alpha,
-    A,
-    Atype,
-    lda,
-    B,
-    Btype,
-    ldb,
-    beta,
-    C,
-    Ctype,
-    ldc,
-    computeType,
-    algo,
-):
+
+def gemmEx(*values, **named):
     """One product. alpha, beta: addresses on the host. A, B, C: addresses on the GPU."""
-    gemmStridedBatchedEx(
-        handle,
-        transa,
-        transb,
-        m,
-        n,
-        k,
-        alpha,
-        A,
-        Atype,
-        lda,
-        0,
-        B,
-        Btype,
-        ldb,
-        0,
-        beta,
-        C,
-        Ctype,
-        ldc,
-        0,
-        1,
-        computeType,
-        algo,
-    )
+    order = [name for name in ARGUMENTS if name not in ONLY_BATCHED]
+    _multiply(SimpleNamespace(**_bound(order, values, named), **ONLY_BATCHED))
+
+
+def gemmStridedBatchedEx(*values, **named):
+    """batchCount products; stride: elements from one matrix to the next (0: the same one)."""
+    _multiply(SimpleNamespace(**_bound(ARGUMENTS, values, named)))
+
+
+def _bound(names, values, named):
+    """name -> value; a TypeError unless each is there once."""
+    given = {**dict(zip(names, values, strict=False)), **named}
+    if given.keys() != set(names) or len(values) + len(named) != len(names):
+        raise TypeError(f"takes these arguments, each once: {', '.join(names)}")
+    return given
 
 
 @np.errstate(all="ignore")  # infinity, as on a GPU, and no warning
-def gemmStridedBatchedEx(
-    handle,
-    transa,
-    transb,
-    m,
-    n,
-    k,
-    alpha,
-    A,
-    Atype,
-    lda,
-    strideA,
-    B,
-    Btype,
-    ldb,
-    strideB,
-    beta,
-    C,
-    Ctype,
-    ldc,
-    strideC,
-    batchCount,
-    computeType,
-    algo,
-):
-    """batchCount products; stride: elements from one matrix to the next (0: the same one)."""
-    _check(
-        handle, (transa, transb), (m, n, k, batchCount), (Atype, Btype, Ctype), computeType, algo
-    )
-    shape_a = (k, m) if transa else (m, k)
-    shape_b = (n, k) if transb else (k, n)
-    if batchCount > 1 and abs(strideC) < ldc * (n - 1) + m:
-        raise ValueError(f"strideC {strideC}: the results would overlap")
-    a = _matrices("A", A, Atype, shape_a, lda, strideA, batchCount)
-    b = _matrices("B", B, Btype, shape_b, ldb, strideB, batchCount)
-    c = _matrices("C", C, Ctype, (m, n), ldc, strideC, batchCount)
-    if transa:
+def _multiply(of):
+    m, n, k, batch = sizes = of.m, of.n, of.k, of.batchCount
+    dtypes = of.Atype, of.Btype, of.Ctype
+    _check(of.handle, (of.transa, of.transb), sizes, dtypes, of.computeType, of.algo)
+    if batch > 1 and abs(of.strideC) < of.ldc * (n - 1) + m:
+        raise ValueError(f"strideC {of.strideC}: the results would overlap")
+    shape_a = (k, m) if of.transa else (m, k)
+    shape_b = (n, k) if of.transb else (k, n)
+    a = _matrices("A", of.A, of.Atype, shape_a, of.lda, of.strideA, batch)
+    b = _matrices("B", of.B, of.Btype, shape_b, of.ldb, of.strideB, batch)
+    c = _matrices("C", of.C, of.Ctype, (m, n), of.ldc, of.strideC, batch)
+    if of.transa:
         a = a.swapaxes(1, 2)
-    if transb:
+    if of.transb:
         b = b.swapaxes(1, 2)
 
-    scalar = ctypes.c_double if computeType == CUBLAS_COMPUTE_64F else ctypes.c_float
+    scalar = ctypes.c_double if of.computeType == CUBLAS_COMPUTE_64F else ctypes.c_float
     inner = np.dtype(scalar)
     a, b = a.astype(inner), b.astype(inner)
-    if computeType == CUBLAS_COMPUTE_32F_FAST_TF32:
+    if of.computeType == CUBLAS_COMPUTE_32F_FAST_TF32:
         a, b = _round_to_tf32(a), _round_to_tf32(b)
-    result = inner.type(scalar.from_address(alpha).value) * np.matmul(a, b)
-    factor = inner.type(scalar.from_address(beta).value)
+    result = inner.type(scalar.from_address(of.alpha).value) * np.matmul(a, b)
+    factor = inner.type(scalar.from_address(of.beta).value)
     if factor != 0:  # else C is not read: it may hold NaN
         result += factor * c.astype(inner)
     c[...] = result

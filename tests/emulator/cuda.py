@@ -123,14 +123,9 @@ def alloc_pinned_memory(nbytes):
 
 def _device_properties(device):
     Device(device)
-    return {
-        "name": b"CUDA emulator on the CPU",
-        "major": 9,
-        "minor": 0,
-        "multiProcessorCount": 4,
-        "totalGlobalMem": 1 << 33,
-        "maxThreadsPerBlock": 1024,
-    }
+    numbers = dict(major=9, minor=0, multiProcessorCount=4)
+    numbers |= dict(totalGlobalMem=1 << 33, maxThreadsPerBlock=1024)
+    return {"name": b"CUDA emulator on the CPU", **numbers}
 
 
 def make_module(blas):

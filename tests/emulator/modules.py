@@ -23,25 +23,15 @@ import numpy as np
 from . import memory, standin
 
 HERE = Path(__file__).parent
-# The last flag fills variables that have no value yet, so that one which is read shows.
-GXX = [
-    "-std=c++17",
-    "-O2",
-    "-g",
-    "-w",
-    "-ffp-contract=off",
-    "-fno-strict-aliasing",
-    "-ftrivial-auto-var-init=pattern",
-]
+# What comes last fills variables that have no value yet, so that one which is read shows.
+GXX = "-std=c++17 -O2 -g -w -ffp-contract=off -fno-strict-aliasing".split()
+GXX += ["-ftrivial-auto-var-init=pattern"]
 LIBRARY = ["-fPIC", "-shared", "-fvisibility=hidden"]
 SANITIZE = {
     "": [],
     # Without the second flag g++ puts no red zones around the arrays of our own section.
-    "asan+ubsan": [
-        "-fsanitize=address,alignment,bounds",
-        "-fsanitize-sections=emu_shared",
-        "-fno-sanitize-recover=all",
-    ],
+    "asan+ubsan": "-fsanitize=address,alignment,bounds -fsanitize-sections=emu_shared "
+    "-fno-sanitize-recover=all".split(),
     "tsan": ["-fsanitize=thread"],
 }
 PARENTHESES = r"\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)"  # up to three deep

@@ -9,6 +9,10 @@ from emulator import standin
 
 TYPES = {"f4": 0, "f8": 1, "f2": 2}
 C32, C64, TF32 = 68, 70, 77
+# As cupy_backends declares them.
+ORDER = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
+           C Ctype ldc strideC batchCount computeType algo""".split()
+SINGLE = [name for name in ORDER if name not in ("strideA", "strideB", "strideC", "batchCount")]
 
 
 @pytest.fixture
@@ -20,21 +24,10 @@ def cupy():
 class Product:
     """One call of gemmStridedBatchedEx, with matrices that have gaps, full of NaN, around them."""
 
-    def __init__(
-        self,
-        cupy,
-        transa=0,
-        transb=0,
-        type_in="f4",
-        type_out="f4",
-        compute=C32,
-        batch=3,
-        shared_b=False,
-        alpha=1.5,
-        beta=0.0,
-        seed=0,
-    ):
-        rng = np.random.default_rng(seed)
+    def __init__(self, cupy, transa=0, transb=0, type_in="f4", type_out="f4", compute=C32, **more):
+        more = {"batch": 3, "shared_b": False, "alpha": 1.5, "beta": 0.0} | more
+        batch, shared_b, alpha, beta = more.values()
+        rng = np.random.default_rng(0)
         self.cupy, (self.m, self.n, self.k), self.batch = cupy, (4, 5, 6), batch
         self.alpha, self.beta = alpha, beta
         scalar = np.float64 if compute == C64 else np.float32
@@ -47,31 +40,13 @@ class Product:
         if beta == 0:
             self.inner(self.c, self.m)[...] = np.nan  # not read
         self.before = self.c.get()
-        self.arguments = dict(
-            handle=cupy.cuda.device.get_cublas_handle(),
-            transa=transa,
-            transb=transb,
-            m=self.m,
-            n=self.n,
-            k=self.k,
-            alpha=self.scalars[:1].ctypes.data,
-            A=self.a.data.ptr,
-            Atype=TYPES[type_in],
-            lda=lda,
-            strideA=stride_a,
-            B=self.b.data.ptr,
-            Btype=TYPES[type_in],
-            ldb=ldb,
-            strideB=0 if shared_b else stride_b,
-            beta=self.scalars[1:].ctypes.data,
-            C=self.c.data.ptr,
-            Ctype=TYPES[type_out],
-            ldc=ldc,
-            strideC=stride_c,
-            batchCount=batch,
-            computeType=compute,
-            algo=-1,
-        )
+        handle, types = cupy.cuda.device.get_cublas_handle(), (TYPES[type_in], TYPES[type_out])
+        alpha, beta = (self.scalars[i:].ctypes.data for i in (0, 1))
+        values = [handle, transa, transb, self.m, self.n, self.k, alpha]
+        values += [self.a.data.ptr, types[0], lda, stride_a]
+        values += [self.b.data.ptr, types[0], ldb, 0 if shared_b else stride_b, beta]
+        values += [self.c.data.ptr, types[1], ldc, stride_c, batch, compute, -1]
+        self.arguments = dict(zip(ORDER, values, strict=True))
 
     def matrices(self, rng, batch, shape, dtype):
         """(batch, columns, ld) on the GPU, with gaps below each column; ld; stride."""
@@ -118,7 +93,7 @@ KINDS = [
 @pytest.mark.parametrize("transa, transb, batch, shared_b, beta", LAYOUTS)
 def test_product(cupy, transa, transb, batch, shared_b, beta, kind):
     *types, tolerance = kind  # of the input, of the output, of the arithmetic
-    product = Product(cupy, transa, transb, *types, batch, shared_b, beta=beta)
+    product = Product(cupy, transa, transb, *types, batch=batch, shared_b=shared_b, beta=beta)
     got, expected = product.run(), product.expected()
     error = np.abs(got[:, :, : product.m] - expected).max() / np.abs(expected).max()
     assert error < tolerance
@@ -127,57 +102,39 @@ def test_product(cupy, transa, transb, batch, shared_b, beta, kind):
 
 def test_single_product(cupy):
     product = Product(cupy, batch=1, transa=1, beta=0.5)
-    product.arguments = {
-        k: v
-        for k, v in product.arguments.items()
-        if k not in ("strideA", "strideB", "strideC", "batchCount")
-    }
-    cupy.cuda.cublas.gemmEx(**product.arguments)
+    cupy.cuda.cublas.gemmEx(**{name: product.arguments[name] for name in SINGLE})
     assert np.allclose(product.c.get()[:, :, :4], product.expected(), rtol=1e-5, atol=1e-5)
 
 
 def test_positions_of_arguments(cupy):
-    """As cupy_backends declares them."""
-    order = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
-               C Ctype ldc strideC batchCount computeType algo""".split()
     product = Product(cupy)
-    cupy.cuda.cublas.gemmStridedBatchedEx(*(product.arguments[name] for name in order))
+    cupy.cuda.cublas.gemmStridedBatchedEx(*product.arguments.values())
     first = product.c.get()
-    only_batched = "strideA strideB strideC batchCount".split()
-    values = [product.arguments[name] for name in order if name not in only_batched]
     product.c[...] = np.nan
+    values = [product.arguments[name] for name in SINGLE]
     cupy.cuda.cublas.gemmEx(*values)
+    for wrong in (values[:-1], [*values, 0]):
+        with pytest.raises(TypeError, match="each once"):
+            cupy.cuda.cublas.gemmEx(*wrong)
     assert np.array_equal(product.c.get()[0], first[0], equal_nan=True)
     assert np.isnan(product.c.get()[1:]).all()
+
+
+def multiply(cupy, sizes, a, b, c, compute):
+    """c = a b, each an array, its type and its leading dimension."""
+    alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
+    (a, *of_a), (b, *of_b), (c, *of_c) = a, b, c
+    values = [cupy.cuda.device.get_cublas_handle(), 0, 0, *sizes, alpha.ctypes.data]
+    values += [a.data.ptr, *of_a, b.data.ptr, *of_b, beta.ctypes.data, c.data.ptr, *of_c]
+    cupy.cuda.cublas.gemmEx(*values, compute, -1)
 
 
 def test_tf32_rounds_to_ten_bits(cupy):
     """1 + 2^-10 stays, 1 + 2^-11 goes up, 1 + 2^-12 goes down; the sum itself is float32."""
     x = np.array([1 + 2**-10, 1 + 2**-11, 1 + 2**-12, -(1 + 2**-11), 3e38, np.inf], np.float32)
     given, one = cupy.asarray(x), cupy.ones(1, np.float32)
-    alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
     y = cupy.empty(6, np.float32)
-    cupy.cuda.cublas.gemmEx(
-        cupy.cuda.device.get_cublas_handle(),
-        0,
-        0,
-        6,
-        1,
-        1,
-        alpha.ctypes.data,
-        given.data.ptr,
-        0,
-        6,
-        one.data.ptr,
-        0,
-        1,
-        beta.ctypes.data,
-        y.data.ptr,
-        0,
-        6,
-        TF32,
-        -1,
-    )
+    multiply(cupy, (6, 1, 1), (given, 0, 6), (one, 0, 1), (y, 0, 6), TF32)
     up = 1 + 2**-10
     assert y.get()[:4].tolist() == [up, up, 1, -up] and y.get()[5] == np.inf
 
@@ -186,28 +143,7 @@ def test_half_is_summed_in_float32(cupy):
     """2048 + 1 + 1: float16 has no 2049, a float32 sum gives 2050."""
     a, b = cupy.asarray(np.array([2048, 1, 1], np.float16)), cupy.ones(3, np.float16)
     c = cupy.empty(1, np.float16)
-    alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
-    cupy.cuda.cublas.gemmEx(
-        cupy.cuda.device.get_cublas_handle(),
-        0,
-        0,
-        1,
-        1,
-        3,
-        alpha.ctypes.data,
-        a.data.ptr,
-        2,
-        1,
-        b.data.ptr,
-        2,
-        3,
-        beta.ctypes.data,
-        c.data.ptr,
-        2,
-        1,
-        C32,
-        -1,
-    )
+    multiply(cupy, (1, 1, 3), (a, 2, 1), (b, 2, 3), (c, 2, 1), C32)
     assert float(c[0]) == 2050
 
 
