@@ -59,7 +59,7 @@ def started():
     yield start
     for program in programs:
         program.kill()
-        program.communicate()
+        program.wait()
 
 
 @pytest.fixture
@@ -72,6 +72,12 @@ def photos(tmp_path):
 def weights(tmp_path_factory):
     """The file of a small network: it is only read."""
     return small_weights(tmp_path_factory.mktemp("weights") / "small.npz")
+
+
+@pytest.fixture(scope="session")
+def regression(tmp_path_factory):
+    """The file of a small network that says ab."""
+    return small_weights(tmp_path_factory.mktemp("weights") / "ab.npz", head="ab")
 
 
 def pytest_terminal_summary(terminalreporter, config):

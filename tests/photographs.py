@@ -21,7 +21,7 @@ def noise(rng, size, low=0, high=256):
     return Image.fromarray(rng.integers(low, high, (*size[::-1], 3), dtype=np.uint8))
 
 
-def album(folder, count=6, size=(40, 32), name="{}.png", mode="RGB", seed=0):
+def album(folder, count=6, size=(30, 24), name="{}.png", mode="RGB", seed=0):
     """Write smooth photos 0.png, 1.png ... into a folder, which is made if need be. Returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -43,6 +43,17 @@ def png(path, width, height, bits, kind, rows, *chunks, packed=None):
     extra = b"".join(chunk(*c) for c in chunks)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + extra + body + chunk(b"IEND", b""))
     return path
+
+
+def mixed_album(folder):
+    """Five colourful photos of several sizes, and a grey one in a folder within. Returns it."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        smooth(rng, (40 + 8 * i, 48), (3, 4)).save(folder / f"{i}.png")
+    (folder / "sub").mkdir()
+    noise(rng, (40, 40)).convert("L").save(folder / "sub" / "gray.png")
+    return folder
 
 
 def small_network(width=1 / 32, head="bins", seed=0):

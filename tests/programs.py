@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def log(run, name="loss_weighted"):
     """The lines of a run's log that tell `name`."""
     lines = (run / "log.jsonl").read_text().splitlines()
     return [entry for entry in map(json.loads, lines) if name in entry]
+
+
+def wait_for_step(process, run, step):
+    """Until the log of a run that goes on tells of this step."""
+    deadline, path = time.time() + 60, run / "log.jsonl"
+    while not (path.exists() and f'"step": {step}' in path.read_text()):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
 
 
 def arrays(run):

@@ -1,21 +1,21 @@
 """python -m mini_colorize.evaluation: table, JSON, curves; errors of one line; whole files."""
 
-# ruff: noqa: F811, F401 (fixtures of the other file)
-
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import mixed_album
 from PIL import Image
-from test_evaluation import network, photos, regression, weights
+from programs import ROOT, flags, python
 
 from mini_colorize.evaluation import __main__ as command
 from mini_colorize.evaluation import published, report
 
-ROOT = Path(__file__).parent.parent
+
+@pytest.fixture
+def photos(tmp_path):
+    return mixed_album(tmp_path / "photos")
 
 
 def main(*arguments):
@@ -28,32 +28,14 @@ def test_the_table_the_json_and_the_curves(
     out = tmp_path / "new" / "out"
     calls, rows = [], report.rows
     monkeypatch.setattr(report, "rows", lambda *args: calls.append(args) or rows(*args))
-    code = main(
-        "--data",
-        photos,
-        "--weights",
-        weights,
-        regression,
-        "--temperature",
-        0.38,
-        0,
-        "--min-count",
-        20,
-        "--out",
-        out,
-    )
+    options = dict(weights=[weights, regression], temperature=[0.38, 0], min_count=20)
+    code = main(*flags(data=photos, out=out, **options))
     table = capsys.readouterr().out
     assert code == 0, table
     assert len(calls) == 1  # they are not quick
     assert (out / "scores.txt").read_text() in table
-    names = [
-        "ground truth",
-        "gray",
-        "random",
-        f"{weights}, T 0.38, S 32",
-        f"{weights}, T 0, S 32",
-        f"{regression}, regression, S 32",
-    ]
+    names = ["ground truth", "gray", "random", *(f"{weights}, T {t}, S 32" for t in (0.38, 0))]
+    names.append(f"{regression}, regression, S 32")
     told = json.loads((out / "scores.json").read_text(), parse_constant=pytest.fail)
     assert [row["name"] for row in told["rows"]] == names
     for name in names:
@@ -77,23 +59,8 @@ def test_the_share_of_the_gap_and_the_paired_differences(
 ):
     """Of what the table says itself, and of the tallies: the same resamples for both networks."""
     out = tmp_path / "o"
-    assert (
-        main(
-            "--data",
-            photos,
-            "--weights",
-            weights,
-            regression,
-            "--temperature",
-            0.38,
-            0,
-            "--min-count",
-            20,
-            "--out",
-            out,
-        )
-        == 0
-    )
+    options = dict(weights=[weights, regression], temperature=[0.38, 0], min_count=20)
+    assert main(*flags(data=photos, out=out, **options)) == 0
     table = capsys.readouterr().out
     truth, gray, random, one, two, other = json.loads((out / "scores.json").read_text())["rows"]
     assert truth["gap_closed"]["value"] == 1 and gray["gap_closed"]["value"] == 0
@@ -135,9 +102,8 @@ def test_the_published_rows_are_marked(photos, tmp_path, capsys):
     start = next(i for i, line in enumerate(lines) if line.startswith("published"))
     assert published.SOURCE in lines[start] and "other photos" in lines[start]
     closed = ["0.000", "-0.017", "0.152", "0.169", "0.221"]  # of gray's gap, by hand
-    for line, gap, (name, raw, balanced) in zip(
-        lines[start + 1 :], closed, published.ROWS, strict=False
-    ):
+    rows = zip(lines[start + 1 :], closed, published.ROWS, strict=False)
+    for line, gap, (name, raw, balanced) in rows:
         assert line.startswith(name) and line.split()[-3:] == [f"{raw}", f"{balanced}", gap]
     assert len(published.ROWS) == 5 and lines[start + 6] == published.BALANCED
     told = json.loads((tmp_path / "o" / "scores.json").read_text())
@@ -167,10 +133,7 @@ def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkey
         (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
         (["--data", ".", "--temperature", "-1"], "temperature -1"),
         (["--data", ".", "--size", "12"], "size 12"),
-        (
-            ["--data", ".", "--size", "8000000000000"],
-            "size 8000000000000: must be a multiple of 8, at most 4096",
-        ),
+        (["--data", ".", "--size", "8000000000000"], "must be a multiple of 8, at most 4096"),
         (["--data", ".", "--seed", "-1"], "--seed must be 0 or more"),
         (["--data", ".", "--limit", "1"], "at least two"),
         (["--data", ".", "--limit", "0"], "invalid number above 0"),
@@ -178,9 +141,8 @@ def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkey
     ],
 )
 def test_errors_are_one_line(arguments, told, photos, tmp_path):
-    line = [sys.executable, "-m", "mini_colorize.evaluation", "--out", tmp_path / "o", *arguments]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
-    done = subprocess.run(line, cwd=photos, env=environment, capture_output=True, text=True)
+    line = ["-m", "mini_colorize.evaluation", "--out", tmp_path / "o", *arguments]
+    done = python(*line, cwd=photos, env={"PYTHONPATH": str(ROOT), "PATH": ""})
     assert done.returncode == 2 and told in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr and not (tmp_path / "o").exists()
 
@@ -238,10 +200,8 @@ def test_skipped_photos_are_named(photos, weights, tmp_path, capsys):
 
 def test_a_vivid_and_a_pale_network_differ_where_they_should(photos, weights, tmp_path):
     """T = 0 is more colourful than T = 1, and both are the same network: the same loss."""
-    assert (
-        main("--data", photos, "--weights", weights, "--temperature", 0, 1, "--out", tmp_path / "o")
-        == 0
-    )
+    options = dict(data=photos, weights=weights, temperature=[0, 1], out=tmp_path / "o")
+    assert main(*flags(**options)) == 0
     vivid, pale = json.loads((tmp_path / "o" / "scores.json").read_text())["rows"][3:]
     assert vivid["colorfulness"]["value"] > 2 * pale["colorfulness"]["value"]
     assert vivid["loss_nats"]["value"] == pytest.approx(pale["loss_nats"]["value"])

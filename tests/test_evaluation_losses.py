@@ -1,15 +1,13 @@
 """train.py --loss: the paper's three systems on one network, and files that remember which."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import naive
 import numpy as np
 import pytest
 from emulator import standin
 from PIL import Image
+from programs import TRAIN, assert_same_bits, flags, log, python
 
 from mini_colorize import checkpoint as convert
 from mini_colorize import network
@@ -25,19 +23,6 @@ from mini_colorize.network import AB_SCALE, Network
 from mini_colorize.targets import regression_targets
 from mini_colorize.training import Trainer
 
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        small.resize((30, 24), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
-
 
 @pytest.fixture
 def narrow(monkeypatch):
@@ -46,15 +31,7 @@ def narrow(monkeypatch):
 
 
 def trainer(photos, out, loss, xp=np, **options):
-    settings = {
-        "size": 24,
-        "resize": 24,
-        "batch": 3,
-        "steps": 8,
-        "workers": 0,
-        "schedule": "steps",
-        **options,
-    }
+    settings = dict(size=24, resize=24, batch=3, steps=8, workers=0, schedule="steps") | options
     made = Trainer(Config(data=[str(photos)], loss=loss, **settings), out, xp)
     made.start()
     return made
@@ -146,19 +123,8 @@ def test_a_regression_learns_two_photos_by_heart(photos, tmp_path, monkeypatch):
     for path in sorted(photos.iterdir())[2:]:
         path.unlink()
     monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 8)
-    made = trainer(
-        photos,
-        tmp_path / "run",
-        "regression",
-        batch=2,
-        lr=3e-3,
-        weight_decay=0.0,
-        steps=400,
-        schedule="steps",
-        lr_every=150,
-        size=32,
-        resize=32,
-    )
+    options = dict(batch=2, lr=3e-3, weight_decay=0.0, steps=400, lr_every=150, size=32, resize=32)
+    made = trainer(photos, tmp_path / "run", "regression", **options)
     losses = run(made)
     assert losses[-1] < 0.1 * losses[0]
     rgb = next(made.val.batches(0, 1))
@@ -168,45 +134,18 @@ def test_a_regression_learns_two_photos_by_heart(photos, tmp_path, monkeypatch):
     assert off < gray / 6, (off, gray)
 
 
-def command(*arguments):
-    line = [sys.executable, str(ROOT / "train.py"), "--device", "cpu", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.parametrize("loss", ["classification", "regression"])
 def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
-    common = [
-        "--data",
-        photos,
-        "--loss",
-        loss,
-        "--size",
-        16,
-        "--batch",
-        2,
-        "--workers",
-        1,
-        "--log-every",
-        2,
-        "--schedule",
-        "steps",
-        "--lr-every",
-        9,
-        "--val",
-        photos,
-    ]
+    options = dict(data=photos, val=photos, loss=loss, size=16, batch=2, workers=1, log_every=2)
+    options |= dict(schedule="steps", lr_every=9)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert command(*common, "--steps", 6, "--out", whole).returncode == 0
-    assert command(*common, "--steps", 3, "--out", broken).returncode == 0
-    done = command("--resume", broken, "--steps", 6)
+    assert python(*TRAIN, *flags(**options, steps=6, out=whole)).returncode == 0
+    assert python(*TRAIN, *flags(**options, steps=3, out=broken)).returncode == 0
+    done = python(*TRAIN, "--resume", broken, "--steps", 6)
     assert done.returncode == 0, done.stderr
-    one, two = (checkpoint.load(run / "checkpoint.npz")[1] for run in (whole, broken))
-    for group, arrays in one.items():
-        for name, array in arrays.items():
-            assert array.tobytes() == two[group][name].tobytes(), (group, name)
+    assert_same_bits(whole, broken)
     assert json.loads((broken / "config.json").read_text())["loss"] == loss
-    entries = [json.loads(line) for line in (broken / "log.jsonl").read_text().splitlines()]
-    names = {name for entry in entries for name in entry if "loss" in name}
+    names = {name for entry in log(broken, "step") for name in entry if "loss" in name}
     expected = {"loss_l2"} if loss == "regression" else {"loss_weighted", "loss_unweighted_nats"}
     assert names == expected | {f"val_{name}" for name in expected}
     assert Image.open(broken / "loss.png").size == (800, 450)
@@ -222,7 +161,7 @@ def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
     ],
 )
 def test_errors_are_one_line(arguments, told):
-    done = command(*arguments)
+    done = python(*TRAIN, *arguments)
     assert done.returncode == 2 and told in done.stderr.splitlines()[-1]
 
 

@@ -4,14 +4,13 @@ On a CUDA GPU with `pytest --gpu`; elsewhere on the emulator, with a network of 
 kernels one by one are in test_kernels.py.
 """
 
-import json
-
 import numpy as np
 import pytest
 from emulator import standin
 from naive import relative_error
 from networks import leave_the_kinks
 from PIL import Image
+from programs import arrays, flags, log
 
 import infer
 import train
@@ -38,18 +37,6 @@ def narrow(monkeypatch):
     monkeypatch.setitem(network.WIDTHS, "tiny", WIDTH)
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """A folder of six colourful pictures."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        small.resize((30, 24), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
-
-
 def emulated(gpu):
     return gpu is standin._module()
 
@@ -66,8 +53,8 @@ def both_passes(layer, x, dy, asarray):
 
 
 def moved(layer, gpu):
-    for arrays in (layer.params, getattr(layer, "buffers", {})):
-        arrays.update({name: gpu.asarray(a) for name, a in arrays.items()})
+    for named in (layer.params, getattr(layer, "buffers", {})):
+        named.update({name: gpu.asarray(a) for name, a in named.items()})
     return layer
 
 
@@ -166,18 +153,8 @@ def test_whole_network(gpu):
 
 def trained(folder, photos, xp, steps=3, **options):
     """The losses of a few steps, and the trainer."""
-    config = Config(
-        data=[str(photos)],
-        size=24,
-        resize=24,
-        batch=3,
-        steps=steps,
-        lr=2e-3,
-        schedule="steps",
-        workers=0,
-        **options,
-    )
-    trainer = Trainer(config, folder, xp)
+    settings = dict(size=24, resize=24, batch=3, lr=2e-3, schedule="steps", workers=0)
+    trainer = Trainer(Config([str(photos)], steps=steps, **settings, **options), folder, xp)
     trainer.start()
     if trainer.loss_scale:
         trainer.loss_scale.scale[...] = 256  # where no step of so few pixels overflows
@@ -249,44 +226,26 @@ def test_both_doors_and_a_resumed_run(
     gpu, precision, narrow, photos, tmp_path, capsys, monkeypatch
 ):
     """train.py, stopped and resumed, ends where an unbroken run ends; infer.py uses the weights."""
-    common = [
-        "--data",
-        str(photos),
-        "--size",
-        "16",
-        "--batch",
-        "3",
-        "--log-every",
-        "2",
-        "--save-every",
-        "2",
-        "--sample-every",
-        "100",
-        "--precision",
-        precision,
-    ]
+    options = dict(data=photos, size=16, batch=3, log_every=2, save_every=2, sample_every=100)
+    options |= dict(precision=precision, schedule="steps", lr_every=9)
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    rate = ["--schedule", "steps", "--lr-every", "9"]
-    assert train.main([*common, "--steps", "4", *rate, "--out", str(straight)]) == 0
-    assert train.main([*common, "--steps", "2", *rate, "--out", str(broken)]) == 0
+    assert train.main(flags(**options, steps=4, out=straight)) == 0
+    assert train.main(flags(**options, steps=2, out=broken)) == 0
     assert train.main(["--resume", str(broken), "--steps", "4"]) == 0
     out = capsys.readouterr().out
     assert f"precision: {precision}" in out and "device memory held" in out and "(CuPy)" in out
-    states = [checkpoint.load(run / "checkpoint.npz", "training")[1] for run in (straight, broken)]
-    for group, arrays in states[0].items():
-        for name, array in arrays.items():
+    one, two = arrays(straight), arrays(broken)
+    for group in one:
+        for name, array in one[group].items():
             # a GPU adds up the prior's parts in any order; the rest is the same to the bit
-            np.testing.assert_allclose(states[1][group][name], array, rtol=1e-4, atol=1e-6)
-    entries = [json.loads(line) for line in (straight / "log.jsonl").read_text().splitlines()]
-    assert all(e["device_memory_mib"] >= 0 for e in entries if "loss_weighted" in e)
+            np.testing.assert_allclose(two[group][name], array, rtol=1e-4, atol=1e-6)
+    assert all(entry["device_memory_mib"] >= 0 for entry in log(straight))
     photo, result = photos / "0.png", tmp_path / "result.png"
-    arguments = [str(photo), "--weights", str(straight), "--size", "32", "--out", str(result)]
-    assert infer.main([*arguments, "--precision", precision, "--device", "cuda"]) == 0
-    colored = np.asarray(Image.open(result), np.float64)
-    reference = Colorizer.load(straight, size=32)(photo)
-    assert abs(colored - np.asarray(reference, np.float64)).mean() < (
-        0.05 if precision == "fp32" else 3
-    )
+    options = dict(weights=straight, size=32, out=result, precision=precision, device="cuda")
+    assert infer.main([str(photo), *flags(**options)]) == 0
+    reference = np.asarray(Colorizer.load(straight, size=32)(photo), np.float64)
+    off = abs(np.asarray(Image.open(result)) - reference).mean()
+    assert off < (0.05 if precision == "fp32" else 3)
 
 
 @pytest.mark.one_order
@@ -298,16 +257,8 @@ def test_minutes_validation_and_the_best_weights(
     rehearse = rehearsal.rehearse
     monkeypatch.setattr(rehearsal, "REHEARSED", 3)
     monkeypatch.setattr(rehearsal, "rehearse", lambda self: (rehearse(self), (6.0, 6.0, 1.0))[1])
-    options = dict(
-        size=16,
-        batch=4,
-        workers=0,
-        lr=2e-3,
-        precision=precision,
-        cache=True,
-        sample_every=2,
-        val=[str(photos)],
-    )
+    options = dict(size=16, batch=4, workers=0, lr=2e-3, precision=precision, cache=True)
+    options |= dict(sample_every=2, val=[str(photos)])
     made = Trainer(Config([str(photos)], minutes=1.0, **options), tmp_path / "run", gpu)
     made.start()
     steps = made.config.steps
@@ -324,9 +275,8 @@ def test_minutes_validation_and_the_best_weights(
     assert [e["step"] for e in judged] == sorted({2, *range(4, steps, 2), steps})
     best = min(judged, key=lambda e: e["val_loss_weighted"])
     assert checkpoint.load_meta(tmp_path / "run")["step"] == best["step"] == judged[-1]["best_step"]
-    here = Trainer(
-        Config([str(photos)], steps=steps, **options | {"precision": "fp32"}), tmp_path / "x"
-    )
+    options["precision"] = "fp32"
+    here = Trainer(Config([str(photos)], steps=steps, **options), tmp_path / "x")
     here.prepare(np.load(tmp_path / "run" / "prior.npy"))
     here.averaged.load_state(checkpoint.load_network(tmp_path / "run")[0].state())
     for name, value in here.validate().items():
@@ -344,28 +294,16 @@ def test_prior(gpu, photos):
 @pytest.mark.one_order
 def test_a_run_moves_between_devices_and_precisions(gpu, narrow, photos, tmp_path, capsys):
     run = tmp_path / "run"
-    common = [
-        "--size",
-        "16",
-        "--batch",
-        "3",
-        "--log-every",
-        "1",
-        "--schedule",
-        "steps",
-        "--lr-every",
-        "9",
-    ]
-    arguments = ["--data", str(photos), *common, "--steps", "1", "--out", str(run)]
-    assert train.main([*arguments, "--device", "cuda", "--precision", "mixed"]) == 0
+    options = dict(data=photos, size=16, batch=3, log_every=1, schedule="steps", lr_every=9)
+    options |= dict(steps=1, out=run, device="cuda", precision="mixed")
+    assert train.main(flags(**options)) == 0
     resume = ["--resume", str(run), "--steps"]
     assert train.main([*resume, "2", "--device", "cpu"]) == 2  # mixed is not for the CPU
     assert "--precision fp32" in capsys.readouterr().err
     assert train.main([*resume, "2", "--device", "cpu", "--precision", "fp32"]) == 0
     assert train.main([*resume, "3", "--device", "cuda", "--precision", "mixed"]) == 0
     assert train.main([*resume, "4", "--precision", "tf32"]) == 0
-    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [e["step"] for e in entries if "loss_weighted" in e] == [1, 2, 3, 4]
+    assert [entry["step"] for entry in log(run)] == [1, 2, 3, 4]
 
 
 class CUBLASError(RuntimeError):
@@ -391,9 +329,7 @@ def test_a_gpu_that_fails_is_one_line(
     for place in ("forward", "to"):
         monkeypatch.setattr(Network, place, failing)
         out = str(tmp_path / place)
-        assert (
-            train.main(["--data", str(photos), "--size", "16", "--steps", "1", "--out", out]) == 2
-        )
+        assert train.main(flags(data=photos, size=16, steps=1, out=out)) == 2
         lines = capsys.readouterr().err.strip().splitlines()
         assert lines[-1].startswith("train.py: ") and said in lines[-1]
         assert infer.main([str(photos / "0.png"), "--out", out + ".png"]) == 2

@@ -3,13 +3,12 @@
 import json
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
 from photographs import small_network, smooth
 from PIL import Image
-from programs import TRAIN, assert_same_bits, flags, log, python
+from programs import TRAIN, assert_same_bits, flags, log, python, wait_for_step
 
 from mini_colorize import bins
 from mini_colorize.data import PhotoLoader
@@ -37,14 +36,6 @@ def arguments(photos, out, **changed):
 
 def train(*args):
     return python(*TRAIN, *args)
-
-
-def wait_for_step(process, run, step):
-    """Until the log of a run that goes on tells of this step."""
-    deadline, path = time.time() + 60, run / "log.jsonl"
-    while not (path.exists() and f'"step": {step}' in path.read_text()):
-        assert time.time() < deadline and process.poll() is None
-        time.sleep(0.01)
 
 
 def test_one_run_and_what_it_leaves(photos, tmp_path):
@@ -200,9 +191,9 @@ def test_targets_lie_on_the_logits():
 
 def test_prior_is_the_mean_of_the_soft_targets(photos):
     (photos / "broken.jpg").unlink()
-    loader = PhotoLoader(find_photos(photos), size=32, resize=32, batch=6, workers=0, augment=False)
+    loader = PhotoLoader(find_photos(photos), size=24, resize=24, batch=6, workers=0, augment=False)
     pictures = [np.asarray(Image.open(p)) for p in sorted(photos.glob("*.png"))]
-    _, index, weight = targets(np.stack(pictures)[:, :, 4:36])
+    _, index, weight = targets(np.stack(pictures)[:, :, 3:27])
     dense = bins.dense_target(index, weight.astype(np.float64)).reshape(-1, bins.Q).mean(0)
     np.testing.assert_allclose(measure_prior(loader), dense, atol=1e-9, rtol=1e-6)
 
