@@ -86,6 +86,7 @@ def pytest_terminal_summary(terminalreporter, config):
     kernels = sorted(p.stem for p in (Path(__file__).parents[1] / "kernels").glob("*.cu"))
     files = {
         "tests/test_kernels.py": where,
+        "tests/test_twins.py": f"{where}, as operations",
         "tests/test_kernels_sanitized.py": "with sanitizers",
         "tests/test_compile.py": "compiled",
     }

@@ -1,34 +1,27 @@
-"""Loop twins: the operations as the definition says them, one number at a time.
+"""Loop twins of chapter 3: as the definition says it, one number at a time; central differences.
 
 Slow on purpose and free of every trick, so that they can be checked by reading. The tests compare
-mini_colorize with them on small arrays. All arithmetic is float64, whatever comes in.
+mini_colorize with them on small arrays. All arithmetic is float64, whatever comes in. Where scipy
+has the operation, it is what the tests compare with.
 
-Notation: as in mini_colorize.layers.conv and mini_colorize.bins.
+Notation: as in mini_colorize.layers.conv.
 """
 
 import math
 
 import numpy as np
 
-from mini_colorize.bins import BINS
-
-
-def conv2d(x, w, b, stride, dilation, padding):
-    """x (N, H, W, C_in), w (kh, kw, C_in, C_out), b (C_out,) -> (N, Ho, Wo, C_out)."""
-    n, height, width, c_in = x.shape
-    kh, kw, _, c_out = w.shape
-    ho = (height + 2 * padding - dilation * (kh - 1) - 1) // stride + 1
-    wo = (width + 2 * padding - dilation * (kw - 1) - 1) // stride + 1
-    y = np.zeros((n, ho, wo, c_out))
-    for picture, r, c, o in np.ndindex(y.shape):
-        total = float(b[o])
-        for i, j in np.ndindex(kh, kw):
-            row, col = r * stride - padding + i * dilation, c * stride - padding + j * dilation
-            if 0 <= row < height and 0 <= col < width:
-                for k in range(c_in):
-                    total += float(x[picture, row, col, k]) * float(w[i, j, k, o])
-        y[picture, r, c, o] = total
-    return y
+# kernel, stride, dilation, padding (None: what keeps the size)
+CONVS = [
+    (kernel, stride, dilation, padding)
+    for kernel in (1, 3)
+    for stride in (1, 2)
+    for dilation in (1, 2)
+    for padding in (0, None)
+    if kernel == 3 or (dilation == 1 and padding == 0)
+] + [(3, 3, 2, 1), (2, 2, 1, 0), (1, 2, 1, 1), (3, 2, 4, 4)]
+# kernel, stride, dilation, padding
+TRANSPOSED = [(4, 2, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2), (2, 3, 1, 0), (3, 2, 2, 1)]
 
 
 def conv_transpose2d(x, w, b, stride, dilation, padding):
@@ -68,19 +61,6 @@ def upsample(x, size):
         bottom = (1 - right) * x[picture, r1, c0, k] + right * x[picture, r1, c1, k]
         y[picture, r, c, k] = (1 - down) * top + down * bottom
     return y
-
-
-def soft_encode(ab, k, sigma):
-    """Sort all bins by (distance, index), take k, weigh. ab (P, 2) -> index, weight, (P, k)."""
-    index, weight = [], []
-    for a, b in ab.astype(np.float64).tolist():
-        every = [((a - x) ** 2 + (b - y) ** 2, q) for q, (x, y) in enumerate(BINS.tolist())]
-        by_distance = sorted(every)[:k]
-        nearest = by_distance[0][0]
-        z = [math.exp(-(d2 - nearest) / (2 * sigma**2)) for d2, _ in by_distance]
-        index.append([q for _, q in by_distance])
-        weight.append([value / sum(z) for value in z])
-    return np.array(index), np.array(weight)
 
 
 def numeric_gradient(f, array, eps=1e-6):

@@ -1,13 +1,12 @@
-"""The same layers, network, training and colouring on a GPU as on the CPU.
+"""The same network, training and colouring on a GPU as on the CPU.
 
 On a CUDA GPU with `pytest --gpu`; elsewhere on the emulator, with a network of few channels. The
-kernels one by one are in test_kernels.py.
+operations one by one are in test_twins.py, the kernels in test_kernels.py.
 """
 
 import numpy as np
 import pytest
 from emulator import standin
-from naive import relative_error
 from networks import leave_the_kinks
 from PIL import Image
 from programs import arrays, flags, log
@@ -18,10 +17,8 @@ from mini_colorize import network, rehearsal
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.data import PhotoLoader
-from mini_colorize.fast import convolution, gather, winograd
 from mini_colorize.files import checkpoint
 from mini_colorize.files.config import Config
-from mini_colorize.modules import BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.network import Network
 from mini_colorize.ops import ops
 from mini_colorize.photos import find_photos
@@ -39,87 +36,6 @@ def narrow(monkeypatch):
 
 def emulated(gpu):
     return gpu is standin._module()
-
-
-def random(shape, seed=0, dtype=np.float32):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def both_passes(layer, x, dy, asarray):
-    """y, dx and the parameters' gradients of a layer, on the host."""
-    y = layer.forward(asarray(x), train=True)
-    dx = layer.backward(asarray(dy))
-    return [to_host(a).astype(np.float64) for a in (y, dx, *layer.grads.values())]
-
-
-def moved(layer, gpu):
-    for named in (layer.params, getattr(layer, "buffers", {})):
-        named.update({name: gpu.asarray(a) for name, a in named.items()})
-    return layer
-
-
-# kernel, stride, dilation, padding, plan
-CONVS = [
-    (3, 1, 1, None, 0),
-    (3, 2, 1, None, 0),
-    (3, 1, 2, None, 0),
-    (1, 1, 1, None, 0),
-    (3, 2, 2, 1, 0),
-    (3, 1, 1, None, 2),
-    (3, 1, 2, None, 4),
-    (3, 1, 1, 0, 4),
-]
-
-
-@pytest.mark.one_order
-@pytest.mark.parametrize("dtype, limit", [(np.float32, 2e-6), (np.float16, 5e-3)])
-@pytest.mark.parametrize("bytes_gpu", [2**29, 4000])
-@pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("geometry", CONVS + ["transposed"], ids=str)
-def test_convolutions(gpu, geometry, relu, dtype, limit, bytes_gpu, monkeypatch):
-    """In one block and in many."""
-    monkeypatch.setattr(gather, "WORK_BYTES_GPU", bytes_gpu)
-    monkeypatch.setattr(winograd, "WORK_BYTES_GPU", bytes_gpu)
-
-    def make():
-        if geometry == "transposed":
-            layer = ConvTranspose2d(8, 4, relu=relu)
-        else:
-            layer = Conv2d(8, 4, *geometry[:4], relu=relu)
-            plan = geometry[4]
-            monkeypatch.setattr(convolution, "choose_plan", lambda *_: plan)
-        for seed, p in enumerate(layer.params.values()):
-            p[...] = random(p.shape, seed).astype(np.float16)
-        return layer
-
-    x = random((2, 7, 5, 8), 5, np.float16).astype(np.float32)
-    y = make().forward(x)
-    dy = random(y.shape, 6, np.float16).astype(np.float32)
-    dy *= abs(y) > 0.02 * y.std()  # where rounding does not decide whether the ReLU is on
-    expected = both_passes(make(), x, dy.copy(), np.asarray)
-    values = both_passes(moved(make(), gpu), x, dy, lambda a: gpu.asarray(a.astype(dtype)))
-    for value, reference in zip(values, expected, strict=True):
-        assert relative_error(value, reference) < limit
-
-
-@pytest.mark.parametrize("dtype, limit", [(np.float32, 2e-6), (np.float16, 3e-3)])
-def test_batchnorm(gpu, dtype, limit):
-    def make():
-        layer = BatchNorm2d(12)
-        layer.params["gamma"][...], layer.params["beta"][...] = random((2, 12))
-        return layer
-
-    x, dy = 3 + random((2, 7, 5, 12), 5), random((2, 7, 5, 12), 6)
-    x = x.astype(dtype).astype(np.float32)
-    here, there = make(), moved(make(), gpu)
-    expected = both_passes(here, x, dy.copy(), np.asarray)
-    values = both_passes(there, x, dy, lambda a: gpu.asarray(a.astype(dtype)))
-    for value, reference in zip(values, expected, strict=True):
-        assert relative_error(value, reference) < limit
-    for name, buffer in here.buffers.items():
-        assert relative_error(to_host(there.buffers[name]), buffer) < 1e-5
-    y = there.forward(gpu.asarray(x.astype(dtype)))
-    assert relative_error(to_host(y), here.forward(x)) < limit
 
 
 @pytest.mark.one_order

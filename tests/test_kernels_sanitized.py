@@ -4,15 +4,17 @@ without a barrier between them (ThreadSanitizer, on small sizes). On the CPU, by
 """
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from emulator import sanitizer_environment, why_unavailable
+from programs import ROOT
 
-ROOT = Path(__file__).parent.parent
 KERNELS = sorted(path.stem for path in (ROOT / "kernels").glob("*.cu"))
-ORDERS = {"asan+ubsan": "forward", "tsan": "random"}  # memory does not mind the order; races do
+# Where the kernel is not called like the operation that test_twins.py has.
+OPERATIONS = {"batchnorm_normalize": "batchnorm_inference", "batchnorm_sums": "batchnorm_backward"}
+# Memory does not mind the order; races do.
+ORDERS = {"asan+ubsan": ("forward", ["", "_in_float16"]), "tsan": ("random", [""])}
+PYTEST = "-m pytest -q -x -p no:cacheprovider tests/test_kernels.py tests/test_twins.py".split()
 
 
 @pytest.fixture(autouse=True)
@@ -24,33 +26,15 @@ def emulated(request):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_sanitized(kernel):
+def test_sanitized(kernel, started):
     """Both sanitizers at once, a process each. A kernel without tests fails."""
-    chosen = f"test_{kernel}" + (" and not backward" if kernel == "bias_relu" else "")
-    running = {}
-    for sanitizer, order in ORDERS.items():
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            "tests/test_kernels.py",
-            "-k",
-            chosen,
-            "--orders",
-            order,
-        ]
-        running[sanitizer] = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=sanitizer_environment(sanitizer),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    operation, running = OPERATIONS.get(kernel, kernel), {}
+    for sanitizer, (order, kinds) in ORDERS.items():
+        names = [f"test_{kernel}", *(f"test_the_gpu{kind}[{order}-{operation}" for kind in kinds)]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": ROOT}
+        options["env"] = sanitizer_environment(sanitizer)
+        chosen = ["-k", " or ".join(names), "--orders", order]
+        running[sanitizer] = started(*PYTEST, *chosen, **options)
     for sanitizer, process in running.items():
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, f"{sanitizer}:\n{output[-5000:]}"
