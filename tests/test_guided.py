@@ -1,8 +1,9 @@
-"""Enlarging ab along edges, against loops over pixels and windows."""
+"""Enlarging ab along edges, against the windows of scipy.ndimage."""
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from mini_colorize.guided import EPSILON, box_matrix, enlarge, fit_lines, window_range
 from mini_colorize.layers.upsample import upsample
@@ -18,52 +19,43 @@ def smooth_ab(h, w, seed=0):
     return np.stack([photo(h, w, seed + i) - 50 for i in (1, 2)], axis=-1)
 
 
-def naive_lines(light, ab, radius):
-    """Slope and offset by least squares with the ridge EPSILON, window by window, in loops."""
-    h, w = light.shape
-    own = np.zeros((h, w, 4))
-
-    def window(y, x):
-        return (
-            slice(max(0, y - radius[0]), y + radius[0] + 1),
-            slice(max(0, x - radius[1]), x + radius[1] + 1),
-        )
-
-    for y in range(h):
-        for x in range(w):
-            part = window(y, x)
-            centre = light[part].mean()
-            d = light[part] - centre
-            for c in (0, 1):
-                # the s that minimises sum of (ab - s d - mean ab)^2 + n EPSILON s^2
-                values = ab[part][..., c]
-                s = (d * (values - values.mean())).sum() / ((d * d).sum() + d.size * EPSILON)
-                own[y, x, c], own[y, x, 2 + c] = s, values.mean() - s * centre
-    return np.array([[own[window(y, x)].mean(axis=(0, 1)) for x in range(w)] for y in range(h)])
+def means(x, radii):
+    """Of the window around each pixel, as far as it lies in the picture. x: (H, W)."""
+    inside = [
+        uniform_filter(a, 2 * np.array(radii) + 1, mode="constant") for a in (x, np.ones(x.shape))
+    ]
+    return inside[0] / inside[1]
 
 
-@pytest.mark.parametrize("size, radius", [((16, 24), (1, 2)), ((40, 33), (2, 2))])
-def test_lines_are_the_naive_ones(size, radius):
+def ranges(x, radii):
+    """The least and the greatest number in the window around each pixel."""
+    return [f(x, 2 * np.array(radii) + 1, mode="nearest") for f in (minimum_filter, maximum_filter)]
+
+
+@pytest.mark.parametrize("size, radii", [((16, 24), (1, 2)), ((40, 33), (2, 2))])
+def test_lines_are_the_least_squares(size, radii):
+    """Slope and offset with the ridge EPSILON in every window, then the mean of a pixel's lines."""
     lightness, ab = photo(4 * size[0], 4 * size[1]), smooth_ab(*size)
     light = lightness.reshape(size[0], 4, size[1], 4).mean(axis=(1, 3), dtype=np.float64)
-    expected = naive_lines(light, ab.astype(np.float64), radius)
-    lines = fit_lines(lightness, ab)
-    assert lines.dtype == np.float32 and abs(expected[..., :2]).max() > 0.3
-    np.testing.assert_allclose(lines[..., :4], expected, atol=2e-4, rtol=1e-5)
-    for (y, x), (low, high) in (((0, 0), lines[0, 0, 4:]), ((9, 7), lines[9, 7, 4:])):
-        rows = slice(max(0, y - radius[0]), y + radius[0] + 1)
-        part = light[rows, max(0, x - radius[1]) : x + radius[1] + 1]
-        np.testing.assert_allclose([low, high], [part.min(), part.max()], rtol=1e-6)
+    lines, centre = fit_lines(lightness, ab), means(light, radii)
+    variance = means(light**2, radii) - centre**2
+    for c in (0, 1):
+        colour = ab[..., c].astype(np.float64)
+        covariance = means(light * colour, radii) - centre * means(colour, radii)
+        slope = covariance / (variance + EPSILON)
+        offset = means(colour, radii) - slope * centre
+        expected = means(slope, radii), means(offset, radii)
+        np.testing.assert_allclose(
+            lines[..., [c, 2 + c]], np.dstack(expected), atol=2e-4, rtol=1e-5
+        )
+        assert abs(expected[0]).max() > 0.3
+    assert lines.dtype == np.float32
+    np.testing.assert_allclose(lines[..., 4:], np.dstack(ranges(light, radii)), rtol=1e-6)
 
 
 def test_box_matrix():
-    expected = [
-        [1 / 2, 1 / 2, 0, 0],
-        [1 / 3, 1 / 3, 1 / 3, 0],
-        [0, 1 / 3, 1 / 3, 1 / 3],
-        [0, 0, 1 / 2, 1 / 2],
-    ]
-    np.testing.assert_allclose(box_matrix(4, 1), expected)
+    expected = [[3, 3, 0, 0], [2, 2, 2, 0], [0, 2, 2, 2], [0, 0, 3, 3]]
+    np.testing.assert_allclose(6 * box_matrix(4, 1), expected)
     np.testing.assert_array_equal(box_matrix(5, 0), np.eye(5))
 
 
@@ -84,8 +76,7 @@ def test_flat_lightness_gives_the_mean_of_means():
     assert abs(lines[..., :2]).max() < 1e-4
     large = enlarge(lines, lightness)
     assert large.shape == (64, 96, 2) and large.dtype == np.float32
-    rows, columns = (m @ m for m in (box_matrix(16, 1), box_matrix(24, 2)))
-    blurred = np.einsum("ij,jkc,lk->ilc", rows, ab.astype(np.float64), columns)
+    blurred = np.dstack([means(means(ab[..., c], (1, 2)), (1, 2)) for c in (0, 1)])
     expected = upsample(blurred[None], (64, 96))[0]
     np.testing.assert_allclose(large, expected, atol=1e-3)
 
@@ -94,9 +85,8 @@ def test_a_scratch_gets_no_colour_of_its_own():
     """White and black hairlines across a weak edge, far beyond the L of the fit."""
     lightness = np.full((128, 128), 46, np.float32)
     lightness[:, 64:] = 54
-    ab = np.repeat(
-        lightness.reshape(32, 4, 32, 4).mean(axis=(1, 3))[..., None] * 5 - 250, 2, axis=-1
-    )
+    light = lightness.reshape(32, 4, 32, 4).mean(axis=(1, 3))
+    ab = np.repeat(light[..., None] * 5 - 250, 2, axis=-1)
     lines = fit_lines(lightness, ab)
     lightness[40], lightness[80] = 100, 0
     assert abs(enlarge(lines, lightness)).max() < 1.05 * abs(ab).max()
@@ -111,12 +101,7 @@ def test_a_small_ab_has_no_windows():
 @pytest.mark.parametrize("radii", [(0, 0), (1, 3), (4, 0)])
 def test_the_range_of_windows(radii):
     x = np.random.default_rng(0).uniform(size=(9, 12))
-    least, greatest = window_range(x, radii)
-    for y in range(9):
-        for z in range(12):
-            rows = slice(max(0, y - radii[0]), y + radii[0] + 1)
-            window = x[rows, max(0, z - radii[1]) : z + radii[1] + 1]
-            assert (least[y, z], greatest[y, z]) == (window.min(), window.max())
+    np.testing.assert_array_equal(window_range(x, radii), ranges(x, radii))
 
 
 def test_rows_are_part_of_the_whole():
