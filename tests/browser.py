@@ -15,16 +15,8 @@ import numpy as np
 from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
+FLAGS = """--headless=new --no-sandbox --disable-gpu --no-first-run --disable-sync
+    --disable-background-networking --disable-component-update --disable-dev-shm-usage""".split()
 EYE = 16  # the participant sees a picture as so many points a side
 
 # Notes what both canvases hold whenever the pair appears, and when it appears and goes.
@@ -133,12 +125,9 @@ def chromium(width=1280, height=800, scripts=(), downloads=None, media=()):
 def requests(driver):
     """The addresses of all requests since the last call, but for those that stay in the browser."""
     messages = [json.loads(e["message"])["message"] for e in driver.get_log("performance")]
-    sent = [
-        m["params"]["request"]["url"]
-        for m in messages
-        if m["method"] == "Network.requestWillBeSent"
-    ]
-    return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:"))]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    urls = [parameters["request"]["url"] for parameters in sent]
+    return [url for url in urls if not url.startswith(("data:", "blob:", "chrome:"))]
 
 
 class Participant:
@@ -146,9 +135,8 @@ class Participant:
 
     def __init__(self, driver, path, page):
         self.driver, self.page = driver, page
-        self.known = np.stack(
-            [_small(image) for i in range(len(page.jpegs)) for image in page.pair(i)]
-        )
+        pairs = map(page.pair, range(len(page.jpegs)))
+        self.known = np.stack([_small(image) for pair in pairs for image in pair])
         driver.get(path.resolve().as_uri())
 
     def run(self, script, *args):

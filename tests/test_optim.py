@@ -96,13 +96,12 @@ def test_packed_lays_weights_first_and_keeps_names_in_order():
 def test_chunks_of_adam_change_nothing(monkeypatch):
     """The border between decayed and other numbers falls into the middle of a chunk."""
     rng = np.random.default_rng(0)
-    arrays = {
-        "w": rng.standard_normal((3, 3, 5, 9)).astype(np.float32),
-        "b": rng.standard_normal(200).astype(np.float32),
-    }
-    grads = Packed(
-        {name: rng.standard_normal(a.shape).astype(np.float32) for name, a in arrays.items()}
+    shapes = {"w": (3, 3, 5, 9), "b": 200}
+    arrays, grads = (
+        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+        for _ in range(2)
     )
+    grads = Packed(grads)
     results = []
     for chunk in (2**15, 100):
         monkeypatch.setattr(cpu, "OPTIMIZER_CHUNK", chunk)

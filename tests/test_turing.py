@@ -4,13 +4,13 @@ import base64
 import io
 import json
 import re
-import subprocess
-import sys
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
+from photographs import album, smooth
 from PIL import Image
-from turing_photos import colorful, make_photos, small_weights
+from programs import python
 
 from mini_colorize.evaluation.turing import __main__ as turing
 from mini_colorize.evaluation.turing import build as turing_build
@@ -21,16 +21,12 @@ from mini_colorize.evaluation.turing.score import RESAMPLES, bootstrap
 RNG = np.random.default_rng(0)
 PROGRESS = re.compile(r" *\d+%\|.*\| \d+/\d+ \[[^]]*(pair/s|s/pair)\] *")
 SMALL = ["--trials", "6", "--practice", "2", "--checks", "1", "--side", "64", "--device", "cpu"]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return small_weights(tmp_path_factory.mktemp("weights") / "small.npz")
+SIZE, SECRET = (96, 80), "secret-name-{:02}.jpg"
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    return make_photos(tmp_path_factory.mktemp("photos"), 12)
+    return album(tmp_path_factory.mktemp("photos"), 12, SIZE, SECRET)
 
 
 @pytest.fixture
@@ -52,10 +48,17 @@ def go(capsys):
 
 
 @pytest.fixture
-def page(go, photos, weights, tmp_path):
+def make(go, photos, weights):
+    """make(page, *more): as `go`."""
+    return lambda out, *more: go(
+        "--data", photos, "--weights", weights, "--out", out, *SMALL, *more
+    )
+
+
+@pytest.fixture
+def page(make, tmp_path):
     path = tmp_path / "turing.html"
-    code, _, err = go("--data", photos, "--weights", weights, "--out", path, *SMALL)
-    assert (code, err) == (0, [])
+    assert make(path) == (0, ANY, [])
     return path
 
 
@@ -79,7 +82,7 @@ def test_pairs_are_photo_and_coloring(page, photos, weights):
 
 
 def test_check_has_the_lightness_of_one_and_the_colors_of_the_other():
-    one, other = colorful(RNG, (64, 64)), colorful(RNG, (64, 64))
+    one, other = (np.asarray(smooth(RNG, (64, 64), (5, 6))) for _ in range(2))
     lab = [turing_build.rgb_to_lab(rgb) for rgb in (turing_build.borrow(one, other), one, other)]
     away = [np.abs(lab[0] - other).mean((0, 1)) for other in lab[1:]]
     assert away[0][0] < 4 < away[1][0]  # L: of the first, but for what lies out of gamut
@@ -117,12 +120,10 @@ def test_page_tells_nothing(page):
     assert not re.search(r"https?://|url\(|@import|<img|<iframe", outside)
 
 
-def test_same_seed_same_page(go, photos, weights, tmp_path):
-    files = []
-    for seed in (1, 1, 2):
-        files.append(tmp_path / f"{len(files)}.html")
-        go("--data", photos, "--weights", weights, "--out", files[-1], "--seed", seed, *SMALL)
-    a, b, c = (file.read_bytes() for file in files)
+def test_same_seed_same_page(make, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        make(tmp_path / name, "--seed", seed)
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b != c
 
 
@@ -145,14 +146,12 @@ def mulberry(a):
 
 
 def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path, monkeypatch):
-    folder = tmp_path / "mixed"
-    folder.mkdir()
-    make_photos(folder, 8, seed=5)
-    grey = colorful(RNG).mean(2, keepdims=True)
+    folder = album(tmp_path / "mixed", 8, SIZE, SECRET, seed=5)
+    grey = np.asarray(smooth(RNG, SIZE)).mean(2, keepdims=True)
     Image.fromarray(np.repeat(grey, 3, 2).astype(np.uint8)).save(folder / "grey.png")
     Image.fromarray((grey * [1, 0.85, 0.65]).astype(np.uint8)).save(folder / "sepia.jpg")
     (folder / "broken.jpg").write_bytes(b"no picture")
-    (folder / "twice.png").write_bytes((folder / "secret-name-01.png").read_bytes())
+    (folder / "twice.jpg").write_bytes((folder / SECRET.format(1)).read_bytes())
     args = ["--data", folder, "--weights", weights, "--out", tmp_path / "a.html", *SMALL]
     assert go(*args)[0] == 0
     monkeypatch.setattr(turing_build, "join", pytest.fail)  # it is said before anything is coloured
@@ -162,37 +161,23 @@ def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path, monke
     assert "2 without colour, 1 that cannot be read, 1 there twice" in err[0]
 
 
-@pytest.mark.parametrize(
-    "args",
-    [
-        ["--trials", "0"],
-        ["--practice", "-1"],
-        ["--checks", "6", "--trials", "6"],
-        ["--side", "100"],
-        ["--seed", "-1"],
-        ["--temperature", "-1"],
-        ["--temperature", "nan"],
-        ["--size", "33"],
-        ["--size", "8000000000000"],
-        ["--weights", "missing.npz"],
-        ["--data", "missing"],
-        ["--out", "."],
-    ],
-)
-def test_bad_arguments(go, photos, weights, tmp_path, args):
-    out = tmp_path / "new" / "page.html"
-    code, _, err = go("--data", photos, "--weights", weights, "--out", out, *SMALL, *args)
+BAD = "trials=0 practice=-1 checks=6 side=100 seed=-1 temperature=-1 temperature=nan size=33"
+BAD += " size=8000000000000 weights=missing.npz data=missing out=."
+
+
+@pytest.mark.parametrize("option", BAD.split())
+def test_bad_arguments(make, tmp_path, option):
+    code, _, err = make(tmp_path / "new" / "page.html", f"--{option}")
     assert code == 2 and err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_out_that_cannot_be_written(go, photos, weights, tmp_path, monkeypatch):
+def test_an_out_that_cannot_be_written(make, tmp_path, monkeypatch):
     """It is said before anything is coloured."""
     (tmp_path / "file").write_text("mine")
     monkeypatch.setattr(turing_build, "join", pytest.fail)
-    out = tmp_path / "file" / "page.html"
-    code, _, err = go("--data", photos, "--weights", weights, "--out", out, *SMALL)
-    assert code == 2 and err == [f"turing: {tmp_path / 'file'}: Not a directory"]
+    told = [f"turing: {tmp_path / 'file'}: Not a directory"]
+    assert make(tmp_path / "file" / "page.html") == (2, "", told)
 
 
 @pytest.mark.parametrize(
@@ -210,11 +195,11 @@ def test_ctrl_c_while_it_starts(module, args):
         sys.meta_path.insert(0, Stop())
         sys.argv[1:] = {args}
         runpy.run_module("mini_colorize.evaluation.{module}", run_name="__main__")"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 130 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_interrupted_build_leaves_nothing(go, photos, weights, tmp_path, monkeypatch):
+def test_interrupted_build_leaves_nothing(make, tmp_path, monkeypatch):
     out = tmp_path / "page.html"
     out.write_text("old")
 
@@ -222,8 +207,7 @@ def test_interrupted_build_leaves_nothing(go, photos, weights, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(turing_build, "join", stop)
-    code, _, _ = go("--data", photos, "--weights", weights, "--out", out, *SMALL)
-    assert code == 130
+    assert make(out)[0] == 130
     assert [f.name for f in tmp_path.iterdir()] == ["page.html"] and out.read_text() == "old"
 
 
@@ -231,14 +215,9 @@ def test_interrupted_build_leaves_nothing(go, photos, weights, tmp_path, monkeyp
 def test_damaged_page(go, page, tmp_path, damage):
     data = page.read_bytes()
     middle = data.index(b'type="text/plain">') + 1000
-    page.write_bytes(
-        {
-            "cut": data[:middle],
-            "changed": data[:middle] + b"AAAA" + data[middle + 4 :],
-            "empty": b"",
-            "other": b"<html></html>",
-        }[damage]
-    )
+    changed = data[:middle] + b"AAAA" + data[middle + 4 :]
+    damaged = {"cut": data[:middle], "changed": changed, "empty": b"", "other": b"<html></html>"}
+    page.write_bytes(damaged[damage])
     with pytest.raises(turing_page.PageError, match="turing.html: not a page"):
         turing_page.read_page(page)
 
@@ -248,22 +227,13 @@ def test_damaged_page(go, page, tmp_path, damage):
 
 def answers(page, person=1, trials=()):
     """What the page saves. trials: (picture, kind, whether it was taken for real)."""
-    return {
-        "format": "mini_colorize turing answers",
-        "version": 1,
-        "page": page,
-        "participant": f"{person:08x}",
-        "trials": [
-            {
-                "picture": picture,
-                "kind": kind,
-                "fake": "left",
-                "chosen": "right" if taken else "left",
-                "interrupted": False,
-            }
-            for picture, kind, taken in trials
-        ],
-    }
+    told = [
+        {"picture": picture, "kind": kind, "chosen": "right" if taken else "left"}
+        for picture, kind, taken in trials
+    ]
+    head = {"format": "mini_colorize turing answers", "version": 1, "page": page}
+    trials = [{**trial, "fake": "left", "interrupted": False} for trial in told]
+    return {**head, "participant": f"{person:08x}", "trials": trials}
 
 
 def save(folder, *all_answers):
@@ -275,31 +245,22 @@ def save(folder, *all_answers):
     return sorted(folder.glob("*.json"))
 
 
+def scored(folder):
+    return json.loads((folder / "out" / "score.json").read_text())
+
+
 def test_score(go, page, tmp_path):
     made = turing_page.read_page(page).id
-    files = save(
-        tmp_path / "answers",
-        answers(
-            made,
-            1,
-            [
-                (1, "practice", True),
-                (3, "colouring", True),
-                (4, "colouring", False),
-                (8, "check", False),
-            ],
-        ),
-        answers(made, 2, [(3, "colouring", True), (5, "colouring", True), (8, "check", True)]),
-    )
+    one = [(1, "practice", True), (3, "colouring", True), (4, "colouring", False)]
+    two = [(3, "colouring", True), (5, "colouring", True), (8, "check", True)]
+    people = answers(made, 1, [*one, (8, "check", False)]), answers(made, 2, two)
+    files = save(tmp_path / "answers", *people)
     code, out, err = go("score", *files, "--out", tmp_path / "out")
     assert (code, err) == (0, [])
-    score = json.loads((tmp_path / "out" / "score.json").read_text())
+    score = scored(tmp_path)
     assert score["answers"] == 4 and score["fooled_rate"] == 0.75
-    assert score["pictures"] == [
-        {"picture": 3, "fooled": 2, "seen": 2},
-        {"picture": 5, "fooled": 1, "seen": 1},
-        {"picture": 4, "fooled": 0, "seen": 1},
-    ]
+    told = [(p["picture"], p["fooled"], p["seen"]) for p in score["pictures"]]
+    assert told == [(3, 2, 2), (5, 1, 1), (4, 0, 1)]
     assert [p["checks_found"] for p in score["people"]] == [1, 0]
     assert "fooled         75.0%" in out and "1 of 2" in out
     assert "bootstrap over people and pictures" in out
@@ -312,7 +273,7 @@ def test_interrupted_trials_do_not_count(go, page, tmp_path):
     value = answers(made, 1, [(3, "colouring", True), (4, "colouring", False)])
     value["trials"][0]["interrupted"] = True
     go("score", *save(tmp_path / "a", value), "--out", tmp_path / "out")
-    score = json.loads((tmp_path / "out" / "score.json").read_text())
+    score = scored(tmp_path)
     assert score["answers"] == 1 and score["fooled_rate"] == 0
     assert score["people"][0]["interrupted"] == 1
     assert score["interval"].startswith("bootstrap over the pictures that one person saw, ")
@@ -324,13 +285,13 @@ def test_which_pairs_are_checks_is_the_pages_to_say(go, page, tmp_path):
     claimed = [(1, "colouring"), (3, "check"), (4, "practice"), (8, "colouring")]
     files = save(tmp_path / "a", answers(made.id, 1, [(*claim, True) for claim in claimed]))
     assert go("score", *files, "--out", tmp_path / "out")[0] == 0
-    score = json.loads((tmp_path / "out" / "score.json").read_text())
+    score = scored(tmp_path)
     assert [p["picture"] for p in score["pictures"]] == [3, 4] and score["answers"] == 2
     assert (score["people"][0]["checks"], score["people"][0]["checks_found"]) == (1, 0)
     page.unlink()
     code, out, _ = go("score", *files, "--out", tmp_path / "out")
     assert code == 0 and "which pairs are checks is what the answers say" in out
-    assert json.loads((tmp_path / "out" / "score.json").read_text())["people"][0]["checks"] == 1
+    assert scored(tmp_path)["people"][0]["checks"] == 1
 
 
 def test_a_damaged_page_nearby_is_passed_over(go, page, tmp_path, monkeypatch):
@@ -409,7 +370,7 @@ def test_hostile_answers(go, page, tmp_path, name):
     assert code == 2
     assert len(err) == 1 and err[0].startswith(f"turing: {files[1]}: ") and len(err[0]) < 300
     assert err[0].isprintable() and "1 person, 1 answers" in out
-    assert json.loads((tmp_path / "out" / "score.json").read_text())["answers"] == 1
+    assert scored(tmp_path)["answers"] == 1
 
 
 def test_other_pages_and_doubles(go, page, tmp_path):

@@ -11,7 +11,8 @@ import time
 import browser
 import pytest
 from browser import CONTRAST, CUT_OFF, HURRY, NO_STORAGE, Participant, chromium, requests, seeded
-from turing_photos import make_photos, small_weights
+from photographs import album, small_weights
+from programs import flags
 
 from mini_colorize.evaluation.turing import __main__ as turing
 from mini_colorize.evaluation.turing.page import read_page
@@ -34,29 +35,12 @@ def wrong(fake):
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("turing")
-    photos = folder / "photos"
-    photos.mkdir()
-    make_photos(photos, TRIALS + PRACTICE)
-    args = [
-        "--data",
-        photos,
-        "--weights",
-        small_weights(folder / "small.npz"),
-        "--device",
-        "cpu",
-        "--trials",
-        TRIALS,
-        "--practice",
-        PRACTICE,
-        "--checks",
-        CHECKS,
-        "--side",
-        64,
-        "--out",
-        folder / "turing.html",
-    ]
-    assert turing.main([str(a) for a in args]) == 0
-    return folder / "turing.html"
+    photos = album(folder / "photos", TRIALS + PRACTICE, (96, 80))
+    weights, page = small_weights(folder / "small.npz"), folder / "turing.html"
+    options = dict(data=photos, weights=weights, device="cpu", side=64, out=page)
+    options |= dict(trials=TRIALS, practice=PRACTICE, checks=CHECKS)
+    assert turing.main(flags(**options)) == 0
+    return page
 
 
 @pytest.fixture
@@ -287,55 +271,32 @@ def test_damaged_state_starts_anew(sit):
     with chromium(scripts=[HURRY]) as driver:
         person = sit(driver)
         key = person.run("Object.keys(localStorage)[0]")
-        for junk in (
-            "{",
-            "null",
-            "[]",
-            '{"seed":1,"phase":"done","answers":[]}',
-            '{"seed":1,"phase":"ready","answers":[{"side":7}]}',
-        ):
+        states = [{"phase": "done", "answers": []}, {"phase": "ready", "answers": [{"side": 7}]}]
+        for junk in ("{", "null", "[]", *(json.dumps({"seed": 1, **state}) for state in states)):
             person.run("localStorage.setItem(arguments[0], arguments[1])", key, junk)
             driver.refresh()
             assert person.screen() == "welcome"
         assert driver.get_log("browser") == []
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        {"phase": "break", "answers": []},
-        {"phase": "break"},
-        {"phase": "feedback"},
-        {"phase": "welcome"},
-        {"phase": "done"},
-        {"phase": "toString"},
-        {"seed": -1},
-        {"seed": 2**40},
-        {"seed": "1"},
-        {"cut": "no"},
-        {"started": {}},
-        {"finished": 7},
-        {"answers": {"length": 3}},
-        {"answers": [None] * 3},
-        {"answers": [{"side": 0, "cut": {}, "ms": 1, "shown": 1}]},
-        {"answers": [{"side": 0, "cut": False, "ms": "1", "shown": 1}]},
-        {"answers": [{"side": 0, "cut": False, "ms": 1}]},
-        {"answers": [{"side": [0], "cut": False, "ms": 1, "shown": 1}]},
-    ],
-)
+EDITS = """
+    {"phase": "break", "answers": []}   {"phase": "break"}   {"phase": "feedback"}   {"phase": "done"}
+    {"phase": "welcome"}   {"phase": "toString"}   {"seed": -1}   {"seed": 1099511627776}
+    {"seed": "1"}   {"cut": "no"}   {"started": {}}   {"finished": 7}   {"answers": {"length": 3}}
+    {"answers": [null, null, null]}   {"answers": [{"side": 0, "cut": {}, "ms": 1, "shown": 1}]}
+    {"answers": [{"side": 0, "cut": false, "ms": "1", "shown": 1}]}
+    {"answers": [{"side": 0, "cut": false, "ms": 1}]}
+    {"answers": [{"side": [0], "cut": false, "ms": 1, "shown": 1}]}"""
+
+
+@pytest.mark.parametrize("edit", re.split(r" {3,}|\n +", EDITS.strip()))
 def test_an_edited_state_starts_anew(desk, edit):
     """Of one after three pairs, which can be gone on with as it is."""
     answer = {"side": 0, "ms": None, "shown": 1000, "cut": False}
-    state = {
-        "seed": 1,
-        "phase": "ready",
-        "cut": False,
-        "started": "now",
-        "finished": None,
-        "answers": [answer] * 3,
-    }
+    state = {"seed": 1, "phase": "ready", "cut": False, "started": "now", "finished": None}
+    state["answers"] = [answer] * 3
     key = desk.run("Object.keys(localStorage)[0]")
-    for value, screen in ((state, "trial"), (state | edit, "welcome")):
+    for value, screen in ((state, "trial"), (state | json.loads(edit), "welcome")):
         desk.run("localStorage.setItem(arguments[0], arguments[1])", key, json.dumps(value))
         desk.driver.refresh()
         assert desk.screen() == screen
@@ -412,9 +373,8 @@ def test_nothing_tells_which_is_fake(sit):
     documents, sides = set(), set()
     with chromium(scripts=[HURRY]) as driver:
         for seed in range(40):
-            added = driver.execute_cdp_cmd(
-                "Page.addScriptToEvaluateOnNewDocument", {"source": seeded(seed)}
-            )
+            script = {"source": seeded(seed)}
+            added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
             person = sit(driver)
             person.begin()
             _, fake = person.see()
@@ -435,10 +395,10 @@ def test_nothing_tells_which_is_fake(sit):
         )
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "text"),
-    [(360, 740, 100), (360, 740, 200), (320, 640, 100), (740, 360, 100)],
-)
+SCREENS = [(360, 740, 100), (360, 740, 200), (320, 640, 100), (740, 360, 100)]
+
+
+@pytest.mark.parametrize("width, height, text", SCREENS)
 def test_small_screens_cut_nothing_off(sit, width, height, text):
     with chromium(width, height, scripts=[HURRY]) as driver:
         person = sit(driver)
