@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from benchmarks import ablation
 from mini_colorize import network
@@ -14,17 +13,6 @@ from mini_colorize.evaluation.tally import B
 from mini_colorize.fast.threads import THREADS
 from mini_colorize.files.checkpoint import load
 from mini_colorize.files.config import LOSSES, load_config
-
-
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(4):
-        small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        small.resize((40, 32), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
-    return folder
 
 
 def test_trained_once_then_only_measured(photos, tmp_path, capsys, monkeypatch):
@@ -64,10 +52,10 @@ def test_minutes_must_end(minutes, photos):
         ablation.main(["--val", str(photos), "--data", str(photos), "--minutes", minutes])
 
 
-@pytest.mark.parametrize(
-    "val, out, told",
-    [("no-such", "runs", "no-such: no such folder"), (".", "0.png/runs", "Not a directory")],
-)
+LATE = [("no-such", "runs", "no-such: no such folder"), (".", "0.png/runs", "Not a directory")]
+
+
+@pytest.mark.parametrize("val, out, told", LATE)
 def test_what_can_be_checked_is_checked_before_training(
     val, out, told, photos, monkeypatch, capsys
 ):
@@ -82,9 +70,8 @@ def test_a_damaged_note_is_one_line(text, photos, tmp_path, capsys):
     (tmp_path / ablation.NOTE).write_text(text)
     arguments = ["--data", str(photos), "--val", str(photos), "--out", str(tmp_path)]
     assert ablation.main(arguments) == 2
-    assert capsys.readouterr().err == (
-        f"ablation: {tmp_path / ablation.NOTE}: damaged; another --out trains anew\n"
-    )
+    told = f"ablation: {tmp_path / ablation.NOTE}: damaged; another --out trains anew\n"
+    assert capsys.readouterr().err == told
 
 
 def test_verdict():
@@ -101,12 +88,6 @@ def test_verdict():
     tallies = [tally(value) for value in scores.values()]
     systems = [SimpleNamespace(name=name) for name in scores]
     lines = ablation.verdict(SimpleNamespace(systems=systems, tallies=tallies)).splitlines()
-    assert [line.split()[-1] for line in lines] == [
-        "more",
-        "undecided",
-        "less",
-        "undecided",
-        "photos",
-        "photos",
-    ]
+    words = [line.split()[-1] for line in lines]
+    assert words == ["more", "undecided", "less", "undecided", "photos", "photos"]
     assert lines[0].startswith("colorfulness  classification - regression: +2.00 [+1.6")

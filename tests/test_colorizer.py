@@ -3,13 +3,12 @@
 import copy
 import io
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import smooth
 from PIL import Image
+from programs import ROOT, python
 
 from mini_colorize import colorizer
 from mini_colorize.bins import BINS
@@ -18,23 +17,9 @@ from mini_colorize.colorizer import Colorizer, paint
 from mini_colorize.files import checkpoint
 from mini_colorize.files.checkpoint import CheckpointError
 from mini_colorize.files.images import ImageError
-from mini_colorize.network import Network
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Half a level of all three channels at once: dL/d(level) is at most 0.44, so 0.22, and float32.
 L_TOLERANCE = 0.25
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A network of random weights, calibrated, whose logits have unit variance."""
-    rng = np.random.default_rng(0)
-    network = Network(1 / 32)
-    network.initialize(rng.uniform(-0.5, 0.5, (4, 32, 32, 1)).astype(np.float32))
-    path = tmp_path_factory.mktemp("weights") / "small.npz"
-    checkpoint.save_network(path, network, size=32)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +28,20 @@ def pale(weights):
     return Colorizer.load(weights, temperature=1.0)
 
 
-def photo(height, width, low=70, high=190):
+def middle(height, width, low=80, high=180):
     """Smooth, in colour, of middle lightness. (H, W, 3) uint8."""
-    patches = np.random.default_rng(1).integers(low, high, (4, 4, 3), dtype=np.uint8)
-    image = Image.fromarray(patches).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return np.asarray(smooth(np.random.default_rng(1), (width, height), (4, 4), low, high))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (37, 53), (53, 37), (32, 32), (5, 8)])
 def test_the_size_stays(pale, size):
-    result = pale(Image.fromarray(photo(size[1], size[0])))
+    result = pale(Image.fromarray(middle(size[1], size[0])))
     assert result.size == size and result.mode == "RGB"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (37, 53), (100, 140)])
 def test_the_lightness_stays(pale, size):
-    rgb = photo(*size)
+    rgb = middle(*size)
     result = np.asarray(pale(rgb))
     assert result.min() > 0 and result.max() < 255  # nothing was clipped
     error = abs(rgb_to_lightness(result) - rgb_to_lightness(rgb))
@@ -67,7 +50,7 @@ def test_the_lightness_stays(pale, size):
 
 def test_it_has_colour_and_it_is_the_networks(weights):
     """The picture's ab is that of the network, unfolded, enlarged by Pillow."""
-    rgb = photo(64, 96)
+    rgb = middle(64, 96)
     network, _ = checkpoint.load_network(weights)
     small = Image.fromarray(rgb_to_lightness(rgb)).resize((32, 32), Image.Resampling.BICUBIC)
     ab = network.colors(network.forward((np.asarray(small)[None, ..., None] - 50) / 100), 0.1)[0]
@@ -81,7 +64,7 @@ def test_it_has_colour_and_it_is_the_networks(weights):
 
 def test_colour_and_grey_versions_give_the_same_picture(pale):
     """Only L goes in. The grey version is rounded to 8 bits: one level here, one in the result."""
-    rgb = photo(37, 53)
+    rgb = middle(37, 53)
     lightness = rgb_to_lightness(rgb)
     levels = rgb_to_lightness(np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1))
     grey = abs(lightness[..., None] - levels).argmin(axis=-1).astype(np.uint8)
@@ -91,34 +74,22 @@ def test_colour_and_grey_versions_give_the_same_picture(pale):
     assert abs(one.astype(int) - rgb).max() > 20  # it did not just give the colours back
 
 
-@pytest.mark.parametrize(
-    "how", ["path", "str", "PIL", "array", "RGBA", "L", "bytes", "file", "float", "16 bits"]
-)
-def test_what_it_takes(pale, tmp_path, how):
-    rgb = np.repeat(photo(20, 30)[..., :1], 3, axis=-1)
+def test_what_it_takes(pale, tmp_path):
+    rgb = np.repeat(middle(20, 30)[..., :1], 3, axis=-1)
     image = Image.fromarray(rgb)
     expected = np.asarray(pale(image))
     path = tmp_path / "photo.png"
     image.save(path)
-    given = {
-        "path": path,
-        "str": str(path),
-        "PIL": image,
-        "array": rgb,
-        "RGBA": image.convert("RGBA"),
-        "L": image.convert("L"),
-        "bytes": io.BytesIO(path.read_bytes()),
-        "file": open(path, "rb"),
-        "float": rgb / 255,
-        "16 bits": rgb.astype(np.uint16) * 257,
-    }[how]
-    result = pale(given)
-    np.testing.assert_array_equal(np.asarray(result.convert("RGB")), expected)
+    given = [path, str(path), image, rgb, image.convert("RGBA"), image.convert("L")]
+    given += [io.BytesIO(path.read_bytes()), open(path, "rb"), rgb / 255]
+    for photo in [*given, rgb.astype(np.uint16) * 257]:
+        result = pale(photo)
+        np.testing.assert_array_equal(np.asarray(result.convert("RGB")), expected)
     np.testing.assert_array_equal(np.asarray(image), rgb)  # the input is left as it was
 
 
 def test_alpha_stays(pale):
-    rgb = photo(21, 33)
+    rgb = middle(21, 33)
     alpha = np.random.default_rng(2).integers(0, 256, (21, 33), dtype=np.uint8)
     result = pale(Image.fromarray(np.dstack([rgb, alpha])))
     assert result.mode == "RGBA"
@@ -147,7 +118,7 @@ def test_alpha_of_other_modes_stays(pale, mode):
 
 @pytest.mark.parametrize("pixels", [1, 100, 1000])
 def test_strips_are_the_whole(pale, monkeypatch, pixels):
-    rgb = photo(37, 53)
+    rgb = middle(37, 53)
     whole = np.asarray(pale(rgb)).astype(int)
     monkeypatch.setattr(colorizer, "STRIP_PIXELS", pixels)
     strips = np.asarray(pale(rgb)).astype(int)
@@ -157,7 +128,7 @@ def test_strips_are_the_whole(pale, monkeypatch, pixels):
 
 def test_a_wide_photo_is_painted_from_the_side(pale, monkeypatch):
     """A strip of its rows would be one row, with a matrix as wide as the photo."""
-    rgb = photo(21, 90)
+    rgb = middle(21, 90)
     usual = np.asarray(pale(rgb)).astype(int)
     monkeypatch.setattr(colorizer, "WIDE", 80)
     seen, real = [], colorizer.enlarge
@@ -168,7 +139,7 @@ def test_a_wide_photo_is_painted_from_the_side(pale, monkeypatch):
 
 
 def test_it_can_be_pickled_and_copied(pale):
-    rgb = photo(20, 30)
+    rgb = middle(20, 30)
     expected = np.asarray(pale(rgb))
     for other in (pickle.loads(pickle.dumps(pale)), copy.deepcopy(pale)):
         assert other.xp is np
@@ -176,7 +147,7 @@ def test_it_can_be_pickled_and_copied(pale):
 
 
 def test_strength(weights):
-    lightness = rgb_to_lightness(photo(20, 30))
+    lightness = rgb_to_lightness(middle(20, 30))
     expected = Colorizer.load(weights).predict(lightness)
     for strength in (0, 0.5, 2):
         found = Colorizer.load(weights, strength=strength).predict(lightness)
@@ -214,7 +185,7 @@ def test_paint_keeps_left_right_up_and_down():
 
 def test_temperatures(weights):
     """0 is the mode, a centre of a bin; the mean is paler; infinite is the mean of all bins."""
-    lightness = rgb_to_lightness(photo(32, 32))
+    lightness = rgb_to_lightness(middle(32, 32))
 
     def predict(temperature):
         return Colorizer.load(weights, temperature=temperature).predict(lightness)
@@ -230,12 +201,10 @@ def _chroma(ab):
     return np.hypot(ab[..., 0], ab[..., 1]).mean()
 
 
-@pytest.mark.parametrize(
-    "temperature", [-1, -1e-9, float("nan"), float("inf"), float("-inf"), 1e300, 1001]
-)
-def test_temperatures_that_are_none(weights, temperature):
-    with pytest.raises(ValueError, match="^temperature"):
-        Colorizer.load(weights, temperature=temperature)
+def test_temperatures_that_are_none(weights):
+    for temperature in (-1, -1e-9, float("nan"), float("inf"), float("-inf"), 1e300, 1001):
+        with pytest.raises(ValueError, match="^temperature"):
+            Colorizer.load(weights, temperature=temperature)
 
 
 @pytest.mark.parametrize("size", [0, 4, -8, 100, 33, 32.0, "32", 8 * 10**12])
@@ -245,7 +214,7 @@ def test_sizes_that_are_none(weights, size):
 
 
 def test_size(weights):
-    lightness = rgb_to_lightness(photo(20, 30))
+    lightness = rgb_to_lightness(middle(20, 30))
     assert Colorizer.load(weights).size == 32  # the file's
     assert Colorizer.load(weights, size=64).predict(lightness).shape == (16, 16, 2)
 
@@ -291,16 +260,15 @@ def test_a_photo_that_is_none(pale, tmp_path):
 
 def test_the_import_is_lazy():
     """`import mini_colorize` is free; the class is there all the same."""
-    code = (
-        "import sys, mini_colorize\n"
-        "assert mini_colorize.__version__\n"
-        "heavy = {'numpy', 'PIL', 'cupy', 'tqdm'} & sys.modules.keys()\n"
-        "assert not heavy, heavy\n"
-        "from mini_colorize import Colorizer\n"
-        "import mini_colorize.colorizer\n"
-        "assert Colorizer is mini_colorize.colorizer.Colorizer\n"
-        "try: mini_colorize.Nothing\n"
-        "except AttributeError: print('fine')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    code = """if True:
+        import sys, mini_colorize
+        assert mini_colorize.__version__
+        heavy = {'numpy', 'PIL', 'cupy', 'tqdm'} & sys.modules.keys()
+        assert not heavy, heavy
+        from mini_colorize import Colorizer
+        import mini_colorize.colorizer
+        assert Colorizer is mini_colorize.colorizer.Colorizer
+        try: mini_colorize.Nothing
+        except AttributeError: print('fine')"""
+    done = python("-c", code, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")

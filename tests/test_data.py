@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from photographs import smooth
 from PIL import Image
 
 from mini_colorize import cache, data
@@ -54,9 +55,7 @@ def test_crop_without_resizing_is_exact(photos):
 @pytest.mark.parametrize("shape, resize", [((90, 130), 40), ((130, 90), 40), ((30, 50), 64)])
 def test_crop_is_that_of_the_resized_picture(tmp_path, shape, resize):
     """The naive twin: resize everything, then cut."""
-    rng = np.random.default_rng(1)
-    noise = Image.fromarray(rng.integers(0, 256, (9, 13, 3), dtype=np.uint8))
-    image = noise.resize(shape[::-1], Image.Resampling.BICUBIC)
+    image = smooth(np.random.default_rng(1), shape[::-1], (9, 13))
     image.save(tmp_path / "a.png")
     step = min(shape) / resize
     wide, high = (int(side / step) for side in image.size)
@@ -306,21 +305,11 @@ def test_prefetch_is_bounded(photos, monkeypatch):
 def odd_photos(tmp_path):
     """Photos of many sizes: enlarged, made smaller, of blocks, long, as JPEG and PNG."""
     rng = np.random.default_rng(4)
-    noise = Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
-    sizes = [
-        (500, 375),
-        (301, 200),
-        (40, 64),
-        (77, 301),
-        (1999, 1237),
-        (2000, 40),
-        (3, 300),
-        (1, 1),
-    ]
+    sizes = [(500, 375), (301, 200), (40, 64), (77, 301), (1999, 1237), (2000, 40)]
     paths = []
-    for i, size in enumerate(sizes):
+    for i, size in enumerate([*sizes, (3, 300), (1, 1)]):
         paths.append(tmp_path / f"odd{i}.{'jpg' if i % 2 else 'png'}")
-        noise.resize(size, Image.Resampling.BICUBIC).save(paths[-1])
+        smooth(rng, size, (40, 50)).save(paths[-1])
     return paths
 
 
@@ -347,10 +336,8 @@ def test_of_a_very_long_photo_the_middle_is_used(tmp_path):
 @pytest.mark.parametrize("augment", [True, False])
 def test_the_cache_changes_nothing(odd_photos, photos, augment):
     odd_photos[2].write_bytes(b"no picture")
-    loaders = [
-        PhotoLoader(odd_photos + photos, size=32, resize=40, batch=5, augment=augment, workers=w)
-        for w in (0, 2)
-    ]
+    options = dict(size=32, resize=40, batch=5, augment=augment)
+    loaders = [PhotoLoader(odd_photos + photos, workers=n, **options) for n in (0, 2)]
     cache = loaders[1].fill_cache()
     expected = list(loaders[0].batches(0, 9))
     for path in odd_photos + photos:  # from here on all comes from memory

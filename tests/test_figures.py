@@ -1,48 +1,31 @@
 """The figures are drawn, from any photos and weights, and their facts are facts."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import album
 from PIL import Image
+from programs import ROOT, flags, python
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib")
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import figures  # noqa: E402
 
 from mini_colorize import bins  # noqa: E402
 from mini_colorize.color import rgb_to_lab  # noqa: E402
-from mini_colorize.files.checkpoint import save_network  # noqa: E402
-from mini_colorize.network import Network  # noqa: E402
 
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(3):
-        patches = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
-        Image.fromarray(patches).resize((96, 72)).save(folder / f"{i}.png")
-    return folder
-
-
-@pytest.fixture
-def weights(tmp_path):
-    network = Network(1 / 32)
-    network.initialize(np.random.default_rng(0).standard_normal((1, 32, 32, 1)).astype("float32"))
-    save_network(tmp_path / "w.npz", network, size=32)
-    return tmp_path / "w.npz"
+    return album(tmp_path / "photos", 3, (96, 72))
 
 
 def test_every_figure_is_drawn(photos, weights, tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = ["--data", photos, "--photo", photos / "0.png", "--weights", weights, "--out", out]
-    assert figures.main([*figures.FIGURES, *map(str, arguments)]) == 0
+    arguments = flags(data=photos, photo=photos / "0.png", weights=weights, out=out)
+    assert figures.main([*figures.FIGURES, *arguments]) == 0
     assert sorted(p.name for p in out.iterdir()) == sorted(f"{n}.png" for n in figures.FIGURES)
     for path in out.iterdir():
         image = Image.open(path)
@@ -52,8 +35,8 @@ def test_every_figure_is_drawn(photos, weights, tmp_path, capsys):
 
 def test_the_same_each_time(photos, weights, tmp_path):
     for name in ("one", "two"):
-        arguments = ["pixel", "--photo", photos / "0.png", "--weights", weights, "--at", 90, 3]
-        assert figures.main([*map(str, arguments), "--out", str(tmp_path / name)]) == 0
+        options = dict(photo=photos / "0.png", weights=weights, at=[90, 3], out=tmp_path / name)
+        assert figures.main(["pixel", *flags(**options)]) == 0
     one, two = ((tmp_path / name / "pixel.png").read_bytes() for name in ("one", "two"))
     assert one == two
 
@@ -93,9 +76,8 @@ def test_every_photo_counts_once_in_the_prior(photos):
         folder.mkdir()
         (folder / path.name).write_bytes(path.read_bytes())
         alone.append(figures.measure_priors(folder)[:2])
-    for all_three, each in zip(
-        figures.measure_priors(photos), zip(*alone, strict=True), strict=False
-    ):
+    found = figures.measure_priors(photos)[:2]
+    for all_three, each in zip(found, zip(*alone, strict=True), strict=True):
         np.testing.assert_allclose(all_three, np.mean(each, axis=0), atol=1e-9)
 
 
@@ -119,7 +101,6 @@ def test_ctrl_c_is_one_line(tmp_path, capsys, monkeypatch):
     ],
 )
 def test_errors_are_one_line(arguments, told, tmp_path):
-    command = [sys.executable, str(ROOT / "tools" / "figures.py"), *arguments, "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = python(ROOT / "tools" / "figures.py", *arguments, "--out", tmp_path)
     assert done.returncode == 2 and told in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

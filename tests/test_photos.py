@@ -3,8 +3,8 @@
 import io
 import os
 import tarfile
-import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -25,23 +25,9 @@ def touch(folder, *names):
 
 
 def test_find_photos_by_posix_path(tmp_path):
-    touch(
-        tmp_path,
-        "b.JPG",
-        "a/z.png",
-        "a-b/y.webp",
-        "a.tiff",
-        "B.jpeg",
-        "a/sub/x.bmp",
-        ".hid.jpg",
-        ".git/h.jpg",
-        "notes.txt",
-        "film.mpg",
-        "drawing.eps",
-        "page.pdf",
-        "stars.fits",
-        "t.h5",
-    )
+    touch(tmp_path, "b.JPG", "a/z.png", "a-b/y.webp", "a.tiff", "B.jpeg", "a/sub/x.bmp")
+    touch(tmp_path, ".hid.jpg", ".git/h.jpg", "notes.txt", "film.mpg", "drawing.eps", "page.pdf")
+    touch(tmp_path, "stars.fits", "t.h5")
     (tmp_path / "folder.jpg").mkdir()
     names = [p.name for p in find_photos(tmp_path)]
     assert names == ["B.jpeg", "a-b/y.webp", "a.tiff", "a/sub/x.bmp", "a/z.png", "b.JPG"]
@@ -128,9 +114,8 @@ def test_find_photos_refuses(tmp_path):
 
 def test_a_folder_of_archives_says_so(tmp_path):
     touch(tmp_path, "b.zip", "a.tar")
-    with pytest.raises(
-        DataError, match="holds no pictures; name the archives in it, such as .*a.tar"
-    ):
+    told = "holds no pictures; name the archives in it, such as .*a.tar"
+    with pytest.raises(DataError, match=told):
         find_photos(tmp_path)
 
 
@@ -144,15 +129,15 @@ def picture(value, kind="PNG"):
     return buffer.getvalue()
 
 
+def value(photo):
+    """Of which picture it is."""
+    return int(np.asarray(read_image(photo))[0, 0, 0])
+
+
 NAMES = ["b/2.png", "a/1.png", "b/10.png", "top.png"]
 ORDER = ["a/1.png", "b/10.png", "b/2.png", "top.png"]
-EXTRA = {
-    "._n.tar": b"x",
-    "notes.txt": b"x",
-    "b/.hidden.png": picture(1),
-    "__MACOSX/b/._2.png": b"x",
-    "d.png/x": b"",
-}
+EXTRA = {"._n.tar": b"x", "notes.txt": b"x", "b/.hidden.png": picture(1), "d.png/x": b""}
+EXTRA["__MACOSX/b/._2.png"] = b"x"
 
 
 def make_zip(path, files, compression=zipfile.ZIP_STORED, prefix=""):
@@ -164,24 +149,26 @@ def make_zip(path, files, compression=zipfile.ZIP_STORED, prefix=""):
 
 
 def make_tar(path, files, prefix="", form=tarfile.PAX_FORMAT):
-    with tarfile.open(path, "w", format=form) as archive:
+    where = {"fileobj": path} if isinstance(path, io.BytesIO) else {"name": path}
+    with tarfile.open(**where, mode="w", format=form) as archive:
         folder = tarfile.TarInfo("folder.png")
         folder.type = tarfile.DIRTYPE
         archive.addfile(folder)
         for name, data in files.items():
-            info = tarfile.TarInfo(prefix + name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
+            add(archive, prefix + name, data)
     return path
+
+
+def add(archive, name, data):
+    """A member to a tar."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
 
 
 def tar_bytes(files):
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
+    make_tar(buffer, files)
     return buffer.getvalue()
 
 
@@ -221,7 +208,7 @@ def test_every_kind_of_source_gives_the_same_photos(tmp_path, kind):
     for given in (source, str(source), [source]):
         found = find_photos(given)
         assert [photo.name for photo in found] == ORDER
-        assert [np.asarray(read_image(photo))[0, 0, 0] for photo in found] == [20, 30, 10, 40]
+        assert [value(photo) for photo in found] == [20, 30, 10, 40]
         assert all(str(photo) == f"{source}/{photo.name}" for photo in found)
 
 
@@ -232,16 +219,10 @@ def test_several_sources_are_one_list_by_name(tmp_path):
         make_folder(tmp_path / "m", {"d/e.png": picture(5), "a.png": picture(6)}),
     ]
     found = find_photos(sources)
-    assert [photo.name for photo in found] == [
-        "a.png",
-        "a.png",
-        "b.png",
-        "c.png",
-        "c.png",
-        "d/e.png",
-    ]
-    values = [np.asarray(read_image(photo))[0, 0, 0] for photo in found]
-    assert values == [1, 6, 3, 2, 4, 5]  # of equal names, that of the source named first
+    names = [photo.name.removesuffix(".png") for photo in found]
+    assert names == ["a", "a", "b", "c", "c", "d/e"]
+    # Of equal names, that of the source named first.
+    assert [value(photo) for photo in found] == [1, 6, 3, 2, 4, 5]
     twice = find_photos([sources[0], str(sources[0])])  # a source counts as often as it is named
     assert len(twice) == 4 and twice[0] == twice[1] and len(set(twice)) == 2
 
@@ -249,30 +230,22 @@ def test_several_sources_are_one_list_by_name(tmp_path):
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_of_one_name_the_last_counts(tmp_path, make):
     """As when it is unpacked: an archive that was appended to."""
-    path = make(tmp_path / f"x{make.__name__[4:]}", {"a.png": picture(1)})
-    path = path.rename(path.with_suffix("." + make.__name__[5:]))
+    path = make(tmp_path / f"x.{make.__name__[5:]}", {"a.png": picture(1)})
     if make is make_zip:
         with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning):
             archive.writestr("a.png", picture(2))
     else:
         with tarfile.open(path, "a") as archive:
-            info = tarfile.TarInfo("./a.png")
-            info.size = len(picture(2))
-            archive.addfile(info, io.BytesIO(picture(2)))
+            add(archive, "./a.png", picture(2))
     (photo,) = find_photos(path)
-    assert np.asarray(read_image(photo))[0, 0, 0] == 2
+    assert value(photo) == 2
 
 
 def test_links_and_odd_members_of_a_tar_are_left_out(tmp_path):
     path = make_tar(tmp_path / "x.tar", {"a.png": picture(1)})
     with tarfile.open(path, "a") as archive:
-        for kind, name in [
-            (tarfile.SYMTYPE, "s.png"),
-            (tarfile.LNKTYPE, "h.png"),
-            (tarfile.FIFOTYPE, "f.png"),
-            (tarfile.CHRTYPE, "c.png"),
-        ]:
-            info = tarfile.TarInfo(name)
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+            info = tarfile.TarInfo(f"{kind.decode()}.png")
             info.type, info.linkname = kind, "a.png"
             archive.addfile(info)
     assert [photo.name for photo in find_photos(path)] == ["a.png"]
@@ -280,20 +253,22 @@ def test_links_and_odd_members_of_a_tar_are_left_out(tmp_path):
 
 def test_names_that_are_not_unicode(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w", encoding="latin-1") as archive:
-        info = tarfile.TarInfo("caf\u00e9.png")
-        info.size = len(picture(7))
-        archive.addfile(info, io.BytesIO(picture(7)))
+        add(archive, "caf\u00e9.png", picture(7))
     (photo,) = find_photos(tmp_path / "x.tar")
-    assert np.asarray(read_image(photo))[0, 0, 0] == 7
+    assert value(photo) == 7
+
+
+def one_line(read, path, error, *parts):
+    with pytest.raises(error) as caught:
+        read(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and len(line.splitlines()) == 1 and len(line) < 300
+    for part in parts:
+        assert part in line
 
 
 def unreadable(photo, *parts):
-    with pytest.raises(ImageError) as caught:
-        read_image(photo)
-    line = str(caught.value)
-    assert line.startswith(f"{photo}: ") and len(line.splitlines()) == 1 and len(line) < 300
-    for part in parts:
-        assert part in line
+    one_line(read_image, photo, ImageError, *parts)
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
@@ -301,7 +276,7 @@ def test_a_broken_member_is_named_and_the_others_are_read(tmp_path, make):
     path = tmp_path / f"x.{make.__name__[5:]}"
     make(path, {"a.png": picture(1), "b.png": b"no picture", "c.png": picture(3)[:40]})
     good, *bad = find_photos(path)
-    assert np.asarray(read_image(good))[0, 0, 0] == 1
+    assert value(good) == 1
     for photo in bad:
         unreadable(photo)
 
@@ -320,7 +295,7 @@ def test_a_member_whose_bytes_changed(tmp_path):
     path.write_bytes(data)
     first, second = find_photos(path)
     unreadable(first, "CRC")
-    assert np.asarray(read_image(second))[0, 0, 0] == 2
+    assert value(second) == 2
 
 
 def test_an_encrypted_member(tmp_path):
@@ -336,20 +311,16 @@ def test_a_damaged_tar_in_a_tar_is_named_when_its_turn_comes(tmp_path):
     path = make_tar(tmp_path / "x.tar", {"a.tar": b"rubbish" * 200, "b.tar": inner})
     bad, good = find_photos(path)
     unreadable(bad, "x.tar/a.tar", "damaged")
-    assert good.name == "b/1.png" and np.asarray(read_image(good))[0, 0, 0] == 1
+    assert good.name == "b/1.png" and value(good) == 1
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "no photos", "folder"])
 def test_archives_of_no_use(tmp_path, kind, how):
     path = tmp_path / f"x.{kind}"
-    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "PNG")
-    content = {"a.png": picture(1), "big.png": buffer.getvalue()}
-    {"zip": make_zip, "tar": make_tar}[kind](
-        path, {"x.txt": b""} if how == "no photos" else content
-    )
+    content = {"a.png": picture(1), "big.png": np.random.default_rng(0).bytes(5000)}
+    make = {"zip": make_zip, "tar": make_tar}[kind]
+    make(path, {"x.txt": b""} if how == "no photos" else content)
     if how == "cut":
         path.write_bytes(path.read_bytes()[:3000])
     elif how in ("empty", "text"):
@@ -357,10 +328,7 @@ def test_archives_of_no_use(tmp_path, kind, how):
     elif how == "folder":
         path.unlink()
         path.mkdir()
-    with pytest.raises(DataError) as caught:
-        find_photos(path)
-    line = str(caught.value)
-    assert line.startswith(f"{path}: ") and len(line.splitlines()) == 1 and len(line) < 250
+    one_line(find_photos, path, DataError)
 
 
 def test_a_tar_with_a_damaged_header_is_not_taken_for_a_short_one(tmp_path):
@@ -405,9 +373,7 @@ def test_fields_that_are_absurd(tmp_path, how):
 
 def test_compressed_tars_are_refused(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w:gz") as archive:
-        info = tarfile.TarInfo("a.png")
-        info.size = len(picture(1))
-        archive.addfile(info, io.BytesIO(picture(1)))
+        add(archive, "a.png", picture(1))
     with pytest.raises(DataError, match="not a plain .tar file"):
         find_photos(tmp_path / "x.tar")
     with pytest.raises(DataError, match="neither a folder nor a .zip or .tar file"):
@@ -427,26 +393,22 @@ def test_an_archive_that_was_cut_since_it_was_listed(tmp_path):
     path = make_tar(tmp_path / "x.tar", {"a.png": picture(1), "b.png": picture(2)})
     photos = find_photos(path)
     path.write_bytes(path.read_bytes()[: photos[1].place[0] + 10])
-    assert np.asarray(read_image(photos[0]))[0, 0, 0] == 1
+    assert value(photos[0]) == 1
     unreadable(photos[1], "the archive ends in the middle of it")
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_many_threads_read_at_once(tmp_path, make):
-    path = make(
-        tmp_path / f"x.{make.__name__[5:]}", {f"{i:03}.png": picture(i) for i in range(120)}
-    )
+    pictures = {f"{i:03}.png": picture(i) for i in range(120)}
+    path = make(tmp_path / f"x.{make.__name__[5:]}", pictures)
     photos, wrong = find_photos(path), []
 
     def read(part):
         for _ in range(5):
             for photo in part:
-                if np.asarray(read_image(photo))[0, 0, 0] != int(photo.name[:3]):
+                if value(photo) != int(photo.name[:3]):
                     wrong.append(photo)
 
-    threads = [threading.Thread(target=read, args=(photos[i::4],)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, (photos[i::4] for i in range(4))))
     assert not wrong
