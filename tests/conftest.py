@@ -5,12 +5,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from emulator import standin, why_unavailable
 from photographs import album, small_weights
-from programs import default_signals
+from programs import ROOT, default_signals
+
+sys.path.append(str(ROOT / "tools"))
 
 ORDERS = {"forward": 0, "reverse": 1, "random": 2, "shuffled": 7}  # in which threads take turns
 
@@ -83,7 +84,7 @@ def regression(tmp_path_factory):
 def pytest_terminal_summary(terminalreporter, config):
     """The kernels that were tested, by name, and with how many tests."""
     where = "on the GPU" if config.getoption("gpu") else "emulated"
-    kernels = sorted(p.stem for p in (Path(__file__).parents[1] / "kernels").glob("*.cu"))
+    kernels = sorted(p.stem for p in (ROOT / "kernels").glob("*.cu"))
     files = {
         "tests/test_kernels.py": where,
         "tests/test_twins.py": f"{where}, as operations",

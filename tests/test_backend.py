@@ -2,6 +2,7 @@
 
 import sys
 import types
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,14 +20,9 @@ from mini_colorize.backend import (
 def broken_cupy(devices=0):
     """A stand-in for a cupy that is installed but whose driver is missing or sees no GPU."""
     cupy = types.ModuleType("cupy")
-
-    def device_count():
-        if devices is None:
-            raise RuntimeError("cudaErrorInsufficientDriver:\n driver too old")
-        return devices
-
-    cupy.ndarray = type("ndarray", (), {})
-    cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=device_count))
+    cupy.ndarray, cupy.cuda = type("ndarray", (), {}), Mock()
+    too_old = RuntimeError("cudaErrorInsufficientDriver:\n driver too old")
+    cupy.cuda.runtime.getDeviceCount.side_effect = too_old if devices is None else [devices] * 9
     return cupy
 
 
@@ -80,10 +76,11 @@ def test_a_working_gpu_is_taken(gpu):
 
 @pytest.mark.one_order
 def test_a_gpu_whose_compiler_fails_is_not_taken(gpu, monkeypatch):
-    def broken(*_, **__):
-        raise RuntimeError("catastrophic error:\n cannot open source file cuda_fp16.h")
-
-    monkeypatch.setattr(gpu, "RawModule", broken)
+    monkeypatch.setattr(
+        gpu,
+        "RawModule",
+        Mock(side_effect=RuntimeError("catastrophic error:\n cannot open source file cuda_fp16.h")),
+    )
     xp, line = select_device("auto")
     assert xp is np and "cannot open source file cuda_fp16.h" in line
     with pytest.raises(DeviceError, match="cuda_fp16"):

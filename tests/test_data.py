@@ -2,6 +2,7 @@
 
 import threading
 import time
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -274,10 +275,9 @@ def test_workers_stop_promptly(photos, monkeypatch, end):
 
 
 def test_an_error_in_a_worker_reaches_the_caller(photos, monkeypatch):
-    def fail(*arguments):
-        raise RuntimeError("a fault of the program")
-
-    monkeypatch.setattr(data, "ResizedPhoto", fail)
+    monkeypatch.setattr(
+        data, "ResizedPhoto", Mock(side_effect=RuntimeError("a fault of the program"))
+    )
     with pytest.raises(RuntimeError, match="a fault of the program"):
         take(PhotoLoader(photos, size=6, batch=4, workers=2))
     assert threads() == []

@@ -5,7 +5,7 @@ emulator/test_sanitizers.py.
 """
 
 import re
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import emulator
 import numpy as np
@@ -147,26 +147,20 @@ def test_wrong_number_of_arguments(cupy):
             kernel((1,), (64,), wrong)
 
 
-@pytest.mark.parametrize(
-    "grid, block, message",
-    [
-        ((1,), (65,), "limit is 64 threads"),
-        ((1,), (8, 4, 3), "limit is 64 threads"),
-        ((0,), (64,), "empty launch"),
-        ((1, 0), (64,), "empty launch"),
-        ((1,), (0,), "empty launch"),
-        ((1, 65536), (64,), "grid"),
-        ((1, 1, 65536), (64,), "grid"),
-        ((2**31,), (64,), "grid"),
-        (1, (64,), "must be a tuple"),
-        ((1,), [64], "must be a tuple"),
-        ((1, 1, 1, 1), (64,), "must be a tuple"),
-    ],
-)
-def test_wrong_launch(cupy, grid, block, message):
+WRONG_LAUNCHES = {
+    "limit is 64 threads": [((1,), (65,)), ((1,), (8, 4, 3))],
+    "empty launch": [((0,), (64,)), ((1, 0), (64,)), ((1,), (0,))],
+    "grid": [((1, 65536), (64,)), ((1, 1, 65536), (64,)), ((2**31,), (64,))],
+    "must be a tuple": [(1, (64,)), ((1,), [64]), ((1, 1, 1, 1), (64,))],
+}
+
+
+@pytest.mark.parametrize("message", WRONG_LAUNCHES)
+def test_wrong_launch(cupy, message):
     kernel = planted.module(cupy).get_function("mirror")
-    with pytest.raises(EmulatorError, match=message):
-        kernel(grid, block, arguments(cupy))
+    for grid, block in WRONG_LAUNCHES[message]:
+        with pytest.raises(EmulatorError, match=message):
+            kernel(grid, block, arguments(cupy))
 
 
 def test_no_dynamic_shared_memory(cupy):
@@ -264,9 +258,6 @@ def test_launches_of_two_threads_take_turns(cupy):
     def launch(y):
         kernel((blocks,), (64,), (x, cupy.empty_like(x), y, np.int32(0)))
 
-    threads = [threading.Thread(target=launch, args=(y,)) for y in totals]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(launch, totals))
     assert [float(y[0]) for y in totals] == [blocks * 64] * 3

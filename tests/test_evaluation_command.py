@@ -2,6 +2,7 @@
 
 import json
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -157,21 +158,18 @@ def test_an_out_that_cannot_be_written(photos, weights, tmp_path, capsys, monkey
         assert main("--data", photos, "--weights", weights, "--out", out) == 2
         line = capsys.readouterr().err
         assert len(line.splitlines()) == 1 and (str(file) in line or str(broken) in line)
-
-    def refuse(**_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(
+        "tempfile.TemporaryFile", Mock(side_effect=PermissionError(13, "Permission denied"))
+    )
     assert main("--data", photos, "--weights", weights, "--out", tmp_path / "new") == 2
     assert f"{tmp_path}: Permission denied" in capsys.readouterr().err
     assert file.read_text() == "mine"
 
 
 def test_ctrl_c_leaves_nothing_half_written(photos, weights, tmp_path, capsys, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("mini_colorize.evaluation.evaluate.histogram", stop)
+    monkeypatch.setattr(
+        "mini_colorize.evaluation.evaluate.histogram", Mock(side_effect=KeyboardInterrupt)
+    )
     assert main("--data", photos, "--weights", weights, "--out", tmp_path / "o") == 130
     assert "stopped" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
@@ -180,11 +178,7 @@ def test_ctrl_c_while_writing_keeps_the_old_file(photos, weights, tmp_path, monk
     out = tmp_path / "o"
     assert main("--data", photos, "--weights", weights, "--out", out) == 0
     before = {p.name: p.read_bytes() for p in out.iterdir()}
-
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(json, "dumps", stop)
+    monkeypatch.setattr(json, "dumps", Mock(side_effect=KeyboardInterrupt))
     assert main("--data", photos, "--weights", weights, "--out", out) == 130
     after = {p.name: p.read_bytes() for p in out.iterdir()}
     assert after.keys() == before.keys() and after["scores.json"] == before["scores.json"]

@@ -1,6 +1,6 @@
 """The figures are drawn, from any photos and weights, and their facts are facts."""
 
-import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,13 +8,11 @@ from photographs import album
 from PIL import Image
 from programs import ROOT, flags, python
 
+from mini_colorize import bins
+from mini_colorize.color import rgb_to_lab
+
 pytest.importorskip("matplotlib", reason="figures need matplotlib")
-
-sys.path.insert(0, str(ROOT / "tools"))
 import figures  # noqa: E402
-
-from mini_colorize import bins  # noqa: E402
-from mini_colorize.color import rgb_to_lab  # noqa: E402
 
 
 @pytest.fixture
@@ -82,10 +80,7 @@ def test_every_photo_counts_once_in_the_prior(photos):
 
 
 def test_ctrl_c_is_one_line(tmp_path, capsys, monkeypatch):
-    def stop(_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setitem(figures.FIGURES, "bins", stop)
+    monkeypatch.setitem(figures.FIGURES, "bins", Mock(side_effect=KeyboardInterrupt))
     assert figures.main(["bins", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "figures: stopped\n" and not list(tmp_path.iterdir())
 

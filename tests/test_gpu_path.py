@@ -4,6 +4,8 @@ On a CUDA GPU with `pytest --gpu`; elsewhere on the emulator, with a network of 
 operations one by one are in test_twins.py, the kernels in test_kernels.py.
 """
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from emulator import standin
@@ -239,11 +241,8 @@ class CUBLASError(RuntimeError):
 def test_a_gpu_that_fails_is_one_line(
     gpu, error, said, narrow, photos, tmp_path, capsys, monkeypatch
 ):
-    def failing(*_, **__):
-        raise error
-
     for place in ("forward", "to"):
-        monkeypatch.setattr(Network, place, failing)
+        monkeypatch.setattr(Network, place, Mock(side_effect=error))
         out = str(tmp_path / place)
         assert train.main(flags(data=photos, size=16, steps=1, out=out)) == 2
         lines = capsys.readouterr().err.strip().splitlines()

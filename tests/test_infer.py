@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -507,11 +508,7 @@ def test_long_names(tmp_path, go, length):
 
 
 def test_a_disk_that_is_full_leaves_nothing(tmp_path, go, source, monkeypatch):
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
     one_line(go(source), tmp_path / "a.color.png", "No space left")
     assert names(tmp_path) == ["a.png"]
 
@@ -927,10 +924,7 @@ def test_help_mentions_every_option(go):
 
 
 def test_ctrl_c(tmp_path, go, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(infer, "color_one", stop)
+    monkeypatch.setattr(infer, "color_one", Mock(side_effect=KeyboardInterrupt))
     one_line(go(photo(tmp_path / "a.png")), "stopped", code=130)
     assert names(tmp_path) == ["a.png"]
 

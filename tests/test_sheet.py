@@ -1,14 +1,9 @@
 """The sheet of photographs: what is on it and where."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import sheet
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
-import sheet  # noqa: E402
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -127,11 +128,9 @@ def test_scratch_is_used_again_and_is_the_threads_own():
     assert np.shares_memory(first, scratch("test", (3, 2), np.float32))
     assert not np.shares_memory(first, scratch("test", (4, 5), np.float64))
     assert not np.shares_memory(first, scratch("other", (4, 5), np.float32))
-    theirs = []
-    thread = threading.Thread(target=lambda: theirs.append(scratch("test", (4, 5), np.float32)))
-    thread.start()
-    thread.join()
-    assert not np.shares_memory(first, theirs[0])
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(scratch, "test", (4, 5), np.float32).result()
+    assert not np.shares_memory(first, theirs)
 
 
 # Memory used again --------------------------------------------------------------------------------
@@ -211,9 +210,6 @@ def test_threads_never_get_the_same_memory():
             if not (a[::1000] == k * 1000 + i).all():
                 failures.append((k, i))
 
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
     assert failures == [] and len(arena.buffers) <= 8  # each holds its last while it asks

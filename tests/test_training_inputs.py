@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -470,11 +471,9 @@ def test_other_photos_than_before(run, tmp_path, go):
 
 def test_too_little_memory(photos, tmp_path, go, monkeypatch):
     """The commonest of failures, of a --batch too large; CuPy's is a MemoryError too."""
-
-    def full(*_, **__):
-        raise MemoryError("Unable to allocate 9.9 TiB")
-
-    monkeypatch.setattr(training.Trainer, "train_step", full)
+    monkeypatch.setattr(
+        training.Trainer, "train_step", Mock(side_effect=MemoryError("Unable to allocate 9.9 TiB"))
+    )
     refused(go(*options(photos, tmp_path / "run")), "memory")
 
 

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import re
-from unittest.mock import ANY
+from unittest.mock import ANY, Mock
 
 import numpy as np
 import pytest
@@ -202,11 +202,7 @@ def test_ctrl_c_while_it_starts(module, args):
 def test_interrupted_build_leaves_nothing(make, tmp_path, monkeypatch):
     out = tmp_path / "page.html"
     out.write_text("old")
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(turing_build, "join", stop)
+    monkeypatch.setattr(turing_build, "join", Mock(side_effect=KeyboardInterrupt))
     assert make(out)[0] == 130
     assert [f.name for f in tmp_path.iterdir()] == ["page.html"] and out.read_text() == "old"
 

@@ -1,12 +1,11 @@
 """What only a sanitizer sees: a planted bug is reported with its line, the healthy twin is not."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import python
 
 import emulator
 from emulator import planted, standin
@@ -30,13 +29,7 @@ def cupy():
 
 def run_sanitized(kernel, bug, order=0):
     environment = {**emulator.sanitizer_environment("asan+ubsan"), "EMU_ORDER": str(order)}
-    return subprocess.run(
-        [sys.executable, "-m", "emulator.planted", kernel, str(bug)],
-        env=environment,
-        cwd=TESTS,
-        capture_output=True,
-        text=True,
-    )
+    return python("-m", "emulator.planted", kernel, bug, env=environment, cwd=TESTS)
 
 
 @pytest.mark.parametrize("kernel, order", [*((k, 0) for k in KERNELS), ("meet", 3)])
@@ -85,14 +78,9 @@ n = int(sys.argv[1])
 kernel((1,), (1,), (cupy.ones(n, np.float32), cupy.empty(1, np.float32), np.int32(n)))
 print("outside")
 """
+    environment = emulator.sanitizer_environment("asan+ubsan")
     for n in 1, 5, 64:
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(n)],
-            env=emulator.sanitizer_environment("asan+ubsan"),
-            cwd=TESTS,
-            capture_output=True,
-            text=True,
-        )
+        done = python("-c", code, n, env=environment, cwd=TESTS)
         assert done.stdout == "inside\n" and "heap-buffer-overflow" in done.stderr
 
 
