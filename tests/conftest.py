@@ -3,6 +3,7 @@
 `python -m pytest --gpu` (make gpu-check) takes the real one, and fails where there is none.
 """
 
+import contextlib
 import subprocess
 import sys
 
@@ -10,6 +11,9 @@ import pytest
 from emulator import standin, why_unavailable
 from photographs import album, small_weights
 from programs import ROOT, default_signals
+
+from mini_colorize import network
+from mini_colorize.backend import DeviceError, select_device
 
 sys.path.append(str(ROOT / "tools"))
 
@@ -35,8 +39,6 @@ def pytest_generate_tests(metafunc):
 def gpu(request, monkeypatch):
     """The module cupy. The test is skipped where the emulator cannot run."""
     if request.param == "cuda":
-        from mini_colorize.backend import select_device
-
         yield select_device("cuda")[0]
         return
     if why_unavailable():
@@ -44,6 +46,26 @@ def gpu(request, monkeypatch):
     monkeypatch.setattr(standin.settings, "order", ORDERS[request.param])
     yield standin.install()
     standin.uninstall()
+
+
+@pytest.fixture
+def cupy():
+    """The stand-in, whatever the options say."""
+    with standin.installed(order=0, sanitizer="") as cupy:
+        yield cupy
+
+
+@pytest.fixture
+def no_cuda():
+    with contextlib.suppress(DeviceError):
+        select_device("cuda")
+        pytest.skip("CUDA works here")
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """`--model tiny` has 4 to 32 channels."""
+    monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 16)
 
 
 @pytest.fixture

@@ -21,6 +21,18 @@ def python(*arguments, **options):
     return subprocess.run([sys.executable, *map(str, arguments)], **options)
 
 
+def called(main, capsys, *arguments):
+    """A program's main in this process. Returns (exit code, stdout, stderr); never a traceback."""
+    capsys.readouterr()
+    try:
+        code = main([str(a) for a in arguments])
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return code, out, err
+
+
 def default_signals():
     """For a child: the tests may run under nohup, or in the background of a shell."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):

@@ -350,17 +350,6 @@ def test_the_cache_changes_nothing(odd_photos, photos, augment):
     assert list(loaders[1].skipped) == [odd_photos[2]] and odd_photos[2] not in cache
 
 
-def test_from_the_cache_one_thread_crops(photos, monkeypatch):
-    """All of it is Python, and several threads would take its lock from one another."""
-    asked, real = [], data.ThreadPoolExecutor
-    monkeypatch.setattr(data, "ThreadPoolExecutor", lambda n, **o: asked.append(n) or real(n, **o))
-    loader = PhotoLoader(photos, size=6, resize=10, batch=4, workers=3)
-    next(loader.batches())
-    loader.fill_cache()
-    next(loader.batches())
-    assert asked == [3, 1]
-
-
 def test_the_cache_says_what_it_takes(photos, odd_photos):
     loader = PhotoLoader(photos * 3 + odd_photos, size=6, resize=10, batch=4, workers=2)
     told = str(loader.plan_cache())

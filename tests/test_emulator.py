@@ -21,12 +21,6 @@ ORDERS = [0, 1, 2, 77]
 KERNELS = ["mirror", "total", "exchange", "meet"]
 
 
-@pytest.fixture
-def cupy():
-    with standin.installed(order=0, sanitizer="") as cupy:
-        yield cupy
-
-
 # ---- in every order of fibers
 
 

@@ -24,12 +24,6 @@ from mini_colorize.targets import regression_targets
 from mini_colorize.training import Trainer
 
 
-@pytest.fixture
-def narrow(monkeypatch):
-    """`--model tiny` has 4 to 32 channels."""
-    monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 16)
-
-
 def trainer(photos, out, loss, xp=np, **options):
     settings = dict(size=24, resize=24, batch=3, steps=8, workers=0, schedule="steps") | options
     made = Trainer(Config(data=[str(photos)], loss=loss, **settings), out, xp)

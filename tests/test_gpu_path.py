@@ -15,7 +15,7 @@ from programs import arrays, flags, log
 
 import infer
 import train
-from mini_colorize import network, rehearsal
+from mini_colorize import rehearsal
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.data import PhotoLoader
@@ -28,12 +28,6 @@ from mini_colorize.targets import measure_prior, targets
 from mini_colorize.training import Trainer
 
 WIDTH = 1 / 16
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    """`--model tiny` has 4 to 32 channels."""
-    monkeypatch.setitem(network.WIDTHS, "tiny", WIDTH)
 
 
 def emulated(gpu):

@@ -9,11 +9,10 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from photographs import album
-from programs import ROOT, python
+from programs import ROOT, called, python
 
 import train
 from mini_colorize import network, runs, training
-from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.files.checkpoint import load, save, save_network
 from mini_colorize.files.config import Config
 
@@ -32,13 +31,7 @@ def go(capsys):
     """Run main in this process. Returns (exit code, last line of stderr); never a traceback."""
 
     def run(*args):
-        capsys.readouterr()
-        try:
-            code = train.main([str(a) for a in args])
-        except SystemExit as stop:  # argparse
-            code = stop.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = called(train.main, capsys, *args)
         return code, [line for line in err.splitlines() if line.startswith("train.py: ")], out + err
 
     return run
@@ -112,13 +105,7 @@ def test_no_photos_said(go):
     refused(go("--data"), "--data")
 
 
-def test_cuda_without_cuda(photos, tmp_path, go):
-    try:
-        select_device("cuda")
-    except DeviceError:
-        pass
-    else:
-        pytest.skip("CUDA works here")
+def test_cuda_without_cuda(photos, tmp_path, go, no_cuda):
     refused(go(*options(photos, tmp_path / "run", device="cuda")), "CUDA")
     assert not (tmp_path / "run").exists()
 

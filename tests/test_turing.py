@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from photographs import album, smooth
 from PIL import Image
-from programs import python
+from programs import called, python
 
 from mini_colorize.evaluation.turing import __main__ as turing
 from mini_colorize.evaluation.turing import build as turing_build
@@ -34,13 +34,7 @@ def go(capsys):
     """Run main in this process. Returns (exit code, stdout, the lines of stderr)."""
 
     def run(*args):
-        capsys.readouterr()
-        try:
-            code = turing.main([str(a) for a in args])
-        except SystemExit as stop:  # argparse
-            code = stop.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
+        code, out, err = called(turing.main, capsys, *args)
         lines = [line for line in re.split(r"[\r\n]+", err) if line.strip()]
         return code, out, [line for line in lines if not PROGRESS.fullmatch(line)]
 

@@ -290,60 +290,52 @@ def test_all_bodies_have_the_same_operations():
                 assert (mine.default, mine.kind) == (its.default, its.kind), (name, mine)
 
 
-def taken_one_too_early(taps):
-    return taps._replace(start=taps.start - 1) if taps and taps.stride == taps.count == 1 else taps
+# What faults make of a right function or constant.
+
+
+def padded_otherwise(f):
+    return lambda *a, stride, padding, **o: f(*a, stride=stride, padding=padding + stride - 1, **o)
+
+
+def begun_early(f):
+    def taps(*a):
+        rows, cols = f(*a)
+        early = cols and cols.stride == cols.count == 1
+        return rows, cols._replace(start=cols.start - 1) if early else cols
+
+    return taps
+
+
+def off(f):
+    return lambda m: tuple(a + 1e-3 * (a == a.max()) for a in f(m))
+
+
+def exchanged(taps):
+    return [taps[1], taps[0][:2] + taps[1][2:], *taps[2:]]
+
+
+def unbiased(f):
+    return lambda x: (f(x)[0], f(x)[1] * np.float32(x[..., 0].size / max(x[..., 0].size - 1, 1)))
+
+
+def without_one(f):
+    return lambda k: np.where(np.arange(f(k).shape[2]) == 1, 0, f(k))
+
+
+def one_more(f):
+    return lambda p, g, m, v, s, decayed, *rest: f(p, g, m, v, s, decayed + 1, *rest)
 
 
 # Faults planted into what the twins stand on: (module, name, what it becomes of the right one).
 FAULTS = {
-    "a sum leaves out the last pixel": (
-        pointwise,
-        "column_sum",
-        lambda right: lambda x: right(x[:-1]),
-    ),
-    "a strided convolution's weights see another padding": (
-        gather,
-        "weight_gradient",
-        lambda right: (
-            lambda *a, stride, padding, **o: right(
-                *a, stride=stride, padding=padding if stride == 1 else 1, **o
-            )
-        ),
-    ),
-    "a phase of the adjoint begins one pixel too early": (
-        gather,
-        "_phase_taps",
-        lambda right: lambda *a: (right(*a)[0], taken_one_too_early(right(*a)[1])),
-    ),
-    "a point of Winograd's is off": (
-        winograd,
-        "matrices",
-        lambda right: lambda m: tuple(a + 1e-3 * (a == a.max()) for a in right(m)),
-    ),
-    "two phases of the wide filter are exchanged": (
-        convolution_module,
-        "_TAPS",
-        lambda right: [right[1], right[0][:2] + right[1][2:], *right[2:]],
-    ),
-    "the variance is the unbiased one": (
-        pointwise,
-        "statistics",
-        lambda right: (
-            lambda x: (right(x)[0], right(x)[1] * np.float32(x[..., 0].size / (x[..., 0].size - 1)))
-        ),
-    ),
-    "a near bin is not among the candidates": (
-        fast_bins,
-        "candidates",
-        lambda right: lambda k: np.where(np.arange(right(k).shape[2]) == 1, 0, right(k)),
-    ),
-    "one number too many decays": (
-        cpu,
-        "_adam_chunk",
-        lambda right: (
-            lambda p, g, m, v, s, decayed, *rest: right(p, g, m, v, s, decayed + 1, *rest)
-        ),
-    ),
+    "a sum leaves out the last pixel": (pointwise, "column_sum", lambda f: lambda x: f(x[:-1])),
+    "weights see another padding": (gather, "weight_gradient", padded_otherwise),
+    "a phase of the adjoint begins too early": (gather, "_phase_taps", begun_early),
+    "a point of Winograd's is off": (winograd, "matrices", off),
+    "two phases of the wide filter are exchanged": (convolution_module, "_TAPS", exchanged),
+    "the variance is the unbiased one": (pointwise, "statistics", unbiased),
+    "a near bin is not among the candidates": (fast_bins, "candidates", without_one),
+    "one number too many decays": (cpu, "_adam_chunk", one_more),
 }
 
 

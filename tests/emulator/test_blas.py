@@ -5,20 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from emulator import standin
-
 TYPES = {"f4": 0, "f8": 1, "f2": 2}
 C32, C64, TF32 = 68, 70, 77
 # As cupy_backends declares them.
 ORDER = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
            C Ctype ldc strideC batchCount computeType algo""".split()
 SINGLE = [name for name in ORDER if name not in ("strideA", "strideB", "strideC", "batchCount")]
-
-
-@pytest.fixture
-def cupy():
-    with standin.installed() as cupy:
-        yield cupy
 
 
 class Product:

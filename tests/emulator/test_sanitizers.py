@@ -18,12 +18,6 @@ TESTS = Path(__file__).parents[1]
 KERNELS = ["mirror", "total", "exchange", "meet"]
 
 
-@pytest.fixture
-def cupy():
-    with standin.installed(order=0, sanitizer="") as cupy:
-        yield cupy
-
-
 # ---- AddressSanitizer and UndefinedBehaviorSanitizer
 
 

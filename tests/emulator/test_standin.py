@@ -10,12 +10,6 @@ from emulator import cuda, names, standin
 from mini_colorize.backend import array_module, to_host
 
 
-@pytest.fixture
-def cupy():
-    with standin.installed() as cupy:
-        yield cupy
-
-
 def waits(action):
     """How often the host waits for the GPU in action()."""
     before = standin.synchronisations
