@@ -16,8 +16,9 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "mixed")
 
 # cuBLAS's names for numbers, from its header: element types and the arithmetic between them.
-_CUDA_TYPE = {"f4": 0, "f8": 1, "f2": 2}
-_COMPUTE_32F, _COMPUTE_64F, _COMPUTE_32F_FAST_TF32 = 68, 70, 77
+_CUDA_TYPE = {"float32": 0, "float16": 2}
+_COMPUTE_32F, _COMPUTE_32F_FAST_TF32 = 68, 77
+_ONE, _ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)  # factors of products and sums
 
 _NO_HALF_SUMS = 16  # of cuBLAS's math modes: parts of a float16 product are not summed in float16
 _tf32 = False  # see set_precision
@@ -188,74 +189,47 @@ def _gemm(xp, a, b, out, accumulate):
     (m, k), (k_b, n) = a.shape[-2:], b.shape[-2:]
     if out is None:
         out = xp.empty(a.shape[:-2] + (m, n), dtype=a.dtype)
-    if k != k_b or out.shape != a.shape[:-2] + (m, n) or a.dtype != b.dtype:
+    fit = k == k_b and out.shape == a.shape[:-2] + (m, n) and a.dtype == b.dtype
+    if not fit or a.dtype.name not in _CUDA_TYPE or out.dtype.name not in _CUDA_TYPE:
         raise ValueError(f"matmul: {a.shape} @ {b.shape} -> {out.shape}, {a.dtype} @ {b.dtype}")
     if not out.flags.c_contiguous:
         raise ValueError("matmul: out must be contiguous")
     if m == 0 or n == 0:
         return out
-    op_a, lda = _layout(a)
-    op_b, ldb = _layout(b)
-    scalar = np.float64 if a.dtype == np.float64 else np.float32
-    alpha, beta = np.array(1, scalar), np.array(1 if accumulate else 0, scalar)
-    type_a, type_out = _CUDA_TYPE[a.dtype.str[1:]], _CUDA_TYPE[out.dtype.str[1:]]
-    compute = _COMPUTE_64F if scalar is np.float64 else _COMPUTE_32F
-    if _tf32 and a.dtype == np.float32:
-        compute = _COMPUTE_32F_FAST_TF32
+    batched = out.ndim == 3
+    op_a, told_a = _operand(a, batched)
+    op_b, told_b = _operand(b, batched)
+    fast = _tf32 and a.dtype == np.float32
+    compute = _COMPUTE_32F_FAST_TF32 if fast else _COMPUTE_32F
+    beta = (_ONE if accumulate else _ZERO).ctypes.data
     cublas, handle = xp.cuda.cublas, xp.cuda.device.get_cublas_handle()
-    head = (handle, op_b, op_a, n, m, k, alpha.ctypes.data)
-    if out.ndim == 2:
-        cublas.gemmEx(
-            *head,
-            b.data.ptr,
-            type_a,
-            ldb,
-            a.data.ptr,
-            type_a,
-            lda,
-            beta.ctypes.data,
-            out.data.ptr,
-            type_out,
-            n,
-            compute,
-            -1,
-        )
-        return out
-    step_a, step_b = (x.strides[0] // x.itemsize if x.ndim == 3 else 0 for x in (a, b))
-    cublas.gemmStridedBatchedEx(
-        *head,
-        b.data.ptr,
-        type_a,
-        ldb,
-        step_b,
-        a.data.ptr,
-        type_a,
-        lda,
-        step_a,
-        beta.ctypes.data,
-        out.data.ptr,
-        type_out,
-        n,
-        m * n,
-        len(out),
-        compute,
-        -1,
-    )
+    head = handle, op_b, op_a, n, m, k, _ONE.ctypes.data, *told_b, *told_a, beta
+    told_out = out.data.ptr, _CUDA_TYPE[out.dtype.name], n
+    if batched:
+        cublas.gemmStridedBatchedEx(*head, *told_out, m * n, len(out), compute, -1)
+    else:
+        cublas.gemmEx(*head, *told_out, compute, -1)
     return out
 
 
-def _layout(x):
-    """How a (..., rows, columns) array lies: (0, row stride), or (1, column stride) if transposed.
+def _operand(x, batched):
+    """A (..., rows, columns) array as cuBLAS is told of it: whether it lies transposed; its address,
+    type, step from one contiguous line to the next, and in a batch from one matrix to the next.
 
     Raises ValueError if neither its rows nor its columns are contiguous.
     """
     rows, columns = x.shape[-2:]
     row, column = (s // x.itemsize for s in x.strides[-2:])
     if column == 1 or columns == 1:
-        return 0, row if rows > 1 else columns
-    if row == 1 or rows == 1:
-        return 1, column
-    raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
+        transposed, step = 0, row if rows > 1 else columns
+    elif row == 1 or rows == 1:
+        transposed, step = 1, column
+    else:
+        raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
+    told = x.data.ptr, _CUDA_TYPE[x.dtype.name], step
+    if batched:
+        told += (x.strides[0] // x.itemsize if x.ndim == 3 else 0,)
+    return transposed, told
 
 
 # Overlapping copies ----------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mini_colorize.color import (
-    colorfulness,
     lab_to_rgb,
     linear_to_srgb,
     rgb_to_lab,
@@ -14,6 +13,7 @@ from mini_colorize.color import (
     srgb_to_linear,
     to_byte,
 )
+from mini_colorize.measures import colorfulness
 
 # Lab, D65, 2 degree observer, of the eight corners of the sRGB cube and of two greys (published
 # values; they hold to 0.01 whichever of the usual roundings of the matrix is taken).

@@ -185,7 +185,7 @@ def test_who_is_told_to_end_twice_leaves_no_half_file(tmp_path, name):
     script = (
         "import os, signal, sys\n"
         "from mini_colorize import command\n"
-        "from mini_colorize.files import atomic_write\n"
+        "from mini_colorize.files.disk import atomic_write\n"
         "def main():\n"
         "    try:\n"
         f"        with atomic_write({str(tmp_path / 'a')!r}) as file:\n"
@@ -197,7 +197,7 @@ def test_who_is_told_to_end_twice_leaves_no_half_file(tmp_path, name):
         f"                os.kill(os.getpid(), signal.{name})\n"
         "    except KeyboardInterrupt as stop:\n"
         "        return 130 if stop.__context__ is None else 1\n"
-        "command.run(main)\n"
+        "command.run_program(main)\n"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=ROOT, timeout=60, preexec_fn=not_ignoring)

@@ -817,7 +817,7 @@ def test_silence_and_closed_files(tmp_path):
     (tmp_path / "d.tif").write_bytes(b"II*\0\x08\0\0\0\x02\0\x00\x01\x04\0\xff\xff\xff\x7f")
     code = (
         "import sys, gc; from pathlib import Path; from PIL import Image\n"
-        "from mini_colorize.images import read_image, ImageError\n"
+        "from mini_colorize.files.images import read_image, ImageError\n"
         "Image.MAX_IMAGE_PIXELS = 20\n"  # 35 pixels: the warning, not the error
         "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
         "    try: read_image(path)\n"

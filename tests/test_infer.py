@@ -18,7 +18,7 @@ import infer
 from mini_colorize import cache
 from mini_colorize.backend import DeviceError, select_device
 from mini_colorize.color import rgb_to_lightness
-from mini_colorize.files import checkpoint, images
+from mini_colorize.files import checkpoint, images, results
 from mini_colorize.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -724,10 +724,10 @@ def test_hundreds_of_photos_of_one_name(tmp_path, monkeypatch, again):
         given.append(str(tmp_path / str(i) / "a.jpg"))
         os.makedirs(tmp_path / str(i))
         Path(given[-1]).write_bytes(b"%d" % i)
-    real = images.made_of
-    monkeypatch.setattr(images, "made_of", lambda path: calls.append(path) or real(path))
+    real = results.made_of
+    monkeypatch.setattr(results, "made_of", lambda path: calls.append(path) or real(path))
     if again:
-        monkeypatch.setattr(images, "made_of", lambda path: calls.append(path) or _others(path))
+        monkeypatch.setattr(results, "made_of", lambda path: calls.append(path) or _others(path))
     jobs, problems = infer.plan(given, str(tmp_path / "done"))
     assert not problems and len({job.target for job in jobs}) == 60
     assert len(calls) < 60 * (12 if again else 4)

@@ -195,7 +195,7 @@ def test_the_gpu_in_float16(gpu, name):
 
 def test_all_bodies_have_the_same_operations():
     names = set(vars(chapters))
-    assert names == set(cpu.__all__) == set(cuda.__all__)
+    assert names <= set(vars(cpu)) & set(vars(cuda))
     tested = {operation for operation, *_ in CASES.values()}
     assert names - tested == {"freeze", "at_work"}
     for name in tested - {"find_overflow"}:

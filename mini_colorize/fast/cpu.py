@@ -23,29 +23,6 @@ LOSS_CHUNK = 2048  # pixels a thread treats at a time: with fewer, threads wait 
 # with more, the logits (2.6 MB of float32) leave the cache between the passes
 OPTIMIZER_CHUNK = 2**17  # numbers a thread treats at a time
 
-__all__ = [
-    "adam",
-    "annealed_mean",
-    "at_work",
-    "batchnorm",
-    "batchnorm_backward",
-    "batchnorm_inference",
-    "bias_relu_backward",
-    "conv2d",
-    "conv2d_backward",
-    "conv_transpose2d",
-    "conv_transpose2d_backward",
-    "crops_to_lab",
-    "find_overflow",
-    "freeze",
-    "l2_loss",
-    "lab_to_rgb",
-    "moving_average",
-    "soft_encode",
-    "softmax_cross_entropy",
-    "upsample",
-]
-
 
 def batchnorm(x, gamma, beta, eps):
     """The same as in chapter 3c."""

@@ -18,29 +18,6 @@ from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpo
 from .kernels import find_overflow, upsample
 from .memory import freeze
 
-__all__ = [
-    "adam",
-    "annealed_mean",
-    "at_work",
-    "batchnorm",
-    "batchnorm_backward",
-    "batchnorm_inference",
-    "bias_relu_backward",
-    "conv2d",
-    "conv2d_backward",
-    "conv_transpose2d",
-    "conv_transpose2d_backward",
-    "crops_to_lab",
-    "find_overflow",
-    "freeze",
-    "l2_loss",
-    "lab_to_rgb",
-    "moving_average",
-    "soft_encode",
-    "softmax_cross_entropy",
-    "upsample",
-]
-
 
 def _on_device(number, dtype, xp):
     """A Python number as a () array on the device, kept there; an array as it is."""
