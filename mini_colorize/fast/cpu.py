@@ -1,4 +1,4 @@
-"""The twins on the CPU: names and signatures of the chapters, several times as fast.
+"""The twins on the CPU: names and signatures of the chapters, by all threads.
 
 A twin may give back its result in the memory of its last gradient argument, or of the logits; so
 use what is returned, never the argument again. Adam and the moving average write over what they
