@@ -10,17 +10,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from . import cublas
 from .errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "mixed")
 
-# cuBLAS's names for numbers, from its header: element types and the arithmetic between them.
-_CUDA_TYPE = {"float32": 0, "float16": 2}
-_COMPUTE_32F, _COMPUTE_32F_FAST_TF32 = 68, 77
-_ONE, _ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)  # factors of products and sums
-
-_NO_HALF_SUMS = 16  # of cuBLAS's math modes: parts of a float16 product are not summed in float16
+_ONE, _ZERO = (np.full(1, factor, np.float32) for factor in (1, 0))  # of products and sums
+_ADDRESS = {True: _ONE.ctypes.data, False: _ZERO.ctypes.data}
 _tf32 = False  # see set_precision
 
 _PROBE = """#include <cuda_fp16.h>
@@ -96,8 +93,6 @@ def set_precision(precision, xp):
         raise DeviceError(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
     if xp is not np:
         _tf32 = precision == "tf32"
-        handle = xp.cuda.device.get_cublas_handle()
-        xp.cuda.cublas.setMathMode(handle, _NO_HALF_SUMS)
     elif precision != "fp32":
         raise DeviceError(
             f"--precision {precision} needs a CUDA GPU (see --device cuda); "
@@ -115,7 +110,7 @@ def gpu_failure(error):
 
     Out of memory has many names: MemoryError, CUBLAS_STATUS_ALLOC_FAILED, CUDA_ERROR_OUT_OF_MEMORY.
     """
-    if not type(error).__module__.startswith("cupy"):
+    if not (type(error).__module__.startswith("cupy") or isinstance(error, cublas.CublasError)):
         return None
     return "the GPU failed: " + " ".join(str(error).split())[:200]
 
@@ -144,6 +139,20 @@ def as_numbers(name, source, like):
 def device_copy(constant, xp):
     """A NumPy constant on the device of xp, copied there once and kept. Never write to it."""
     return constant if xp is np else _device_copy(_Same(constant), xp, xp.cuda.Device().id)
+
+
+def device_numbers(numbers, xp, into=None):
+    """Numbers, a tuple or one, as float32 on the device: in the array `into` or a new one.
+
+    On the CPU they are what they were.
+    """
+    if xp is np:
+        return numbers
+    host = np.array(numbers, np.float32)
+    if into is None:
+        return xp.asarray(host)
+    into.set(host)
+    return into
 
 
 class _Same:
@@ -190,7 +199,7 @@ def _gemm(xp, a, b, out, accumulate):
     if out is None:
         out = xp.empty(a.shape[:-2] + (m, n), dtype=a.dtype)
     fit = k == k_b and out.shape == a.shape[:-2] + (m, n) and a.dtype == b.dtype
-    if not fit or a.dtype.name not in _CUDA_TYPE or out.dtype.name not in _CUDA_TYPE:
+    if not fit or a.dtype.name not in cublas.TYPES or out.dtype.name not in cublas.TYPES:
         raise ValueError(f"matmul: {a.shape} @ {b.shape} -> {out.shape}, {a.dtype} @ {b.dtype}")
     if not out.flags.c_contiguous:
         raise ValueError("matmul: out must be contiguous")
@@ -200,15 +209,14 @@ def _gemm(xp, a, b, out, accumulate):
     op_a, told_a = _operand(a, batched)
     op_b, told_b = _operand(b, batched)
     fast = _tf32 and a.dtype == np.float32
-    compute = _COMPUTE_32F_FAST_TF32 if fast else _COMPUTE_32F
-    beta = (_ONE if accumulate else _ZERO).ctypes.data
-    cublas, handle = xp.cuda.cublas, xp.cuda.device.get_cublas_handle()
-    head = handle, op_b, op_a, n, m, k, _ONE.ctypes.data, *told_b, *told_a, beta
-    told_out = out.data.ptr, _CUDA_TYPE[out.dtype.name], n
+    compute = cublas.COMPUTE_32F_FAST_TF32 if fast else cublas.COMPUTE_32F
+    head = cublas.handle(xp), op_b, op_a, n, m, k, _ADDRESS[True], *told_b, *told_a
+    told_out = _ADDRESS[bool(accumulate)], out.data.ptr, cublas.TYPES[out.dtype.name], n
+    how = compute, cublas.DEFAULT_ALGORITHM
     if batched:
-        cublas.gemmStridedBatchedEx(*head, *told_out, m * n, len(out), compute, -1)
+        cublas.call(xp, "cublasGemmStridedBatchedEx", *head, *told_out, m * n, len(out), *how)
     else:
-        cublas.gemmEx(*head, *told_out, compute, -1)
+        cublas.call(xp, "cublasGemmEx", *head, *told_out, *how)
     return out
 
 
@@ -221,12 +229,12 @@ def _operand(x, batched):
     rows, columns = x.shape[-2:]
     row, column = (s // x.itemsize for s in x.strides[-2:])
     if column == 1 or columns == 1:
-        transposed, step = 0, row if rows > 1 else columns
+        transposed, step = cublas.OP_N, row if rows > 1 else columns
     elif row == 1 or rows == 1:
-        transposed, step = 1, column
+        transposed, step = cublas.OP_T, column
     else:
         raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
-    told = x.data.ptr, _CUDA_TYPE[x.dtype.name], step
+    told = x.data.ptr, cublas.TYPES[x.dtype.name], step
     if batched:
         told += (x.strides[0] // x.itemsize if x.ndim == 3 else 0,)
     return transposed, told
@@ -295,9 +303,12 @@ class _Slot:
         self.used.record(main)
 
 
-def device_memory(xp):
-    """Bytes of device memory that CuPy's pool holds, used or ready for reuse; None on the CPU.
+def device_memory(xp, *pools):
+    """Bytes of device memory that CuPy's pools hold, used or ready for reuse; None on the CPU.
 
-    The pool keeps what it once had, so at the end of a run this is the most that was needed.
+    A pool keeps what it once had, so at the end of a run this is the most that was needed. pools:
+    MemoryPools beside the one for all; None is none.
     """
-    return None if xp is np else xp.get_default_memory_pool().total_bytes()
+    if xp is np:
+        return None
+    return sum(p.total_bytes() for p in (xp.get_default_memory_pool(), *pools) if p)

@@ -17,6 +17,7 @@ from mini_colorize.fast.gather import Taps
 from mini_colorize.layers import relu
 from mini_colorize.modules import LossScale
 from mini_colorize.ops import chapters
+from mini_colorize.optim import adam_rates
 
 SMALL = standin.settings.sanitizer == "tsan"  # slow: a process a launch
 PIXELS = [33] if SMALL else [1, 31, 33, 1025]
@@ -387,7 +388,9 @@ def test_adam(gpu, n, overflow):
     device = on(gpu, *host)
     scale, flag = np.array(4, np.float32), np.array(overflow, np.int32)
     p, g, m, v = device
-    rest = dict(lr=0.1, t=3, betas=(0.9, 0.99), eps=1e-8, decay=0.01, decayed=n // 2)
+    betas = 0.9, 0.99
+    rest = dict(rates=adam_rates(0.1, 3, betas), betas=betas, eps=1e-8)
+    rest |= dict(decay=0.01, decayed=n // 2)
     updated = cuda.adam(*device, scale=gpu.asarray(scale), overflow=gpu.asarray(flag), **rest)
     assert updated[0] is p and updated[1] is m and updated[2] is v
     expected = chapters.adam(*host, scale=scale, overflow=flag, **rest)
@@ -553,9 +556,9 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
         ),
         "adam": (
             ValueError,
-            lambda: kernels.adam(c, c, c, c[:5].copy(), one, one, 0, 0, (0, 0), 0, 1, 0),
+            lambda: kernels.adam(c, c, c, c[:5].copy(), one, one, c, 0, 0, (0, 0), 0),
         ),
-        "average": (ValueError, lambda: kernels.moving_average(c, c[:5].copy(), 0.1)),
+        "average": (ValueError, lambda: kernels.moving_average(c, c[:5].copy(), one)),
     }
     for name, (error, call) in refused.items():
         with pytest.raises(error):

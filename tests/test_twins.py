@@ -25,6 +25,7 @@ from mini_colorize.fast import bins as fast_bins
 from mini_colorize.fast import convolution as convolution_module
 from mini_colorize.fast import cpu, cuda, gather, pointwise, winograd
 from mini_colorize.ops import chapters, ops
+from mini_colorize.optim import adam_rates
 
 ROOT = Path(__file__).resolve().parents[1]
 BODIES = {"cpu": cpu, "cuda": cuda}
@@ -108,7 +109,9 @@ def cases():
     made["upsample"] = "upsample", (random(2, 5, 7, 3), (13, 12)), {}
     made["upsample, rows"] = "upsample", (random(2, 5, 7, 3), (13, 12), slice(4, 9)), {}
     numbers = random(333), random(333, seed=1), random(333, seed=2), abs(random(333, seed=3))
-    step = {"lr": 0.01, "t": 3, "betas": (0.9, 0.99), "eps": 1e-8, "decay": 0.1, "decayed": 100}
+    betas = 0.9, 0.99
+    step = {"rates": adam_rates(0.01, 3, betas), "betas": betas, "eps": 1e-8}
+    step |= {"decay": 0.1, "decayed": 100}
     for overflow in (0, 1, np.array(0, np.int32), np.array(1, np.int32)):
         scale = 4.0 if isinstance(overflow, int) else np.array(4.0)
         made[f"adam, {overflow!r}"] = (

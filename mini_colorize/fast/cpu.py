@@ -71,16 +71,15 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     return Loss(*sums, z.reshape(logits.shape))
 
 
-def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
+def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
     """The same as in chapter 6; p, m and v are written over."""
     if overflow:
         return p, m, v
-    step_size, root_correction = lr / (1 - betas[0] ** t), (1 - betas[1] ** t) ** 0.5
 
     def one(part):
         work, root = scratch("adam", (2, part.stop - part.start), p.dtype)
         first = max(0, decayed - part.start)  # of these, so many decay
-        rest = betas, step_size, root_correction, eps, work, root
+        rest = betas, *rates, eps, work, root
         _adam_chunk(p[part], g[part], m[part], v[part], scale, first, decay, *rest)
 
     parallel_for(one, split(len(p), OPTIMIZER_CHUNK))

@@ -63,10 +63,6 @@ def _int32(*numbers):
     return [np.int32(k) for k in numbers]
 
 
-def _float32(*numbers):
-    return [np.float32(k) for k in numbers]
-
-
 def _check(name, array, kind, shape=None):
     """Raise unless the array is on the GPU, C-contiguous, of a dtype and, if given, of a shape.
 
@@ -371,14 +367,15 @@ def upsample(x, size, rows=slice(None)):
 # Optimiser -------------------------------------------------------------------------------------
 
 
-def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_correction, eps):
-    """See optim.adam; step_size: lr / (1 - beta1^t), root_correction: sqrt(1 - beta2^t)."""
+def adam(p, g, m, v, scale, overflow, rates, decayed, decay, betas, eps):
+    """See optim.adam. rates: (2,) float32."""
     for name, array in {"p": p, "g": g, "m": m, "v": v}.items():
         _check(name, array, "float32", (p.size,))
     _check("scale", scale, "float32", ())
     _check("overflow", overflow, "int32", ())
-    numbers = _float32(decay, *betas, step_size, root_correction, eps)
-    args = (p, g, m, v, scale, overflow, np.int64(p.size), np.int64(decayed), *numbers)
+    _check("rates", rates, "float32", (2,))
+    numbers = np.int64(p.size), np.int64(decayed), *(np.float32(f) for f in (decay, *betas, eps))
+    args = (p, g, m, v, scale, overflow, rates, *numbers)
     _launch("adam", _cdiv(p.size), args)
 
 
@@ -391,8 +388,8 @@ def find_overflow(x):
 
 
 def moving_average(average, now, share):
-    """See optim.moving_average."""
+    """See optim.moving_average. share: () float32."""
     _check("average", average, "float32", (average.size,))
     _check("now", now, "float32", (average.size,))
-    args = (average, now, np.int64(average.size), np.float32(share))
-    _launch("moving_average", _cdiv(average.size), args)
+    _check("share", share, "float32", ())
+    _launch("moving_average", _cdiv(average.size), (average, now, share, np.int64(average.size)))

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from emulator import standin
+from emulator import blas, standin
+from mini_colorize import cublas
 
 TYPES = {"f4": 0, "f8": 1, "f2": 2}
 C32, C64, TF32 = 68, 70, 77
@@ -48,7 +49,7 @@ class Product:
             self.inner(self.c, self.m)[...] = np.nan  # not read
         self.before = self.c.get()
         self.arguments = dict(
-            handle=cupy.cuda.device.get_cublas_handle(),
+            handle=cublas.handle(cupy),
             transa=transa,
             transb=transb,
             m=self.m,
@@ -86,7 +87,7 @@ class Product:
         return x[:, :, :rows]
 
     def run(self, **changed):
-        self.cupy.cuda.cublas.gemmStridedBatchedEx(**{**self.arguments, **changed})
+        blas.gemm_batched(**{**self.arguments, **changed})
         return self.c.get()
 
     def expected(self):
@@ -132,21 +133,21 @@ def test_single_product(cupy):
         for k, v in product.arguments.items()
         if k not in ("strideA", "strideB", "strideC", "batchCount")
     }
-    cupy.cuda.cublas.gemmEx(**product.arguments)
+    blas.gemm(**product.arguments)
     assert np.allclose(product.c.get()[:, :, :4], product.expected(), rtol=1e-5, atol=1e-5)
 
 
 def test_positions_of_arguments(cupy):
-    """As cupy_backends declares them."""
+    """As cublas_api.h declares them."""
     order = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
                C Ctype ldc strideC batchCount computeType algo""".split()
     product = Product(cupy)
-    cupy.cuda.cublas.gemmStridedBatchedEx(*(product.arguments[name] for name in order))
+    blas.gemm_batched(*(product.arguments[name] for name in order))
     first = product.c.get()
     only_batched = "strideA strideB strideC batchCount".split()
     values = [product.arguments[name] for name in order if name not in only_batched]
     product.c[...] = np.nan
-    cupy.cuda.cublas.gemmEx(*values)
+    blas.gemm(*values)
     assert np.array_equal(product.c.get()[0], first[0], equal_nan=True)
     assert np.isnan(product.c.get()[1:]).all()
 
@@ -157,8 +158,8 @@ def test_tf32_rounds_to_ten_bits(cupy):
     given, one = cupy.asarray(x), cupy.ones(1, np.float32)
     alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
     y = cupy.empty(6, np.float32)
-    cupy.cuda.cublas.gemmEx(
-        cupy.cuda.device.get_cublas_handle(),
+    blas.gemm(
+        cublas.handle(cupy),
         0,
         0,
         6,
@@ -187,8 +188,8 @@ def test_half_is_summed_in_float32(cupy):
     a, b = cupy.asarray(np.array([2048, 1, 1], np.float16)), cupy.ones(3, np.float16)
     c = cupy.empty(1, np.float16)
     alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
-    cupy.cuda.cublas.gemmEx(
-        cupy.cuda.device.get_cublas_handle(),
+    blas.gemm(
+        cublas.handle(cupy),
         0,
         0,
         1,
