@@ -199,7 +199,7 @@ def _gemm(xp, a, b, out, accumulate):
     if out is None:
         out = xp.empty(a.shape[:-2] + (m, n), dtype=a.dtype)
     fit = k == k_b and out.shape == a.shape[:-2] + (m, n) and a.dtype == b.dtype
-    if not fit or a.dtype.name not in cublas.TYPES or out.dtype.name not in cublas.TYPES:
+    if not fit or a.dtype not in cublas.TYPES or out.dtype not in cublas.TYPES:
         raise ValueError(f"matmul: {a.shape} @ {b.shape} -> {out.shape}, {a.dtype} @ {b.dtype}")
     if not out.flags.c_contiguous:
         raise ValueError("matmul: out must be contiguous")
@@ -211,7 +211,7 @@ def _gemm(xp, a, b, out, accumulate):
     fast = _tf32 and a.dtype == np.float32
     compute = cublas.COMPUTE_32F_FAST_TF32 if fast else cublas.COMPUTE_32F
     head = cublas.handle(xp), op_b, op_a, n, m, k, _ADDRESS[True], *told_b, *told_a
-    told_out = _ADDRESS[bool(accumulate)], out.data.ptr, cublas.TYPES[out.dtype.name], n
+    told_out = _ADDRESS[bool(accumulate)], out.data.ptr, cublas.TYPES[out.dtype], n
     how = compute, cublas.DEFAULT_ALGORITHM
     if batched:
         cublas.call(xp, "cublasGemmStridedBatchedEx", *head, *told_out, m * n, len(out), *how)
@@ -234,7 +234,7 @@ def _operand(x, batched):
         transposed, step = cublas.OP_T, column
     else:
         raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
-    told = x.data.ptr, cublas.TYPES[x.dtype.name], step
+    told = x.data.ptr, cublas.TYPES[x.dtype], step
     if batched:
         told += (x.strides[0] // x.itemsize if x.ndim == 3 else 0,)
     return transposed, told

@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 OP_N, OP_T = 0, 1  # as it lies, transposed
-TYPES = {"float32": 0, "float16": 2}  # CUDA_R_32F, CUDA_R_16F
+TYPES = {np.dtype(np.float32): 0, np.dtype(np.float16): 2}  # CUDA_R_32F, CUDA_R_16F
 COMPUTE_32F, COMPUTE_32F_FAST_TF32 = 68, 77
 DEFAULT_ALGORITHM = -1
 NO_HALF_SUMS = 16  # CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION

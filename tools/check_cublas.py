@@ -13,6 +13,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mini_colorize import cublas  # noqa: E402
@@ -38,8 +40,8 @@ CONSTANTS = {
     "CUBLAS_COMPUTE_32F_FAST_TF32": cublas.COMPUTE_32F_FAST_TF32,
     "CUBLAS_GEMM_DEFAULT": cublas.DEFAULT_ALGORITHM,
     "CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION": cublas.NO_HALF_SUMS,
-    "CUDA_R_32F": cublas.TYPES["float32"],
-    "CUDA_R_16F": cublas.TYPES["float16"],
+    "CUDA_R_32F": cublas.TYPES[np.dtype(np.float32)],
+    "CUDA_R_16F": cublas.TYPES[np.dtype(np.float16)],
 }
 CONSTANTS |= {
     f"CUBLAS_STATUS_{name}": number

@@ -26,7 +26,10 @@ _HERE = Path(__file__).parents[1]
 SOURCES = next(p for p in (_HERE.parent / "kernels", _HERE / "cu") if (p / "common.cuh").exists())
 
 BLOCK_SIZE = 256  # of a block, in every kernel
-_REAL = {"float32": "float", "float16": "__half"}
+_REAL = {np.dtype(np.float32): "float", np.dtype(np.float16): "__half"}
+_KINDS = {name: (np.dtype(name),) for name in ("uint8", "int32", "float32")} | {
+    "real": tuple(_REAL)
+}
 
 
 @cache
@@ -49,8 +52,8 @@ def _launch(file, grid, args, name=None, **defines):
     REAL is the C type of the first array, if that holds real numbers.
     """
     xp = array_module(args[0])
-    if args[0].dtype.name in _REAL:
-        defines.setdefault("REAL", _REAL[args[0].dtype.name])
+    if args[0].dtype in _REAL:
+        defines.setdefault("REAL", _REAL[args[0].dtype])
     kernel = _compiled(xp, file, name or file, tuple(sorted(defines.items())))
     kernel(grid if isinstance(grid, tuple) else (grid,), (BLOCK_SIZE,), args)
 
@@ -66,13 +69,12 @@ def _int32(*numbers):
 def _check(name, array, kind, shape=None):
     """Raise unless the array is on the GPU, C-contiguous, of a dtype and, if given, of a shape.
 
-    kind: a dtype's name, or "real", which is float32 or float16.
+    kind: of _KINDS; "real" is float32 or float16.
     """
-    kinds = tuple(_REAL) if kind == "real" else (kind,)
     if array_module(array) is np:
         raise TypeError(f"{name}: is not on the GPU")
-    if array.dtype.name not in kinds:
-        raise TypeError(f"{name}: {array.dtype}, must be {' or '.join(kinds)}")
+    if array.dtype not in _KINDS[kind]:
+        raise TypeError(f"{name}: {array.dtype}, must be {' or '.join(map(str, _KINDS[kind]))}")
     if shape is not None and array.shape != tuple(shape):
         raise ValueError(f"{name}: shape {array.shape}, must be {tuple(shape)}")
     if not array.flags.c_contiguous:
@@ -251,7 +253,7 @@ def batchnorm_statistics(x):
     _launch("batchnorm_statistics", c.grid, (x, partial, *c.sizes), **c.defines)
     channels, rows, chunk = c.sizes
     args = (partial, mean, var, channels, np.int32(c.chunks), rows, chunk)
-    defines = {**c.defines, "REAL": _REAL[x.dtype.name]}  # as above: nothing new to compile
+    defines = {**c.defines, "REAL": _REAL[x.dtype]}  # as above: nothing new to compile
     _launch("batchnorm_statistics", _cdiv(c.channels, 8), args, "batchnorm_merge", **defines)
     return mean, var
 
