@@ -4,7 +4,9 @@
 // Idea   One thread updates one parameter: everything is read once and written once. The gradient
 //        is divided by the loss scale on the way. If *overflow is not 0, a gradient was not a
 //        number and nothing is changed; the host never has to know.
-// Arrays p, g, m, v (n,) float, g only read; scale (1,) float; overflow (1,) int.
+// Arrays p, g, m, v (n,) float, g only read; scale (1,) float; overflow (1,) int; rates (2,) float:
+//        lr / (1 - beta1^t) and sqrt(1 - beta2^t). What changes from step to step lies in memory,
+//        so that the launch can be part of a CUDA graph.
 // Grid   ceil(n / 256) blocks of 256 threads; no shared memory.
 // Bytes  a parameter: 16 read, 12 written.
 #include "common.cuh"
@@ -12,8 +14,8 @@
 extern "C" __global__ void __launch_bounds__(256)
 adam(float* __restrict__ p, const float* __restrict__ g, float* __restrict__ m,
      float* __restrict__ v, const float* __restrict__ scale, const int* __restrict__ overflow,
-     const long long n, const long long decayed, const float decay, const float beta1,
-     const float beta2, const float step_size, const float root_correction, const float eps)
+     const float* __restrict__ rates, const long long n, const long long decayed,
+     const float decay, const float beta1, const float beta2, const float eps)
 {
     const long long i = blockIdx.x * 256LL + threadIdx.x;
     if (i >= n || *overflow) return;
@@ -23,5 +25,5 @@ adam(float* __restrict__ p, const float* __restrict__ g, float* __restrict__ m,
     const float square = beta2 * v[i] + (1.f - beta2) * gradient * gradient;
     m[i] = mean;
     v[i] = square;
-    p[i] -= step_size * mean / (sqrtf(square) / root_correction + eps);
+    p[i] -= rates[0] * mean / (sqrtf(square) / rates[1] + eps);
 }

@@ -10,16 +10,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from . import cublas
 from .errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "tf32", "mixed")
 
-# cuBLAS's names for numbers, from its header: element types and the arithmetic between them.
-_CUDA_TYPE = {"f4": 0, "f8": 1, "f2": 2}
-_COMPUTE_32F, _COMPUTE_64F, _COMPUTE_32F_FAST_TF32 = 68, 70, 77
-
-_NO_HALF_SUMS = 16  # of cuBLAS's math modes: parts of a float16 product are not summed in float16
+_ONE, _ZERO = (np.full(1, factor, np.float32) for factor in (1, 0))  # of products and sums
+_ADDRESS = {True: _ONE.ctypes.data, False: _ZERO.ctypes.data}
 _tf32 = False  # see set_precision
 
 _PROBE = """#include <cuda_fp16.h>
@@ -95,8 +93,6 @@ def set_precision(precision, xp):
         raise DeviceError(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
     if xp is not np:
         _tf32 = precision == "tf32"
-        handle = xp.cuda.device.get_cublas_handle()
-        xp.cuda.cublas.setMathMode(handle, _NO_HALF_SUMS)
     elif precision != "fp32":
         raise DeviceError(
             f"--precision {precision} needs a CUDA GPU (see --device cuda); "
@@ -114,7 +110,7 @@ def gpu_failure(error):
 
     Out of memory has many names: MemoryError, CUBLAS_STATUS_ALLOC_FAILED, CUDA_ERROR_OUT_OF_MEMORY.
     """
-    if not type(error).__module__.startswith("cupy"):
+    if not (type(error).__module__.startswith("cupy") or isinstance(error, cublas.CublasError)):
         return None
     return "the GPU failed: " + " ".join(str(error).split())[:200]
 
@@ -143,6 +139,20 @@ def as_numbers(name, source, like):
 def device_copy(constant, xp):
     """A NumPy constant on the device of xp, copied there once and kept. Never write to it."""
     return constant if xp is np else _device_copy(_Same(constant), xp, xp.cuda.Device().id)
+
+
+def device_numbers(numbers, xp, into=None):
+    """Numbers, a tuple or one, as float32 on the device: in the array `into` or a new one.
+
+    On the CPU they are what they were.
+    """
+    if xp is np:
+        return numbers
+    host = np.array(numbers, np.float32)
+    if into is None:
+        return xp.asarray(host)
+    into.set(host)
+    return into
 
 
 class _Same:
@@ -188,74 +198,46 @@ def _gemm(xp, a, b, out, accumulate):
     (m, k), (k_b, n) = a.shape[-2:], b.shape[-2:]
     if out is None:
         out = xp.empty(a.shape[:-2] + (m, n), dtype=a.dtype)
-    if k != k_b or out.shape != a.shape[:-2] + (m, n) or a.dtype != b.dtype:
+    fit = k == k_b and out.shape == a.shape[:-2] + (m, n) and a.dtype == b.dtype
+    if not fit or a.dtype not in cublas.TYPES or out.dtype not in cublas.TYPES:
         raise ValueError(f"matmul: {a.shape} @ {b.shape} -> {out.shape}, {a.dtype} @ {b.dtype}")
     if not out.flags.c_contiguous:
         raise ValueError("matmul: out must be contiguous")
     if m == 0 or n == 0:
         return out
-    op_a, lda = _layout(a)
-    op_b, ldb = _layout(b)
-    scalar = np.float64 if a.dtype == np.float64 else np.float32
-    alpha, beta = np.array(1, scalar), np.array(1 if accumulate else 0, scalar)
-    type_a, type_out = _CUDA_TYPE[a.dtype.str[1:]], _CUDA_TYPE[out.dtype.str[1:]]
-    compute = _COMPUTE_64F if scalar is np.float64 else _COMPUTE_32F
-    if _tf32 and a.dtype == np.float32:
-        compute = _COMPUTE_32F_FAST_TF32
-    cublas, handle = xp.cuda.cublas, xp.cuda.device.get_cublas_handle()
-    head = (handle, op_b, op_a, n, m, k, alpha.ctypes.data)
-    if out.ndim == 2:
-        cublas.gemmEx(
-            *head,
-            b.data.ptr,
-            type_a,
-            ldb,
-            a.data.ptr,
-            type_a,
-            lda,
-            beta.ctypes.data,
-            out.data.ptr,
-            type_out,
-            n,
-            compute,
-            -1,
-        )
-        return out
-    step_a, step_b = (x.strides[0] // x.itemsize if x.ndim == 3 else 0 for x in (a, b))
-    cublas.gemmStridedBatchedEx(
-        *head,
-        b.data.ptr,
-        type_a,
-        ldb,
-        step_b,
-        a.data.ptr,
-        type_a,
-        lda,
-        step_a,
-        beta.ctypes.data,
-        out.data.ptr,
-        type_out,
-        n,
-        m * n,
-        len(out),
-        compute,
-        -1,
-    )
+    batched = out.ndim == 3
+    op_a, told_a = _operand(a, batched)
+    op_b, told_b = _operand(b, batched)
+    fast = _tf32 and a.dtype == np.float32
+    compute = cublas.COMPUTE_32F_FAST_TF32 if fast else cublas.COMPUTE_32F
+    head = cublas.handle(xp), op_b, op_a, n, m, k, _ADDRESS[True], *told_b, *told_a
+    told_out = _ADDRESS[bool(accumulate)], out.data.ptr, cublas.TYPES[out.dtype], n
+    how = compute, cublas.DEFAULT_ALGORITHM
+    if batched:
+        cublas.call(xp, "cublasGemmStridedBatchedEx", *head, *told_out, m * n, len(out), *how)
+    else:
+        cublas.call(xp, "cublasGemmEx", *head, *told_out, *how)
     return out
 
 
-def _layout(x):
-    """How a (..., rows, columns) array lies: (0, row stride), or (1, column stride) if transposed.
+def _operand(x, batched):
+    """A (..., rows, columns) array as cuBLAS is told of it: whether it lies transposed; its address,
+    type, step from one contiguous line to the next, and in a batch from one matrix to the next.
 
     Raises ValueError if neither its rows nor its columns are contiguous.
     """
     rows, columns = x.shape[-2:]
     row, column = (s // x.itemsize for s in x.strides[-2:])
     if column == 1 or columns == 1:
-        return 0, row if rows > 1 else columns
-    if row == 1 or rows == 1:
-        return 1, column
-    raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
+        transposed, step = cublas.OP_N, row if rows > 1 else columns
+    elif row == 1 or rows == 1:
+        transposed, step = cublas.OP_T, column
+    else:
+        raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
+    told = x.data.ptr, cublas.TYPES[x.dtype], step
+    if batched:
+        told += (x.strides[0] // x.itemsize if x.ndim == 3 else 0,)
+    return transposed, told
 
 
 # Overlapping copies ----------------------------------------------------------------------------
@@ -321,9 +303,12 @@ class _Slot:
         self.used.record(main)
 
 
-def device_memory(xp):
-    """Bytes of device memory that CuPy's pool holds, used or ready for reuse; None on the CPU.
+def device_memory(xp, *pools):
+    """Bytes of device memory that CuPy's pools hold, used or ready for reuse; None on the CPU.
 
-    The pool keeps what it once had, so at the end of a run this is the most that was needed.
+    A pool keeps what it once had, so at the end of a run this is the most that was needed. pools:
+    MemoryPools beside the one for all; None is none.
     """
-    return None if xp is np else xp.get_default_memory_pool().total_bytes()
+    if xp is np:
+        return None
+    return sum(p.total_bytes() for p in (xp.get_default_memory_pool(), *pools) if p)

@@ -17,6 +17,7 @@ from PIL import Image
 from .backend import array_module, select_device, set_precision, to_host
 from .bins import TEMPERATURE
 from .color import normalize_lightness, rgb_to_lightness, to_byte
+from .fast.graphs import Graphs
 from .files import checkpoint
 from .files.canonical import canonical, from_array
 from .files.images import read_image
@@ -98,12 +99,15 @@ class Colorizer:
         self.inference = network.folded().to(xp)
         if precision == "mixed":
             self.inference.halved()
+        self.graphs = Graphs(xp)
 
     def __getstate__(self):
-        return {**self.__dict__, "xp": self.xp.__name__}  # a module cannot be pickled
+        # A module and a graph cannot be pickled.
+        return {**self.__dict__, "xp": self.xp.__name__, "graphs": None}
 
     def __setstate__(self, state):
         self.__dict__.update(state, xp=importlib.import_module(state["xp"]))
+        self.graphs = Graphs(self.xp)
 
     @classmethod
     def load(cls, weights=None, device="cpu", **options):
@@ -149,8 +153,12 @@ class Colorizer:
 
         Returns logits (n, S/4, S/4, Q), on the device.
         """
-        small = np.stack([self.shrunk(light) for light in lightness])
-        return self.inference.forward(normalize_lightness(self.xp.asarray(small))[..., None])
+        small = self.xp.asarray(np.stack([self.shrunk(light) for light in lightness]))
+        (logits,) = self.graphs("look", self._look, small)
+        return logits
+
+    def _look(self, small):
+        return (self.inference.forward(normalize_lightness(small)[..., None]),)
 
     def colors(self, logits, temperature=None):
         """What `look` said, as ab (n, S/4, S/4, 2) float32, at this temperature or the colorizer's."""

@@ -11,10 +11,11 @@ Notation: as in chapters 3 and 6.
 
 import numpy as np
 
-from .backend import array_module, as_numbers
+from .backend import array_module, as_numbers, device_numbers
 from .layers.conv import output_size
 from .layers.conv_transpose import transposed_size
 from .ops import ops
+from .optim import adam_rates
 from .packed import Packed
 
 
@@ -191,24 +192,33 @@ class Adam:
 
     def __init__(self, params, betas=(0.9, 0.99), eps=1e-8, decay=0.0):
         self.params, self.betas, self.eps, self.decay = params, betas, eps, decay
-        self.t = 0
+        self.t, self.rates = 0, None
         self.m, self.v = params.zeros_like(), params.zeros_like()
 
     def step(self, grads, lr, scale=1, overflow=0):
-        """Update every parameter. grads: Packed like the parameters. lr: float.
+        """Update every parameter: `advance` and `update`."""
+        self.advance(lr)
+        self.update(grads, scale, overflow)
+
+    def advance(self, lr):
+        """The next step begins, with this learning rate, a float."""
+        self.t += 1
+        xp, rates = array_module(self.m.flat), adam_rates(lr, self.t, self.betas)
+        self.rates = device_numbers(rates, xp, self.rates)
+
+    def update(self, grads, scale=1, overflow=0):
+        """Update every parameter. grads: Packed like the parameters.
 
         scale: s, 1 or () float32. overflow: 0, or () int32, not 0 to change nothing. A step that
-        was left out counts in t all the same.
+        was left out counts in t all the same. Launches the same work every time (see graphs.py).
         """
-        self.t += 1
         arrays = p, m, v = self.params.flat, self.m.flat, self.v.flat
         updated = ops(p).adam(
             p,
             grads.flat,
             m,
             v,
-            lr=lr,
-            t=self.t,
+            rates=self.rates,
             betas=self.betas,
             eps=self.eps,
             decay=self.decay,
@@ -254,8 +264,8 @@ class LossScale:
         grown = good == self.GROWTH
         otherwise = xp.where(grown, np.float32(2), np.float32(1))
         factor = xp.where(overflow > 0, np.float32(0.5), otherwise)
-        self.scale = xp.clip(self.scale * factor, np.float32(1), np.float32(2.0**24))
-        self.good = xp.where(grown, 0, good).astype(np.int32)
+        self.scale[...] = xp.clip(self.scale * factor, np.float32(1), np.float32(2.0**24))
+        self.good[...] = xp.where(grown, 0, good)
 
     def state(self):
         """name -> array, to be saved."""
@@ -280,7 +290,7 @@ class MovingAverage:
     """
 
     def __init__(self, groups, decay, trained=False):
-        self.decay, self.t, self.trained = decay, 0, trained
+        self.decay, self.t, self.trained, self.share = decay, 0, trained, None
         self.groups = [(Packed(arrays), arrays) for arrays in groups]
 
     @property
@@ -288,11 +298,21 @@ class MovingAverage:
         """name -> averaged array."""
         return {name: a for averages, _ in self.groups for name, a in averages.items()}
 
-    def update(self):
-        """Take in the arrays as they are now, after one more step."""
+    def step(self):
+        """After one more step: `advance` and `update`."""
+        self.advance()
+        self.update()
+
+    def advance(self):
+        """The next step begins."""
         self.t += 1
         d = self.decay if self.trained else min(self.decay, (1 + self.t) / (10 + self.t))
+        xp = array_module(self.groups[0][0].flat)
+        self.share = device_numbers(1 - d, xp, self.share)
+
+    def update(self):
+        """Take in the arrays as they are now. Launches the same work every time."""
         for averages, now in self.groups:
-            moved = ops(now.flat).moving_average(averages.flat, now.flat, 1 - d)
+            moved = ops(now.flat).moving_average(averages.flat, now.flat, self.share)
             if moved is not averages.flat:
                 averages.flat[...] = moved

@@ -12,24 +12,34 @@ import math
 import numpy as np
 
 
-def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
+def adam_rates(lr, t, betas):
+    """What changes from step to step: a = lr / (1 - beta1^t) and c = sqrt(1 - beta2^t).
+
+    m and v begin at 0 and are too small at first, by these factors of t. Returns two floats.
+    """
+    return lr / (1 - betas[0] ** t), (1 - betas[1] ** t) ** 0.5
+
+
+def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
     """Adam (Kingma and Ba 2015, algorithm 1), with weight decay as the authors' Caffe has it.
 
         g <- g / s + decay p           (of the first `decayed` numbers: convolution weights)
         m <- beta1 m + (1 - beta1) g        v <- beta2 v + (1 - beta2) g^2
-        p <- p - lr / (1 - beta1^t)  m / (sqrt(v / (1 - beta2^t)) + eps)
+        p <- p - a m / (sqrt(v) / c + eps)  =  p - lr m^ / (sqrt(v^) + eps),
+                                               m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t)
 
     The decay goes through m and v like any gradient; this is not "decoupled" AdamW.
-    p, g, m, v: (n,) float. decayed: int. scale: () float, s. overflow: () int; if it is not 0, a
-    gradient overflowed, and p, m, v come back unchanged (t goes on). Returns p, m, v.
+    p, g, m, v: (n,) float. rates: a, c, from `adam_rates`. decayed: int. scale: () float, s.
+    overflow: () int; if it is not 0, a gradient overflowed, and p, m, v come back unchanged (t
+    goes on). Returns p, m, v.
     """
     if overflow:
         return p, m, v
+    a, c = rates
     g = g / scale + decay * p * (np.arange(len(p)) < decayed)
     m = betas[0] * m + (1 - betas[0]) * g
     v = betas[1] * v + (1 - betas[1]) * g**2
-    root = np.sqrt(v / (1 - betas[1] ** t))
-    return p - lr / (1 - betas[0] ** t) * m / (root + eps), m, v
+    return p - a * m / (np.sqrt(v) / c + eps), m, v
 
 
 def moving_average(average, now, share):

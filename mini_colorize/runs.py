@@ -22,6 +22,7 @@ from tqdm import tqdm
 from . import bins, report
 from .backend import array_module, as_numbers, set_precision
 from .data import PhotoLoader
+from .fast.graphs import Graphs
 from .files import checkpoint
 from .files.config import TrainingError
 from .files.disk import atomic_write, check_folder, write_json
@@ -249,10 +250,18 @@ class Run:
         # the loss, but the decay, which is added to the gradient, must follow it.
         pixels = (c.size // 4) ** 2
         self.optimizer = Adam(packed["params"], decay=c.weight_decay / pixels)
-        self.grads = packed["grads"]
+        self.grads, self.buffers = packed["grads"], packed["buffers"]
         learned = [packed["params"], packed["buffers"]]
         trained = c.init is not None
         self.average = MovingAverage(learned, c.ema, trained) if c.ema else None
+        self.graphs = Graphs(xp, self._state)
+
+    def _state(self):
+        """All arrays that a step changes, but for the gradients."""
+        arrays = [self.optimizer.params, self.optimizer.m, self.optimizer.v, self.buffers]
+        arrays += [averages for averages, _ in self.average.groups] if self.average else []
+        scale = self.loss_scale.state().values() if self.loss_scale else ()
+        return [*(packed.flat for packed in arrays), *scale]
 
     def save(self):
         """Write checkpoint.npz and the weights, unless they are no longer numbers."""

@@ -7,6 +7,7 @@ Notation
 
 import signal
 import time
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
@@ -31,22 +32,37 @@ class Trainer(Run):
 
         On a GPU this only queues the work: nothing here waits for the device, unless `measure`.
         """
-        x, *truth = self.targets(self.xp.asarray(rgb))
+        self.optimizer.advance(self._rate(self.step))
+        if self.average:
+            self.average.advance()
+        name, work = "step", self._work
+        if measure:
+            name, work = "measured step", partial(self._work, measure=True)
+        results = self.graphs(name, work, self.xp.asarray(rgb))
+        self.step += 1
+        return results[:2], colorfulness(results[2]) if measure else None
+
+    def _work(self, rgb, measure=False):
+        """What a step does on the device, the same every time: see graphs.py.
+
+        Returns two losses and, if `measure`, the colours of the batch as predicted now: (N, h, w,
+        3), sRGB.
+        """
+        x, *truth = self.targets(rgb)
         logits = self.network.forward(x, train=True)
-        color = self._colorfulness(x, logits) if measure else None
+        colors = (self._painted(x, logits),) if measure else ()
         scale = self.loss_scale.scale if self.loss_scale else 1
         loss = self._loss(logits, truth, scale)
         del logits
         self.network.backward(loss.gradient)
         grads = self.grads.flat
         overflow = ops(grads).find_overflow(grads) if self.loss_scale else 0
-        self.optimizer.step(self.grads, self._rate(self.step), scale, overflow)
+        self.optimizer.update(self.grads, scale, overflow)
         if self.loss_scale:
             self.loss_scale.update(overflow)
         if self.average:
             self.average.update()
-        self.step += 1
-        return (loss.weighted, loss.unweighted), color
+        return loss.weighted, loss.unweighted, *colors
 
     def _rate(self, step):
         c = self.config
@@ -56,12 +72,12 @@ class Trainer(Run):
             lr = cosine_schedule(step, c.lr, c.steps)
         return warmed_up(step, lr, c.warmup)
 
-    def _colorfulness(self, x, logits):
-        """Hasler and Süsstrunk's measure of the batch as predicted now, at h x w."""
+    def _painted(self, x, logits):
+        """The batch as predicted now, at h x w: sRGB."""
         lightness = x[:, 2::4, 2::4] * 100 + 50
         ab = self.network.colors(logits).astype(x.dtype, copy=False)
         lab = self.xp.concatenate([lightness, ab], axis=-1)
-        return colorfulness(ops(lab).lab_to_rgb(lab))
+        return ops(lab).lab_to_rgb(lab)
 
     def train(self):
         """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done."""
@@ -142,7 +158,7 @@ class Trainer(Run):
 
     def _memory(self):
         """What the device's memory has held so far, for the log; nothing on the CPU."""
-        held = device_memory(self.xp)
+        held = device_memory(self.xp, self.graphs.pool)
         return {} if held is None else {"device_memory_mib": round(held / 2**20)}
 
 

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from emulator import standin
+from emulator.standin import emulated
 from networks import leave_the_kinks
 from PIL import Image
 from programs import arrays, flags, log
@@ -28,10 +29,6 @@ from mini_colorize.targets import measure_prior, targets
 from mini_colorize.training import Trainer
 
 WIDTH = 1 / 16
-
-
-def emulated(gpu):
-    return gpu is standin._module()
 
 
 @pytest.mark.one_order

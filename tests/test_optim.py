@@ -174,7 +174,7 @@ def test_moving_average_by_hand():
     moving = MovingAverage([arrays], decay=0.25)
     for value, average in ((11, 9), (1, 3), (4, 3.75)):
         arrays["p"][:] = value
-        moving.update()
+        moving.step()
         assert moving.average["p"][0] == pytest.approx(average, rel=1e-14)
     assert arrays["p"][0] == 4  # a copy: the network's own weights are left alone
 
@@ -185,12 +185,12 @@ def test_moving_average_of_trained_arrays_forgets_slowly_from_the_first_step_on(
     moving = MovingAverage([arrays], decay=0.75, trained=True)
     arrays["p"][:] = 0
     for average in (6, 4.5):
-        moving.update()
+        moving.step()
         assert moving.average["p"][0] == average
 
 
 def test_moving_average_of_a_constant_is_that_constant():
     moving = MovingAverage([Packed({"p": np.full(2, 3.0)})], decay=0.999)
     for _ in range(5):
-        moving.update()
+        moving.step()
     np.testing.assert_array_equal(moving.average["p"], [3.0, 3.0])

@@ -1,4 +1,4 @@
-"""The twins on the CPU: names and signatures of the chapters, several times as fast.
+"""The twins on the CPU: names and signatures of the chapters, by all threads.
 
 A twin may give back its result in the memory of its last gradient argument, or of the logits; so
 use what is returned, never the argument again. Adam and the moving average write over what they
@@ -22,29 +22,6 @@ from .threads import parallel_for, split
 LOSS_CHUNK = 2048  # pixels a thread treats at a time: with fewer, threads wait for Python's lock;
 # with more, the logits (2.6 MB of float32) leave the cache between the passes
 OPTIMIZER_CHUNK = 2**17  # numbers a thread treats at a time
-
-__all__ = [
-    "adam",
-    "annealed_mean",
-    "at_work",
-    "batchnorm",
-    "batchnorm_backward",
-    "batchnorm_inference",
-    "bias_relu_backward",
-    "conv2d",
-    "conv2d_backward",
-    "conv_transpose2d",
-    "conv_transpose2d_backward",
-    "crops_to_lab",
-    "find_overflow",
-    "freeze",
-    "l2_loss",
-    "lab_to_rgb",
-    "moving_average",
-    "soft_encode",
-    "softmax_cross_entropy",
-    "upsample",
-]
 
 
 def batchnorm(x, gamma, beta, eps):
@@ -94,16 +71,15 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     return Loss(*sums, z.reshape(logits.shape))
 
 
-def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
+def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
     """The same as in chapter 6; p, m and v are written over."""
     if overflow:
         return p, m, v
-    step_size, root_correction = lr / (1 - betas[0] ** t), (1 - betas[1] ** t) ** 0.5
 
     def one(part):
         work, root = scratch("adam", (2, part.stop - part.start), p.dtype)
         first = max(0, decayed - part.start)  # of these, so many decay
-        rest = betas, step_size, root_correction, eps, work, root
+        rest = betas, *rates, eps, work, root
         _adam_chunk(p[part], g[part], m[part], v[part], scale, first, decay, *rest)
 
     parallel_for(one, split(len(p), OPTIMIZER_CHUNK))

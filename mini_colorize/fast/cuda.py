@@ -10,36 +10,13 @@ from functools import lru_cache
 import numpy as np
 
 from .. import bins, color
-from ..backend import array_module, device_copy
+from ..backend import array_module, device_copy, device_numbers
 from ..losses import Loss, l2_loss
 from . import kernels
 from .bins import CELL, REACH, candidates
 from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
 from .kernels import find_overflow, upsample
 from .memory import freeze
-
-__all__ = [
-    "adam",
-    "annealed_mean",
-    "at_work",
-    "batchnorm",
-    "batchnorm_backward",
-    "batchnorm_inference",
-    "bias_relu_backward",
-    "conv2d",
-    "conv2d_backward",
-    "conv_transpose2d",
-    "conv_transpose2d_backward",
-    "crops_to_lab",
-    "find_overflow",
-    "freeze",
-    "l2_loss",
-    "lab_to_rgb",
-    "moving_average",
-    "soft_encode",
-    "softmax_cross_entropy",
-    "upsample",
-]
 
 
 def _on_device(number, dtype, xp):
@@ -108,17 +85,16 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     return Loss(*values, z.reshape(logits.shape))
 
 
-def adam(p, g, m, v, *, lr, t, betas, eps, decay, decayed, scale, overflow):
-    """The same as in chapter 6; p, m and v are written over."""
-    step_size, root_correction = lr / (1 - betas[0] ** t), (1 - betas[1] ** t) ** 0.5
-    rest = decayed, decay, betas, step_size, root_correction, eps
+def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
+    """The same as in chapter 6; p, m and v are written over. rates: also (2,) float32."""
     xp = array_module(p)
     scale, overflow = _on_device(scale, np.float32, xp), _on_device(overflow, np.int32, xp)
-    kernels.adam(p, g, m, v, scale, overflow, *rest)
+    rates = device_numbers(rates, xp) if isinstance(rates, tuple) else rates
+    kernels.adam(p, g, m, v, scale, overflow, rates, decayed, decay, betas, eps)
     return p, m, v
 
 
 def moving_average(average, now, share):
-    """The same as in chapter 6, written over `average`."""
-    kernels.moving_average(average, now, share)
+    """The same as in chapter 6, written over `average`. share: also () float32."""
+    kernels.moving_average(average, now, _on_device(share, np.float32, array_module(now)))
     return average

@@ -53,17 +53,21 @@ def _pixel_blocks(x, shape, taps, c_out):
                 yield i, r, c
 
 
-def _patch(x, top, height, left, width, fill):
-    """x[:, top : top+height, left : left+width], where what lies outside x is `fill`."""
+def cut_out(x, top, height, left, width, fill, copy=False):
+    """x[:, top : top+height, left : left+width], where what lies outside x is `fill`.
+
+    NumPy, scratch memory, or a view of x if nothing lies outside, unless `copy`.
+    """
     h, w = x.shape[1:3]
-    r0, r1 = max(top, 0), min(top + height, h)
-    c0, c1 = max(left, 0), min(left + width, w)
-    if (r0, r1, c0, c1) == (top, top + height, left, left + width):
+    r0, r1 = (min(max(r, 0), h) for r in (top, top + height))
+    c0, c1 = (min(max(c, 0), w) for c in (left, left + width))
+    inside = (r1 - r0, c1 - c0) == (height, width)
+    if inside and not copy:
         return x[:, r0:r1, c0:c1]
     patch = scratch("patch", (len(x), height, width, x.shape[3]), x.dtype)
-    patch[...] = fill
-    if r0 < r1 and c0 < c1:
-        patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
+    if not inside:
+        patch[...] = fill
+    patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
     return patch
 
 
@@ -84,7 +88,7 @@ def gather(x, rows, cols, block, fill=0):
     height = (r.stop - r.start - 1) * rows.stride + (rows.count - 1) * rows.step + 1
     width = (c.stop - c.start - 1) * cols.stride + (cols.count - 1) * cols.step + 1
     top, left = r.start * rows.stride + rows.start, c.start * cols.stride + cols.start
-    patch = _patch(x[n], top, height, left, width, fill)
+    patch = cut_out(x[n], top, height, left, width, fill)
     sn, sh, sw, sc = patch.strides
     pixels = (len(patch), r.stop - r.start, c.stop - c.start)
     windows = np.lib.stride_tricks.as_strided(

@@ -1,11 +1,12 @@
 """The CUDA kernels of kernels/*.cu: each is loaded, checked and launched by one function here.
 
 cuda.py makes operations of them. What a kernel computes and how is told in its own file, with the
-name of its NumPy reference. A CUDA kernel does not check what it is given, so these functions do: dtype, shape,
-contiguity; whatever is wrong raises ValueError or TypeError before anything is launched.
+name of its NumPy reference. A CUDA kernel does not check what it is given, so these functions do:
+dtype, shape, contiguity; whatever is wrong raises ValueError or TypeError before anything is
+launched.
 
 Sizes that shape the code (Q, K, vector width ...) are compiled in as #defines; CuPy keeps every
-variant it compiled on disk. Half-precision arrays only change how numbers are stored: all
+variant it compiled on disk. Half-precision arrays only change how numbers are stored (REAL): all
 arithmetic is float32.
 
 Notation
@@ -25,7 +26,10 @@ _HERE = Path(__file__).parents[1]
 SOURCES = next(p for p in (_HERE.parent / "kernels", _HERE / "cu") if (p / "common.cuh").exists())
 
 BLOCK_SIZE = 256  # of a block, in every kernel
-_REAL = {"float32": "float", "float16": "__half"}
+_REAL = {np.dtype(np.float32): "float", np.dtype(np.float16): "__half"}
+_KINDS = {name: (np.dtype(name),) for name in ("uint8", "int32", "float32")} | {
+    "real": tuple(_REAL)
+}
 
 
 @cache
@@ -43,8 +47,13 @@ def _compiled(xp, file, name, defines):
 
 
 def _launch(file, grid, args, name=None, **defines):
-    """Launch a kernel of 256 threads a block. args: arrays and NumPy scalars, in its order."""
+    """Launch a kernel of 256 threads a block. args: arrays and NumPy scalars, in its order.
+
+    REAL is the C type of the first array, if that holds real numbers.
+    """
     xp = array_module(args[0])
+    if args[0].dtype in _REAL:
+        defines.setdefault("REAL", _REAL[args[0].dtype])
     kernel = _compiled(xp, file, name or file, tuple(sorted(defines.items())))
     kernel(grid if isinstance(grid, tuple) else (grid,), (BLOCK_SIZE,), args)
 
@@ -53,25 +62,19 @@ def _cdiv(items, size=BLOCK_SIZE):
     return -(-items // size)
 
 
-_DTYPES = {
-    "uint8": (np.dtype(np.uint8),),
-    "int32": (np.dtype(np.int32),),
-    "float32": (np.dtype(np.float32),),
-    "float16": (np.dtype(np.float16),),
-    "real": (np.dtype(np.float32), np.dtype(np.float16)),
-}
+def _int32(*numbers):
+    return [np.int32(k) for k in numbers]
 
 
 def _check(name, array, kind, shape=None):
     """Raise unless the array is on the GPU, C-contiguous, of a dtype and, if given, of a shape.
 
-    kind: a key of _DTYPES.
+    kind: of _KINDS; "real" is float32 or float16.
     """
     if array_module(array) is np:
         raise TypeError(f"{name}: is not on the GPU")
-    if array.dtype not in _DTYPES[kind]:
-        allowed = " or ".join(map(str, _DTYPES[kind]))
-        raise TypeError(f"{name}: {array.dtype}, must be {allowed}")
+    if array.dtype not in _KINDS[kind]:
+        raise TypeError(f"{name}: {array.dtype}, must be {' or '.join(map(str, _KINDS[kind]))}")
     if shape is not None and array.shape != tuple(shape):
         raise ValueError(f"{name}: shape {array.shape}, must be {tuple(shape)}")
     if not array.flags.c_contiguous:
@@ -105,16 +108,8 @@ def crops_to_lab(rgb, linear, to_xyz, step, offset):
     x = xp.empty((n, height, width, 1), np.float32)
     rows, columns = (len(range(offset, side, step)) for side in (height, width))
     ab = xp.empty((n, rows, columns, 2), np.float32)
-    args = (
-        rgb,
-        device_copy(linear, xp),
-        device_copy(to_xyz, xp),
-        x,
-        ab,
-        np.int32(height),
-        np.int32(width),
-        np.int64(x.size),
-    )
+    constants = device_copy(linear, xp), device_copy(to_xyz, xp)
+    args = rgb, *constants, x, ab, *_int32(height, width), np.int64(x.size)
     _launch("crops_to_lab", _cdiv(x.size), args, STEP=step, OFFSET=offset)
     return x, ab
 
@@ -139,16 +134,9 @@ def soft_encode(ab, bins, table, cell, reach, k, sigma):
     weight = xp.empty(index.shape, np.float32)
     pixels = ab.size // 2
     if pixels:
-        args = (
-            ab,
-            device_copy(bins, xp),
-            device_copy(table, xp),
-            index,
-            weight,
-            np.int64(pixels),
-            np.int32(table.shape[2]),
-            np.float32(1 / (2 * sigma**2)),
-        )
+        constants = device_copy(bins, xp), device_copy(table, xp)
+        sizes = np.int64(pixels), np.int32(table.shape[2]), np.float32(1 / (2 * sigma**2))
+        args = ab, *constants, index, weight, *sizes
         _launch("soft_encode", _cdiv(pixels), args, K=k, Q=len(bins), CELL=cell, REACH=reach)
     return index, weight
 
@@ -165,8 +153,7 @@ def annealed_mean(logits, bins, temperature):
     if pixels:
         args = (logits, device_copy(bins, xp), ab, np.int64(pixels), slope)
         grid = min(_cdiv(pixels, 8), 8 * _multiprocessors(xp))
-        real = _REAL[logits.dtype.name]
-        _launch("annealed_mean", grid, args, Q=len(bins), MODE=int(mode), REAL=real)
+        _launch("annealed_mean", grid, args, Q=len(bins), MODE=int(mode))
     return ab
 
 
@@ -196,21 +183,9 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale):
     _check("scale", scale, "float32", ())
     valid = (weight[:, 0] > 0).sum(dtype=np.int64)
     cross_entropy, weighted = xp.empty(pixels, np.float32), xp.empty(pixels, np.float32)
-    args = (
-        logits,
-        logits,
-        index,
-        weight,
-        class_weight,
-        valid,
-        scale,
-        cross_entropy,
-        weighted,
-        np.int64(pixels),
-    )
-    _launch(
-        "softmax_cross_entropy", _cdiv(pixels, 8), args, Q=q, K=k, REAL=_REAL[logits.dtype.name]
-    )
+    given = logits, logits, index, weight, class_weight, valid, scale
+    args = *given, cross_entropy, weighted, np.int64(pixels)
+    _launch("softmax_cross_entropy", _cdiv(pixels, 8), args, Q=q, K=k)
     return valid, weighted, cross_entropy
 
 
@@ -234,7 +209,7 @@ class _Channelwise:
         self.chunk = max(high, _cdiv(self.rows, max(1, blocks // across)))
         self.chunks = _cdiv(self.rows, self.chunk)
         self.grid = (across, self.chunks)
-        self.defines = {"TX": wide, "VEC": vec, "REAL": _REAL[x.dtype.name]}
+        self.defines = {"TX": wide, "VEC": vec}
 
     @property
     def sizes(self):
@@ -278,7 +253,8 @@ def batchnorm_statistics(x):
     _launch("batchnorm_statistics", c.grid, (x, partial, *c.sizes), **c.defines)
     channels, rows, chunk = c.sizes
     args = (partial, mean, var, channels, np.int32(c.chunks), rows, chunk)
-    _launch("batchnorm_statistics", _cdiv(c.channels, 8), args, "batchnorm_merge", **c.defines)
+    defines = {**c.defines, "REAL": _REAL[x.dtype]}  # as above: nothing new to compile
+    _launch("batchnorm_statistics", _cdiv(c.channels, 8), args, "batchnorm_merge", **defines)
     return mean, var
 
 
@@ -330,8 +306,8 @@ def gather(x, rows, cols, block, fill):
         raise ValueError(f"{pixels} pixels at a time: the kernel counts to 2^32")
     taps = (number for t in (rows, cols) for number in (t.start, t.step, t.count, t.stride))
     numbers = (height, width, channels, n.start, r.start, c.start, high, wide, *taps)
-    args = (x, fill, columns, *(np.int32(v) for v in numbers), np.uint32(threads))
-    _launch("gather", _cdiv(threads), args, REAL=_REAL[x.dtype.name], VEC=vec)
+    args = (x, fill, columns, *_int32(*numbers), np.uint32(threads))
+    _launch("gather", _cdiv(threads), args, VEC=vec)
     return columns
 
 
@@ -341,63 +317,38 @@ def winograd_transform(x, m, inputs, dilation, padding, fill, block, out=None):
     _, height, width, channels = x.shape
     _check("x", x, "real")
     _check("fill", fill, "float32", (channels,))
-    tiles, cells = _cells(block, dilation)
+    tiles, starts, cells = _cells(block, m, dilation, padding)
     shape = ((m + 2) ** 2, tiles, channels)
     v = xp.empty(shape, x.dtype) if out is None else out
     _check_like("out", v, x, shape)
-    n, i, j = block
-    side = m * dilation
-    numbers = (
-        height,
-        width,
-        channels,
-        n.start,
-        i.start * side - padding,
-        j.start * side - padding,
-        *cells,
-        dilation,
-    )
-    args = (x, fill, v, *(np.int32(k) for k in numbers), np.int64(tiles))
-    _launch(
-        "winograd_transform",
-        _cdiv(tiles * channels),
-        args,
-        M=m,
-        INPUT=int(inputs),
-        REAL=_REAL[x.dtype.name],
-    )
+    numbers = height, width, channels, *starts, *cells, dilation
+    args = (x, fill, v, *_int32(*numbers), np.int64(tiles))
+    _launch("winograd_transform", _cdiv(tiles * channels), args, M=m, INPUT=int(inputs))
     return v
 
 
 def winograd_output(products, m, y, dilation, bias, relu, block):
     """See winograd.output_transform."""
     _, height, width, channels = y.shape
-    tiles, cells = _cells(block, dilation)
+    tiles, starts, cells = _cells(block, m, dilation)
     _check("y", y, "real")
     _check_like("M", products, y, ((m + 2) ** 2, tiles, channels))
     _check_channels(y, bias)
-    n, i, j = block
-    side = m * dilation
-    numbers = (height, width, channels, n.start, i.start * side, j.start * side, *cells, dilation)
-    args = (products, bias, y, *(np.int32(k) for k in numbers), np.int64(tiles))
-    _launch(
-        "winograd_output",
-        _cdiv(tiles * channels),
-        args,
-        M=m,
-        RELU=int(relu),
-        REAL=_REAL[y.dtype.name],
-    )
+    numbers = height, width, channels, *starts, *cells, dilation
+    args = (products, bias, y, *_int32(*numbers), np.int64(tiles))
+    _launch("winograd_output", _cdiv(tiles * channels), args, M=m, RELU=int(relu))
     return y
 
 
-def _cells(block, dilation):
-    """Tiles of a block of cells (see winograd.py), and its rows and columns of cells."""
+def _cells(block, m, dilation, padding=0):
+    """Of a block of cells (see winograd.py): its tiles; its first picture, pixel row and column;
+    its rows and columns of cells."""
+    n, i, j = (s.start for s in block)
     pictures, rows, columns = (s.stop - s.start for s in block)
-    tiles = pictures * rows * columns * dilation**2
+    tiles, side = pictures * rows * columns * dilation**2, m * dilation
     if tiles >= 2**31:
         raise ValueError(f"{tiles} tiles at a time: the kernel counts to 2^31")
-    return tiles, (rows, columns)
+    return tiles, (n, i * side - padding, j * side - padding), (rows, columns)
 
 
 def upsample(x, size, rows=slice(None)):
@@ -410,7 +361,7 @@ def upsample(x, size, rows=slice(None)):
     pixels = y.size // channels
     numbers = (h, w, height, width, top, bottom - top, channels)
     if pixels:
-        args = (x, y, *(np.int32(v) for v in numbers), np.int64(pixels))
+        args = (x, y, *_int32(*numbers), np.int64(pixels))
         _launch("upsample", _cdiv(pixels), args)
     return y
 
@@ -418,24 +369,15 @@ def upsample(x, size, rows=slice(None)):
 # Optimiser -------------------------------------------------------------------------------------
 
 
-def adam(p, g, m, v, scale, overflow, decayed, decay, betas, step_size, root_correction, eps):
-    """See optim.adam; step_size: lr / (1 - beta1^t), root_correction: sqrt(1 - beta2^t)."""
+def adam(p, g, m, v, scale, overflow, rates, decayed, decay, betas, eps):
+    """See optim.adam. rates: (2,) float32."""
     for name, array in {"p": p, "g": g, "m": m, "v": v}.items():
         _check(name, array, "float32", (p.size,))
     _check("scale", scale, "float32", ())
     _check("overflow", overflow, "int32", ())
-    floats = (decay, *betas, step_size, root_correction, eps)
-    args = (
-        p,
-        g,
-        m,
-        v,
-        scale,
-        overflow,
-        np.int64(p.size),
-        np.int64(decayed),
-        *(np.float32(f) for f in floats),
-    )
+    _check("rates", rates, "float32", (2,))
+    numbers = np.int64(p.size), np.int64(decayed), *(np.float32(f) for f in (decay, *betas, eps))
+    args = (p, g, m, v, scale, overflow, rates, *numbers)
     _launch("adam", _cdiv(p.size), args)
 
 
@@ -448,8 +390,8 @@ def find_overflow(x):
 
 
 def moving_average(average, now, share):
-    """See optim.moving_average."""
+    """See optim.moving_average. share: () float32."""
     _check("average", average, "float32", (average.size,))
     _check("now", now, "float32", (average.size,))
-    args = (average, now, np.int64(average.size), np.float32(share))
-    _launch("moving_average", _cdiv(average.size), args)
+    _check("share", share, "float32", ())
+    _launch("moving_average", _cdiv(average.size), (average, now, share, np.int64(average.size)))

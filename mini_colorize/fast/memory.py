@@ -4,10 +4,9 @@ empty: for results, which the caller keeps. zeros: to compare with, never writte
 what a thread needs until its next call. frozen: for what is made of weights that do not change.
 
 A network makes the same arrays at every step. Given back to the system in between, their memory
-comes back as blank pages, one interrupt and 4096 zeros each: about a tenth of a small network's
-step. So `empty` keeps what it once got, and hands it out again when Python counts no reference to
-it but its own: every view of an array holds one, so whoever still has any part of a result has it
-for good.
+comes back as blank pages, one interrupt and 4096 zeros each. So `empty` keeps what it once got, and
+hands it out again when Python counts no reference to it but its own: every view of an array holds
+one, so whoever still has any part of a result has it for good.
 """
 
 import sys

@@ -53,7 +53,7 @@ def by_blocks(function, *arrays):
 def column_sum(x):
     """Sum over rows, (rows, C) -> (C,): by BLAS, several times faster than x.sum(axis=0).
 
-    np.dot, since two threads at this by np.matmul (@) wait for one another.
+    np.dot, since np.matmul (@) with the vector on the left keeps Python's lock: threads would wait.
     """
     return np.dot(np.ones(len(x), x.dtype), x)
 

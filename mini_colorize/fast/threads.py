@@ -2,8 +2,7 @@
 
 NumPy lets go of Python's lock while it computes, so threads that take one block each of a large
 array work side by side. BLAS has threads of its own, but they meet after every matrix product, and
-the products here are small: two threads of ours, each with a BLAS that uses one, do half as many
-again a second. So BLAS is held at one thread while ours work, and set back afterwards.
+the products here are small. So BLAS is held at one thread while ours work, and set back afterwards.
 
 This is for OpenBLAS, which NumPy comes with from PyPI. With a BLAS that cannot be told, everything
 runs in the caller's thread.
@@ -76,26 +75,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Helpers:
-    """The threads that wait for work in `queue`.
-
-    (concurrent.futures would do the same; handing over work takes it several times as long.)
-    """
-
-    def __init__(self):
-        self.queue = SimpleQueue()
-        self.threads = [
-            threading.Thread(target=_help, args=(self.queue,), name="numpy", daemon=True)
-            for _ in range(THREADS - 1)
-        ]
-        for thread in self.threads:
-            thread.start()
-
-
 @lru_cache(maxsize=1)
 def _helpers(process):
-    """The helpers of this process: a forked child has none of its parent's."""
-    return _Helpers()
+    """Where the helpers of this process wait for work: a forked child has none of its parent's.
+
+    (Not concurrent.futures, which hands over work through a lock and a Future each time.)
+    """
+    queue = SimpleQueue()
+    for _ in range(THREADS - 1):
+        threading.Thread(target=_help, args=(queue,), name="numpy", daemon=True).start()
+    return queue
 
 
 def _help(queue):
@@ -135,10 +124,10 @@ def parallel_for(function, items):
         finally:
             _local.inside = False
 
-    helpers, answers, count = _helpers(os.getpid()), SimpleQueue(), min(THREADS, len(items)) - 1
+    queue, answers, count = _helpers(os.getpid()), SimpleQueue(), min(THREADS, len(items)) - 1
     with one_blas_thread():
         for _ in range(count):
-            helpers.queue.put((work, answers))
+            queue.put((work, answers))
         try:
             work()
         finally:

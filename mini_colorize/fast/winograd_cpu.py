@@ -22,6 +22,7 @@ import numpy as np
 
 from ..backend import matmul
 from . import tiles
+from .gather import cut_out
 from .memory import scratch
 from .pointwise import clamp
 from .threads import THREADS, cut, parallel_for
@@ -38,18 +39,6 @@ def _most(x, m, channels, row_bytes):
 # Transforms, by the calling thread ---------------------------------------------------------------
 
 
-def _patch(x, top, height, left, width, fill):
-    """A copy of x[:, top : top+height, left : left+width]; what lies outside x is `fill`."""
-    patch = scratch("patch", (len(x), height, width, x.shape[3]), x.dtype)
-    r0, r1 = (min(max(r, 0), x.shape[1]) for r in (top, top + height))
-    c0, c1 = (min(max(c, 0), x.shape[2]) for c in (left, left + width))
-    if (r1 - r0, c1 - c0) != (height, width):
-        patch[...] = fill
-    if r0 < r1 and c0 < c1:
-        patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
-    return patch
-
-
 def _rows(name, x, matrix, m, dilation, padding, fill, block):
     """K X for every window X of x, where windows begin m pixels (times d) after one another.
 
@@ -62,7 +51,7 @@ def _rows(name, x, matrix, m, dilation, padding, fill, block):
     rows, cols, halo = i.stop - i.start, j.stop - j.start, window - m
     height, width = (m * rows + halo) * d, (m * cols + halo) * d
     top, left = i.start * m * d - padding, j.start * m * d - padding
-    patch = _patch(x[n], top, height, left, width, fill)
+    patch = cut_out(x[n], top, height, left, width, fill, copy=True)
     n = len(patch)
     sn, sh, _, sc = patch.strides
     shape = n, rows, d, window, width * c

@@ -1,4 +1,6 @@
-"""cupy.cuda.cublas: gemmEx and gemmStridedBatchedEx, from raw addresses, checked as cuBLAS does.
+"""cuBLAS: products from raw addresses, checked as cuBLAS does, by the names of its C library.
+
+As there, a product is work of the stream that its handle was told of.
 
 Notation (column-major, as in cuBLAS)
     C = alpha op(A) op(B) + beta C        op(X) = X (CUBLAS_OP_N) or its transpose (CUBLAS_OP_T)
@@ -6,27 +8,44 @@ Notation (column-major, as in cuBLAS)
 """
 
 import ctypes
-from types import SimpleNamespace
+import types
 
 import numpy as np
 
-from . import memory
+from . import memory, standin
 
-HANDLE = 0x0B1A5  # any number: there is one device
+_handles = {}  # handle -> {"stream": address, "workspace": address or None}
 
 CUBLAS_OP_N, CUBLAS_OP_T = 0, 1
 CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_32F_FAST_TF32 = 68, 70, 77
 CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT_TENSOR_OP = -1, 99
 
 
-def setMathMode(handle, mode):
+def create(handle):
+    """handle: ctypes.byref of a c_void_p."""
+    handle._obj.value = 0x0B1A5 + len(_handles)
+    _handles[handle._obj.value] = {"stream": 0, "workspace": None}
+    return 0
+
+
+def set_stream(handle, stream):
+    """Takes the workspace away, as cuBLAS does."""
+    _handles[handle].update(stream=stream or 0, workspace=None)
+    return 0
+
+
+def set_workspace(handle, address, nbytes):
+    memory.require(address, nbytes, "workspace")
+    _handles[handle]["workspace"] = address
+    return 0
+
+
+def set_math_mode(handle, mode):
     """0: the default; 16: no sums in float16 within a product. Both are how this file computes."""
-    if handle != HANDLE or mode not in (0, 16):
+    if handle not in _handles or mode not in (0, 16):
         raise ValueError(f"CUBLAS_STATUS_INVALID_VALUE: math mode {mode}")
+    return 0
 
-
-EXPORTED = [name for name in dir() if name.startswith("CUBLAS_")]
-EXPORTED += ["gemmEx", "gemmStridedBatchedEx", "setMathMode"]
 
 _DTYPE = {0: np.dtype(np.float32), 1: np.dtype(np.float64), 2: np.dtype(np.float16)}  # CUDA_R_...
 # compute type -> the types of A and B, and of C, that it goes with
@@ -36,21 +55,22 @@ _SUPPORTED = {
     CUBLAS_COMPUTE_64F: [(1, 1)],
 }
 
-# As cupy_backends declares them.
+
+# As cublas_api.h declares them.
 ARGUMENTS = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
                C Ctype ldc strideC batchCount computeType algo""".split()
 ONLY_BATCHED = {"strideA": 0, "strideB": 0, "strideC": 0, "batchCount": 1}
+SINGLE = [name for name in ARGUMENTS if name not in ONLY_BATCHED]
 
 
-def gemmEx(*values, **named):
+def gemm(*values, **named):
     """One product. alpha, beta: addresses on the host. A, B, C: addresses on the GPU."""
-    order = [name for name in ARGUMENTS if name not in ONLY_BATCHED]
-    _multiply(SimpleNamespace(**_bound(order, values, named), **ONLY_BATCHED))
+    return _multiply(types.SimpleNamespace(**_bound(SINGLE, values, named), **ONLY_BATCHED))
 
 
-def gemmStridedBatchedEx(*values, **named):
+def gemm_batched(*values, **named):
     """batchCount products; stride: elements from one matrix to the next (0: the same one)."""
-    _multiply(SimpleNamespace(**_bound(ARGUMENTS, values, named)))
+    return _multiply(types.SimpleNamespace(**_bound(ARGUMENTS, values, named)))
 
 
 def _bound(names, values, named):
@@ -61,7 +81,6 @@ def _bound(names, values, named):
     return given
 
 
-@np.errstate(all="ignore")  # infinity, as on a GPU, and no warning
 def _multiply(of):
     m, n, k, batch = sizes = of.m, of.n, of.k, of.batchCount
     dtypes = of.Atype, of.Btype, of.Ctype
@@ -80,20 +99,41 @@ def _multiply(of):
 
     scalar = ctypes.c_double if of.computeType == CUBLAS_COMPUTE_64F else ctypes.c_float
     inner = np.dtype(scalar)
-    a, b = a.astype(inner), b.astype(inner)
-    if of.computeType == CUBLAS_COMPUTE_32F_FAST_TF32:
-        a, b = _round_to_tf32(a), _round_to_tf32(b)
-    result = inner.type(scalar.from_address(of.alpha).value) * np.matmul(a, b)
-    factor = inner.type(scalar.from_address(of.beta).value)
-    if factor != 0:  # else C is not read: it may hold NaN
-        result += factor * c.astype(inner)
-    c[...] = result
+    factor, old = (inner.type(scalar.from_address(x).value) for x in (of.alpha, of.beta))  # now
+
+    @np.errstate(all="ignore")  # infinity, as on a GPU, and no warning
+    def product():
+        x, y = a.astype(inner), b.astype(inner)
+        if of.computeType == CUBLAS_COMPUTE_32F_FAST_TF32:
+            x, y = _round_to_tf32(x), _round_to_tf32(y)
+        result = factor * np.matmul(x, y)
+        if old != 0:  # else C is not read: it may hold NaN
+            result += old * c.astype(inner)
+        c[...] = result
+
+    standin.perform(product, (of.A, of.B, of.C))
+    return 0
+
+
+library = types.SimpleNamespace(
+    cublasCreate_v2=create,
+    cublasSetStream_v2=set_stream,
+    cublasSetWorkspace_v2=set_workspace,
+    cublasSetMathMode=set_math_mode,
+    cublasGemmEx=gemm,
+    cublasGemmStridedBatchedEx=gemm_batched,
+)
 
 
 def _check(handle, transposes, sizes, dtypes, compute, algo):
     """Raise ValueError for what cuBLAS answers with an error, or with no word at all."""
-    if handle != HANDLE:
-        raise ValueError("CUBLAS_STATUS_NOT_INITIALIZED: use cupy.cuda.device.get_cublas_handle()")
+    if handle not in _handles:
+        raise ValueError("CUBLAS_STATUS_NOT_INITIALIZED: no handle")
+    stream = standin.current_stream()
+    if _handles[handle]["stream"] != stream.ptr:
+        raise ValueError("the handle is for another stream than the current one")
+    if stream.captured is not None and _handles[handle]["workspace"] is None:
+        raise ValueError("CUBLAS_STATUS_ALLOC_FAILED: no memory may be asked for in a capture")
     if any(t not in (CUBLAS_OP_N, CUBLAS_OP_T) for t in transposes):
         raise ValueError(f"CUBLAS_STATUS_INVALID_VALUE: transposes {transposes}, must be 0 or 1")
     if min(sizes) < 1:

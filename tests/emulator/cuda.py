@@ -6,7 +6,7 @@ import ctypes
 import types
 import weakref
 
-from . import standin
+from . import memory, standin
 
 
 class Device:
@@ -70,6 +70,8 @@ class Stream:
 
     def __init__(self, null=False, non_blocking=False):
         self.null_stream, self.issued, self.done, self.queue = null, 0, 0, []
+        self.non_blocking, self.captured = non_blocking, None
+        self.ptr = 0 if null else id(self)
         if not null:
             _streams.add(self)
 
@@ -79,6 +81,22 @@ class Stream:
         self.queue.append(work)
         if self.null_stream:
             self.run()
+
+    def begin_capture(self, mode=None):
+        """From now on work of this stream is noted, not done."""
+        if self.null_stream or not self.non_blocking:
+            raise RuntimeError("cudaErrorStreamCaptureImplicit: the stream must be non-blocking")
+        self.run()
+        self.captured = []
+
+    def end_capture(self):
+        captured, self.captured = self.captured, None
+        if captured is None:
+            raise RuntimeError("cudaErrorIllegalState: nothing is captured")
+        return Graph(captured)
+
+    def is_capturing(self):
+        return self.captured is not None
 
     def run(self, until=None):
         """Do what was issued, the first `until` pieces of it or all."""
@@ -98,6 +116,11 @@ class Stream:
         standin.synchronise()
         self.run()
 
+    def record(self, event=None):
+        event = event or Event()
+        event.record(self)
+        return event
+
     def wait_event(self, event):
         if not isinstance(event, Event):
             raise TypeError(f"wait_event takes an Event, not {type(event).__name__}")
@@ -105,8 +128,20 @@ class Stream:
         if stream is not None:
             self.issue(lambda: stream.run(work))
 
-    def record(self, event=None):
-        return event or Event()
+
+class Graph:
+    """What a stream captured: launches with their arguments as they were then."""
+
+    def __init__(self, captured):
+        self.captured = captured
+
+    def launch(self, stream=None):
+        stream = get_current_stream() if stream is None else stream
+        stream.run()
+        for work, addresses in self.captured:
+            for address in addresses:
+                memory.require(address, 1, "captured memory that is gone")
+            work()
 
 
 Stream.null = Stream(null=True)
@@ -141,8 +176,6 @@ def make_module(blas):
     module.runtime.deviceSynchronize = synchronize_all
     module.runtime.CUDA_R_32F, module.runtime.CUDA_R_64F, module.runtime.CUDA_R_16F = 0, 1, 2
     module.device = types.ModuleType("cupy.cuda.device")
-    module.device.get_cublas_handle = lambda: blas.HANDLE
-    module.cublas = types.ModuleType("cupy.cuda.cublas")
-    for name in blas.EXPORTED:
-        setattr(module.cublas, name, getattr(blas, name))
+    module.device.get_cublas_handle = lambda: 1
+    module.MemoryPool, module.using_allocator = memory.Pool, memory.using_allocator
     return module

@@ -4,6 +4,7 @@ NumPy allocates through malloc, an array of n bytes in a block of exactly n (sma
 for reuse, each for its own size), so AddressSanitizer sees the first byte past the end.
 """
 
+import contextlib
 import weakref
 
 import numpy as np
@@ -19,10 +20,20 @@ class Pointer:
 
 
 class Pool:
-    """What get_default_memory_pool() gives: bytes in use, and the most since free_all_blocks()."""
+    """A MemoryPool: bytes in use, and the most since free_all_blocks()."""
 
     def __init__(self):
         self._used = self._total = 0
+        self.kept = []  # what was captured in it
+
+    def keep(self, host):
+        """Captured memory stays, in a pool that nobody else takes from."""
+        if self is default_pool:
+            raise RuntimeError("memory of a graph comes from the pool of all: it would be reused")
+        self.kept.append(host)
+
+    def malloc(self, nbytes):
+        raise NotImplementedError("the emulator's arrays are NumPy's: see using_allocator")
 
     def used_bytes(self):
         return self._used
@@ -38,7 +49,18 @@ class Pool:
         self._total = max(self._total, self._used)
 
 
-pool = Pool()
+pool = default_pool = Pool()  # the current one, and the one that counts all
+
+
+@contextlib.contextmanager
+def using_allocator(malloc):
+    """Arrays come from the pool whose method `malloc` is."""
+    global pool
+    before, pool = pool, malloc.__self__
+    try:
+        yield
+    finally:
+        pool = before
 
 
 def owner(host):
@@ -57,17 +79,17 @@ def register(host):
         return
 
     def freed(reference):
-        pool.count(-nbytes)
+        default_pool.count(-nbytes)
         if _live.get(address) is reference:  # else somebody has the address by now
             del _live[address]
 
     _live[address] = weakref.ref(host, freed)
-    pool.count(nbytes)
+    default_pool.count(nbytes)
 
 
 def require(address, nbytes, name):
     """Raise ValueError unless the range lies within one array of the GPU."""
-    for base, reference in list(_live.items()):
+    for base, reference in _live.copy().items():
         host = reference()
         if host is not None and base <= address and address + nbytes <= base + host.nbytes:
             return

@@ -121,10 +121,11 @@ class RawKernel:
         sanitizer = standin.settings.sanitizer
         if sanitizer not in SANITIZE:
             raise self._error(f"unknown sanitizer {sanitizer!r}")
+        addresses = [a.data.ptr for a in args if isinstance(a, standin.ndarray) and a.size]
         if sanitizer == "tsan":
-            self._launch_in_runner(grid, block, args, values)
+            standin.perform(lambda: self._launch_in_runner(grid, block, args, values), addresses)
         else:
-            self._launch(grid, block, values, sanitizer)
+            standin.perform(lambda: self._launch(grid, block, values, sanitizer), addresses)
 
     def _error(self, text):
         return EmulatorError(f"{self.name}: {text}")

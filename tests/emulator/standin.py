@@ -16,6 +16,8 @@ import types
 
 import numpy as np
 
+from mini_colorize import cublas
+
 from . import memory
 from .names import ALIASES, CREATION, FUNCTIONS, METHODS, SAME, SYNCHRONISING, UFUNCS
 
@@ -25,10 +27,31 @@ settings = types.SimpleNamespace(
 synchronisations = 0
 
 
+def current_stream():
+    from .cuda import get_current_stream
+
+    return get_current_stream()
+
+
 def synchronise():
     """Note that the host waits for the GPU."""
     global synchronisations
+    if current_stream().captured is not None:
+        raise RuntimeError("cudaErrorStreamCaptureUnsupported: the host would wait for a value")
     synchronisations += 1
+
+
+def perform(work, addresses=()):
+    """Work of the current stream: done now, after what waits in the stream, or captured.
+
+    addresses: of the arrays that it touches; a captured one must live when it is launched.
+    """
+    stream = current_stream()
+    if stream.captured is None:
+        stream.run()
+        work()
+    else:
+        stream.captured.append((work, addresses))
 
 
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
@@ -72,9 +95,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         from .cuda import get_current_stream
 
         stream = get_current_stream() if stream is None else stream
+        if stream.captured is not None:
+            raise RuntimeError("cudaErrorStreamCaptureUnsupported: a copy from the host")
         if not stream.null_stream:
             fill_with_garbage(self._host)
         stream.issue(lambda: self._host.__setitem__(..., array))
+
+    def __reduce__(self):  # for pickle and copy
+        return array, (self.get(),)
 
     def item(self, *index):
         synchronise()
@@ -120,9 +148,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
             keys = (*keys, Ellipsis)  # one element is a view of no dimension, not a number
         return to_device(self._host[to_host(keys)])
 
-    @np.errstate(all="ignore")
     def __setitem__(self, key, value):
-        self._host[to_host(key)] = to_host(value)
+        host, key, value = self._host, to_host(key), to_host(value)
+        perform(np.errstate(all="ignore")(lambda: host.__setitem__(key, value)), [_address(host)])
 
     # NumPy's functions, called with such an array, end up here
 
@@ -171,23 +199,48 @@ def to_device(x):
     if host.dtype.kind not in "biufc":
         raise TypeError(f"CuPy has no arrays of {host.dtype}")
     memory.register(host)
+    if current_stream().captured is not None:
+        memory.pool.keep(memory.owner(host))
     array = ndarray.__new__(ndarray)
     array._host = host
     return array
 
 
-@np.errstate(all="ignore")  # a GPU does not warn
 def apply(function, args, kwargs):
     """function(*args, **kwargs) of NumPy, on arrays of the GPU."""
     if isinstance(function, np.ufunc) and any(isinstance(a, (list, tuple)) for a in args):
         raise TypeError(f"{function.__name__}: CuPy takes no lists")
     if getattr(function, "__name__", None) in SYNCHRONISING:
         synchronise()
-    result = function(*to_host(args), **to_host(kwargs))
+    args, named = to_host(args), to_host(kwargs)
+    work = np.errstate(all="ignore")(lambda: function(*args, **named))  # a GPU does not warn
     out = kwargs.get("out")
-    if out is None:
-        return to_device(result)
-    return out[0] if isinstance(out, tuple) else out
+    if out is not None:
+        out = out[0] if isinstance(out, tuple) else out
+        perform(work, [_address(out._host)])
+        return out
+    current_stream().run()
+    result = work()  # also in a capture, for its shape
+    if current_stream().captured is not None:
+        if isinstance(result, (np.generic, bool, int)):
+            result = np.asarray(result)
+        own = getattr(function, "__self__", None)  # of a method
+        _capture_result(result, work, (own, *args))
+    return to_device(result)
+
+
+def _address(host):
+    return memory.owner(host).ctypes.data
+
+
+def _capture_result(result, work, args):
+    """Note that `work` is to be done again, with its result where it lies now. Not for views."""
+    if not isinstance(result, np.ndarray):
+        raise RuntimeError(f"the emulator captures no function that gives {type(result).__name__}")
+    if any(_address(a) == _address(result) for a in args if isinstance(a, np.ndarray)):
+        return
+    perform(lambda: np.copyto(result, work()), [_address(result)])
+    fill_with_garbage(result)
 
 
 # ---- the module
@@ -197,12 +250,18 @@ def asarray(a, dtype=None, order=None):
     """From a list, a number, a NumPy array (always a copy) or an array of the GPU."""
     if isinstance(a, ndarray):
         same = dtype is None or np.dtype(dtype) == a.dtype
-        return a if same and order is None else to_device(np.asarray(a._host, dtype, order=order))
+        if same and order is None:
+            return a
+        return apply(np.asarray, (a,), {"dtype": dtype, "order": order})
     return array(a, dtype, order=order or "C")
 
 
 def array(a, dtype=None, copy=True, order="K"):
-    return to_device(np.array(a._host if isinstance(a, ndarray) else a, dtype, order=order))
+    if isinstance(a, ndarray):
+        return apply(np.array, (a,), {"dtype": dtype, "order": order})
+    if current_stream().captured is not None:
+        raise RuntimeError("cudaErrorStreamCaptureUnsupported: a copy from the host")
+    return to_device(np.array(a, dtype, order=order))
 
 
 def ascontiguousarray(a, dtype=None):
@@ -266,13 +325,13 @@ def _make_module():
     for value in (ndarray, asarray, array, ascontiguousarray, asnumpy, empty, empty_like):
         setattr(module, value.__name__, value)
     module.RawModule = modules.RawModule
-    module.get_default_memory_pool = lambda: memory.pool
+    module.get_default_memory_pool = lambda: memory.default_pool
     module.cuda = cuda.make_module(blas)
     module.lib = types.ModuleType("cupy.lib")
     module.lib.stride_tricks = types.ModuleType("cupy.lib.stride_tricks")
     module.lib.stride_tricks.as_strided = as_strided
     module.__getattr__ = _missing
-    module.__path__ = []  # a package: `from cupy.cuda import cublas` works
+    module.__path__ = []  # a package: `from cupy.cuda import device` works
     module.__version__ = "14.0.0"
     return module
 
@@ -282,16 +341,25 @@ def _module():
     return _make_module()
 
 
+def emulated(gpu):
+    """Whether a module cupy is the stand-in."""
+    return gpu is _module()
+
+
 _replaced = []  # what each install() that is not undone yet found in its place
+_open_cublas = cublas._open
 
 
 def install():
     """Make `import cupy` find the stand-in. Returns it, the same one every time."""
+    from .blas import library
+
     module = _module()
+    cublas._open = lambda: library
     _replaced.append({n: m for n, m in sys.modules.items() if _is_cupy(n)})
     _remove()
     cuda, lib = module.cuda, module.lib
-    for m in (module, cuda, cuda.runtime, cuda.device, cuda.cublas, lib, lib.stride_tricks):
+    for m in (module, cuda, cuda.runtime, cuda.device, lib, lib.stride_tricks):
         sys.modules[m.__name__] = m
     return module
 
@@ -299,6 +367,7 @@ def install():
 def uninstall():
     """Undo the last install(): what was imported before, a real CuPy perhaps, is back."""
     _remove()
+    cublas._open = _open_cublas
     sys.modules.update(_replaced.pop())
 
 

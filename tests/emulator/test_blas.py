@@ -5,16 +5,19 @@ import itertools
 import numpy as np
 import pytest
 
+from emulator import blas
+from mini_colorize import cublas
+
 TYPES = {"f4": 0, "f8": 1, "f2": 2}
 C32, C64, TF32 = 68, 70, 77
-# As cupy_backends declares them.
+# As cublas_api.h declares them.
 ORDER = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
            C Ctype ldc strideC batchCount computeType algo""".split()
 SINGLE = [name for name in ORDER if name not in ("strideA", "strideB", "strideC", "batchCount")]
 
 
 class Product:
-    """One call of gemmStridedBatchedEx, with matrices that have gaps, full of NaN, around them."""
+    """One call of gemm_batched, with matrices that have gaps, full of NaN, around them."""
 
     def __init__(self, cupy, transa=0, transb=0, type_in="f4", type_out="f4", compute=C32, **more):
         more = {"batch": 3, "shared_b": False, "alpha": 1.5, "beta": 0.0} | more
@@ -32,7 +35,7 @@ class Product:
         if beta == 0:
             self.inner(self.c, self.m)[...] = np.nan  # not read
         self.before = self.c.get()
-        handle, types = cupy.cuda.device.get_cublas_handle(), (TYPES[type_in], TYPES[type_out])
+        handle, types = cublas.handle(cupy), (TYPES[type_in], TYPES[type_out])
         alpha, beta = (self.scalars[i:].ctypes.data for i in (0, 1))
         values = [handle, transa, transb, self.m, self.n, self.k, alpha]
         values += [self.a.data.ptr, types[0], lda, stride_a]
@@ -53,7 +56,7 @@ class Product:
         return x[:, :, :rows]
 
     def run(self, **changed):
-        self.cupy.cuda.cublas.gemmStridedBatchedEx(**{**self.arguments, **changed})
+        blas.gemm_batched(**{**self.arguments, **changed})
         return self.c.get()
 
     def expected(self):
@@ -94,20 +97,20 @@ def test_product(cupy, transa, transb, batch, shared_b, beta, kind):
 
 def test_single_product(cupy):
     product = Product(cupy, batch=1, transa=1, beta=0.5)
-    cupy.cuda.cublas.gemmEx(**{name: product.arguments[name] for name in SINGLE})
+    blas.gemm(**{name: product.arguments[name] for name in SINGLE})
     assert np.allclose(product.c.get()[:, :, :4], product.expected(), rtol=1e-5, atol=1e-5)
 
 
 def test_positions_of_arguments(cupy):
     product = Product(cupy)
-    cupy.cuda.cublas.gemmStridedBatchedEx(*product.arguments.values())
+    blas.gemm_batched(*product.arguments.values())
     first = product.c.get()
     product.c[...] = np.nan
     values = [product.arguments[name] for name in SINGLE]
-    cupy.cuda.cublas.gemmEx(*values)
+    blas.gemm(*values)
     for wrong in (values[:-1], [*values, 0]):
         with pytest.raises(TypeError, match="each once"):
-            cupy.cuda.cublas.gemmEx(*wrong)
+            blas.gemm(*wrong)
     assert np.array_equal(product.c.get()[0], first[0], equal_nan=True)
     assert np.isnan(product.c.get()[1:]).all()
 
@@ -116,9 +119,9 @@ def multiply(cupy, sizes, a, b, c, compute):
     """c = a b, each an array, its type and its leading dimension."""
     alpha, beta = np.ones(1, np.float32), np.zeros(1, np.float32)
     (a, *of_a), (b, *of_b), (c, *of_c) = a, b, c
-    values = [cupy.cuda.device.get_cublas_handle(), 0, 0, *sizes, alpha.ctypes.data]
+    values = [cublas.handle(cupy), 0, 0, *sizes, alpha.ctypes.data]
     values += [a.data.ptr, *of_a, b.data.ptr, *of_b, beta.ctypes.data, c.data.ptr, *of_c]
-    cupy.cuda.cublas.gemmEx(*values, compute, -1)
+    blas.gemm(*values, compute, -1)
 
 
 def test_tf32_rounds_to_ten_bits(cupy):
