@@ -101,25 +101,3 @@ def weights(tmp_path_factory):
 def regression(tmp_path_factory):
     """The file of a small network that says ab."""
     return small_weights(tmp_path_factory.mktemp("weights") / "ab.npz", head="ab")
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """The kernels that were tested, by name, and with how many tests."""
-    where = "on the GPU" if config.getoption("gpu") else "emulated"
-    kernels = sorted(p.stem for p in (ROOT / "kernels").glob("*.cu"))
-    files = {
-        "tests/test_kernels.py": where,
-        "tests/test_twins.py": f"{where}, as operations",
-        "tests/test_kernels_sanitized.py": "with sanitizers",
-        "tests/test_compile.py": "compiled",
-    }
-    passed = [report.nodeid for report in terminalreporter.stats.get("passed", [])]
-    for file, how in files.items():
-        counts = dict.fromkeys(kernels, 0)
-        for name in (n.partition("::")[2] for n in passed if n.startswith(f"{file}::")):
-            found = [k for k in kernels if k in name]
-            if found:
-                counts[max(found, key=len)] += 1
-        if any(counts.values()):
-            listed = ", ".join(f"{kernel} {n}" for kernel, n in counts.items())
-            terminalreporter.write_line(f"CUDA kernels {how} (tests passed): {listed}")

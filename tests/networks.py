@@ -2,7 +2,19 @@
 
 import numpy as np
 
+from mini_colorize.files.config import Config
 from mini_colorize.modules import BatchNorm2d
+from mini_colorize.training import Trainer
+
+
+def small_trainer(photos, folder, xp=np, **options):
+    """Started; a step is quick, and in float16 none overflows."""
+    settings = dict(size=24, resize=24, batch=3, steps=8, workers=0, schedule="steps") | options
+    trainer = Trainer(Config([str(photos)], **settings), folder, xp)
+    trainer.start()
+    if trainer.loss_scale:
+        trainer.loss_scale.scale[...] = 256
+    return trainer
 
 
 def leave_the_kinks(net, x):

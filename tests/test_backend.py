@@ -7,14 +7,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from mini_colorize.backend import (
-    DeviceError,
-    array_module,
-    device_copy,
-    select_device,
-    set_precision,
-    to_host,
-)
+from mini_colorize import backend
+from mini_colorize.backend import DeviceError, device_copy, select_device, to_host
 
 
 def broken_cupy(devices=0):
@@ -64,7 +58,7 @@ def test_unknown_device():
 
 def test_arrays_know_their_module():
     x = np.zeros(3)
-    assert array_module(x) is np and array_module(1.0) is np and to_host(x) is x
+    assert backend.array_module(x) is np and backend.array_module(1.0) is np and to_host(x) is x
 
 
 @pytest.mark.one_order
@@ -99,5 +93,5 @@ def test_constants_are_copied_to_the_gpu_once(gpu):
 @pytest.mark.parametrize("precision", ["tf32", "mixed", "fp64"])
 def test_precisions_that_the_cpu_does_not_have(precision):
     with pytest.raises(DeviceError, match="precision"):
-        set_precision(precision, np)
-    set_precision("fp32", np)
+        backend.set_precision(precision, np)
+    backend.set_precision("fp32", np)

@@ -11,16 +11,8 @@ import numpy as np
 import pytest
 import scipy.spatial
 
-from mini_colorize.bins import (
-    BINS,
-    Q,
-    annealed_mean,
-    bin_mass,
-    class_weights,
-    dense_target,
-    soft_encode,
-    target_entropy,
-)
+from mini_colorize import bins
+from mini_colorize.bins import BINS, Q, annealed_mean, class_weights, soft_encode
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.fast import bins as fast
 
@@ -47,21 +39,10 @@ def test_the_bins_are_the_authors():
     np.testing.assert_array_equal(
         count, [5, 8, 10, 12, 14, 15, 16, 16, 17, 18, 18, 18, 19, 20, 19, 20, 20, 19, 19, 10]
     )
-    for index, ab in {
-        0: (-90, 50),
-        4: (-90, 90),
-        5: (-80, 20),
-        112: (-10, 100),
-        113: (0, -70),
-        120: (0, 0),
-        139: (10, 0),
-        224: (50, 80),
-        225: (60, -110),
-        302: (90, 70),
-        303: (100, -90),
-        312: (100, 0),
-    }.items():
-        assert tuple(BINS[index]) == ab
+    index = [0, 4, 5, 112, 113, 120, 139, 224, 225, 302, 303, 312]
+    a = [-90, -90, -80, -10, 0, 0, 10, 50, 60, 90, 100, 100]
+    b = [50, 90, 20, 100, -70, 0, 0, 80, -110, 70, -90, 0]
+    np.testing.assert_array_equal(BINS[index], np.stack([a, b], axis=1))
 
 
 def test_the_bins_are_ordered_and_without_holes():
@@ -171,19 +152,21 @@ def test_soft_encode_keeps_the_shape_and_chunks_change_nothing(monkeypatch):
 def test_dense_target():
     index = np.array([[[3, 1]], [[0, 4]]], np.int32)
     weight = np.array([[[0.75, 0.25]], [[0.5, 0.5]]], np.float32)
-    z = dense_target(index, weight, q=5)
+    z = bins.dense_target(index, weight, q=5)
     np.testing.assert_array_equal(z, [[[0, 0.25, 0, 0.75, 0]], [[0.5, 0, 0, 0, 0.5]]])
-    assert dense_target(*soft_encode(np.zeros((2, 2)))).shape == (2, 313)
+    assert bins.dense_target(*soft_encode(np.zeros((2, 2)))).shape == (2, 313)
 
 
 def test_target_entropy():
     """ln 2 and 0, and a pixel that does not count: the mean of two."""
     weight = np.array([[0.5, 0.5, 0], [1, 0, 0], [0, 0, 0]], np.float32)
-    assert target_entropy(weight) == pytest.approx(log(2) / 2)
+    assert bins.target_entropy(weight) == pytest.approx(log(2) / 2)
     # Of (0, 0), by the table above: -(p ln p + 4 q ln q) = ln 1.541341 + 4 q * 2.
     _, weight = soft_encode(np.zeros((4, 2)))
-    assert target_entropy(weight) == pytest.approx(log(1 + 4 * exp(-2)) + 8 * 0.0878037, rel=1e-5)
-    assert target_entropy(np.zeros((3, 5))) == 0
+    assert bins.target_entropy(weight) == pytest.approx(
+        log(1 + 4 * exp(-2)) + 8 * 0.0878037, rel=1e-5
+    )
+    assert bins.target_entropy(np.zeros((3, 5))) == 0
 
 
 # Prior and class weights --------------------------------------------------------------------------
@@ -192,7 +175,7 @@ def test_target_entropy():
 def test_bin_mass():
     index = np.array([[3, 1], [3, 312], [0, 1]], np.int32)
     weight = np.array([[0.75, 0.25], [0.5, 0.5], [0, 0]], np.float32)
-    mass = bin_mass(index, weight)
+    mass = bins.bin_mass(index, weight)
     assert mass.shape == (313,) and mass.dtype == np.float64
     assert {int(q): mass[q] for q in np.flatnonzero(mass)} == {1: 0.25, 3: 1.25, 312: 0.5}
 
@@ -224,20 +207,12 @@ def test_class_weights_at_the_ends_of_lambda():
     np.testing.assert_allclose(w, [2 / 3, 4 / 3, 4 / 3], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "prior, lam",
-    [
-        ([0.5, 0.5, 0.5], 0.5),
-        ([1.5, -0.5], 0.5),
-        ([float("nan"), 1], 0.5),
-        ([[0.5, 0.5]], 0.5),
-        ([1.0, 0.0], 0),
-    ],
-    ids=["sum", "negative", "nan", "2-D", "empty bin and lambda 0"],
-)
-def test_class_weights_errors(prior, lam):
-    with pytest.raises(ValueError):
-        class_weights(np.array(prior), lam)
+def test_class_weights_errors():
+    """A wrong sum, less than 0, no number, two axes; a bin without colour and lambda 0."""
+    priors = [0.5, 0.5, 0.5], [1.5, -0.5], [float("nan"), 1], [[0.5, 0.5]]
+    for prior, lam in [*((prior, 0.5) for prior in priors), ([1.0, 0.0], 0)]:
+        with pytest.raises(ValueError):
+            class_weights(np.array(prior), lam)
 
 
 # Annealed mean ------------------------------------------------------------------------------------

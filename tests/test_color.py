@@ -5,14 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from mini_colorize.color import (
-    lab_to_rgb,
-    linear_to_srgb,
-    rgb_to_lab,
-    rgb_to_lightness,
-    srgb_to_linear,
-    to_byte,
-)
+from mini_colorize import color
+from mini_colorize.color import lab_to_rgb, linear_to_srgb, rgb_to_lab, srgb_to_linear, to_byte
 from mini_colorize.measures import colorfulness
 
 # Lab, D65, 2 degree observer, of the eight corners of the sRGB cube and of two greys (published
@@ -86,7 +80,7 @@ def test_greys_have_no_colour():
 def test_lightness_alone_equals_that_of_lab():
     rgb = lattice(15).reshape(-1, 18, 3)
     for picture in (rgb, (rgb / 255).astype(np.float32), rgb / 255):
-        lightness = rgb_to_lightness(picture)
+        lightness = color.rgb_to_lightness(picture)
         assert lightness.dtype == np.float32 and lightness.shape == picture.shape[:-1]
         np.testing.assert_allclose(lightness, rgb_to_lab(picture)[..., 0], atol=5e-5)
 

@@ -23,13 +23,8 @@ GPUS = [70, 80, 90, 100]  # V100, A100, H100, B200
 MEASURED = 90  # where no kernel may spill
 
 # What mini_colorize/fast/kernels.py passes as #defines, at the ends of its range.
-CHANNELWISE = [
-    "TX=32 VEC=4 REAL=float",
-    "TX=32 VEC=4 REAL=__half",
-    "TX=32 VEC=1 REAL=float",
-    "TX=1 VEC=4 REAL=__half",
-    "TX=1 VEC=1 REAL=__half",
-]
+CHANNELWISE = [f"TX=32 {more}" for more in ("VEC=4 REAL=float", "VEC=4 REAL=__half")]
+CHANNELWISE += ["TX=32 VEC=1 REAL=float", "TX=1 VEC=4 REAL=__half", "TX=1 VEC=1 REAL=__half"]
 REALS = ["REAL=float", "REAL=__half"]
 DEFINES = {
     "adam": [""],
@@ -240,15 +235,11 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize(
-    "name, message",
-    [
-        ("spills", "uses local memory: {'stack': 256"),
-        ("warns", "never referenced"),
-        ("fails", "INFINITY"),
-        ("too_big", "52000 bytes smem"),
-    ],
-)
+MESSAGES = {"spills": "uses local memory: {'stack': 256", "warns": "never referenced"}
+MESSAGES |= {"fails": "INFINITY", "too_big": "52000 bytes smem"}
+
+
+@pytest.mark.parametrize("name, message", MESSAGES.items())
 def test_bad_kernels_are_noticed(nvrtc, tmp_path, name, message):
     (tmp_path / f"{name}.cu").write_text(PLANTED[name])
     with pytest.raises(AssertionError) as error:

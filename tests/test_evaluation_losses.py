@@ -6,6 +6,7 @@ import naive
 import numpy as np
 import pytest
 from emulator import standin
+from networks import small_trainer
 from PIL import Image
 from programs import TRAIN, assert_same_bits, flags, log, python
 
@@ -21,14 +22,6 @@ from mini_colorize.files.config import LOSSES, Config, TrainingError
 from mini_colorize.losses import l2_loss
 from mini_colorize.network import AB_SCALE, Network
 from mini_colorize.targets import regression_targets
-from mini_colorize.training import Trainer
-
-
-def trainer(photos, out, loss, xp=np, **options):
-    settings = dict(size=24, resize=24, batch=3, steps=8, workers=0, schedule="steps") | options
-    made = Trainer(Config(data=[str(photos)], loss=loss, **settings), out, xp)
-    made.start()
-    return made
 
 
 def run(made, xp=np):
@@ -97,7 +90,7 @@ def test_the_head_is_all_that_differs():
 
 
 def test_the_three_differ_in_the_class_weights_and_the_head(photos, narrow, tmp_path):
-    made = {loss: trainer(photos, tmp_path / loss, loss) for loss in LOSSES}
+    made = {loss: small_trainer(photos, tmp_path / loss, loss=loss) for loss in LOSSES}
     prior = np.load(tmp_path / "rebalanced" / "prior.npy")
     np.testing.assert_array_equal(made["rebalanced"].class_weight, class_weights(prior, 0.5))
     np.testing.assert_array_equal(made["classification"].class_weight, np.ones(Q))
@@ -107,8 +100,8 @@ def test_the_three_differ_in_the_class_weights_and_the_head(photos, narrow, tmp_
 
 
 def test_classification_is_rebalancing_with_lambda_1(photos, narrow, tmp_path):
-    one = run(trainer(photos, tmp_path / "one", "classification"))
-    two = run(trainer(photos, tmp_path / "two", "rebalanced", lam=1.0))
+    one = run(small_trainer(photos, tmp_path / "one", loss="classification"))
+    two = run(small_trainer(photos, tmp_path / "two", loss="rebalanced", lam=1.0))
     assert one == pytest.approx(two, rel=1e-3) and np.ptp(one) > 0.05
 
 
@@ -118,7 +111,7 @@ def test_a_regression_learns_two_photos_by_heart(photos, tmp_path, monkeypatch):
         path.unlink()
     monkeypatch.setitem(network.WIDTHS, "tiny", 1 / 8)
     options = dict(batch=2, lr=3e-3, weight_decay=0.0, steps=400, lr_every=150, size=32, resize=32)
-    made = trainer(photos, tmp_path / "run", "regression", **options)
+    made = small_trainer(photos, tmp_path / "run", loss="regression", **options)
     losses = run(made)
     assert losses[-1] < 0.1 * losses[0]
     rgb = next(made.val.batches(0, 1))
@@ -162,13 +155,13 @@ def test_errors_are_one_line(arguments, told):
 def test_an_unknown_loss_in_a_run_and_weights_of_another_head(photos, narrow, tmp_path):
     with pytest.raises(TrainingError, match="--loss must be one of"):
         Config(data=["x"], loss="other").check()
-    trainer(photos, tmp_path / "bins", "rebalanced").save()
+    small_trainer(photos, tmp_path / "bins", loss="rebalanced").save()
     with pytest.raises(TrainingError, match="see --model and --loss"):
-        trainer(photos, tmp_path / "ab", "regression", init=str(tmp_path / "bins"))
+        small_trainer(photos, tmp_path / "ab", loss="regression", init=str(tmp_path / "bins"))
 
 
 def test_a_run_from_before_there_was_a_choice_is_rebalanced(photos, narrow, tmp_path):
-    made = trainer(photos, tmp_path / "run", "rebalanced")
+    made = small_trainer(photos, tmp_path / "run", loss="rebalanced")
     path = tmp_path / "run" / "config.json"
     old = json.loads(path.read_text())
     assert old.pop("loss") == "rebalanced"
@@ -180,7 +173,7 @@ def test_a_run_from_before_there_was_a_choice_is_rebalanced(photos, narrow, tmp_
 
 
 def test_weights_remember_the_head_and_color(photos, narrow, tmp_path):
-    made = trainer(photos, tmp_path / "run", "regression")
+    made = small_trainer(photos, tmp_path / "run", loss="regression")
     run(made)
     made.save()
     net, meta = checkpoint.load_network(tmp_path / "run")
@@ -222,12 +215,9 @@ def test_a_regression_on_a_gpu(gpu, precision, limit, narrow, photos, tmp_path):
     In float16 the gradient is compared at the head only: in so small a network ReLU and BatchNorm
     make of its rounding what they like, and with the other losses no less.
     """
-    here = trainer(photos, tmp_path / "cpu", "regression")
-    there = trainer(photos, tmp_path / "gpu", "regression", gpu, precision=precision)
-    scale = 1
-    if there.loss_scale:
-        scale = 256
-        there.loss_scale.scale[...] = scale  # where no gradient of so few pixels overflows
+    here = small_trainer(photos, tmp_path / "cpu", loss="regression")
+    there = small_trainer(photos, tmp_path / "gpu", gpu, loss="regression", precision=precision)
+    scale = 256 if there.loss_scale else 1
     rgb = next(here.loader.batches(0, 1))
     (one, _), _ = here.train_step(rgb)
     rgb = gpu.asarray(rgb)
@@ -245,7 +235,9 @@ def test_a_regression_on_a_gpu(gpu, precision, limit, narrow, photos, tmp_path):
 @pytest.mark.one_order
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_a_regression_colors_on_a_gpu(gpu, precision, narrow, photos, tmp_path):
-    made = trainer(photos, tmp_path / "run", "regression", gpu, steps=3, precision=precision)
+    made = small_trainer(
+        photos, tmp_path / "run", gpu, loss="regression", steps=3, precision=precision
+    )
     run(made, gpu)
     made.save()
     colorizer = Colorizer.load(tmp_path / "run", device="cuda", precision=precision)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from emulator import standin
 from emulator.standin import emulated
-from networks import leave_the_kinks
+from networks import leave_the_kinks, small_trainer
 from PIL import Image
 from programs import arrays, flags, log
 
@@ -62,15 +62,9 @@ def test_whole_network(gpu):
 
 def trained(folder, photos, xp, steps=3, **options):
     """The losses of a few steps, and the trainer."""
-    settings = dict(size=24, resize=24, batch=3, lr=2e-3, schedule="steps", workers=0)
-    trainer = Trainer(Config([str(photos)], steps=steps, **settings, **options), folder, xp)
-    trainer.start()
-    if trainer.loss_scale:
-        trainer.loss_scale.scale[...] = 256  # where no step of so few pixels overflows
-    losses = []
-    for rgb in uploaded(trainer.loader.batches(0, steps), xp):
-        (weighted, unweighted), _ = trainer.train_step(rgb)
-        losses.append((weighted, unweighted))
+    trainer = small_trainer(photos, folder, xp, steps=steps, lr=2e-3, **options)
+    batches = uploaded(trainer.loader.batches(0, steps), xp)
+    losses = [trainer.train_step(rgb)[0] for rgb in batches]
     return np.array([[float(v) for v in pair] for pair in losses]), trainer
 
 

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from emulator.standin import emulated
+from networks import small_trainer
 from photographs import small_network
 
 from mini_colorize import modules
@@ -27,13 +28,9 @@ def on(monkeypatch):
 
 def steps(folder, photos, xp, off, count=20, **options):
     """Every number of a few steps: losses, colours, and all that was learned."""
-    options = dict(size=16, batch=2, workers=0, lr=2e-3, warmup=5, steps=count) | options
-    trainer = Trainer(Config([str(photos)], **options), folder, xp)
-    trainer.start()
-    trainer.graphs.off = off
-    if trainer.loss_scale:
-        trainer.loss_scale.scale[...] = 256
-    made = []
+    settings = dict(size=16, resize=22, batch=2, lr=2e-3, warmup=5, steps=count)
+    trainer = small_trainer(photos, folder, xp, **settings | {"schedule": "cosine"} | options)
+    trainer.graphs.off, made = off, []
     for k, rgb in enumerate(trainer.loader.batches(0, count)):
         losses, colors = trainer.train_step(rgb, measure=k % 2 == 1)
         made += [float(value) for value in losses] + ([colors] if colors is not None else [])

@@ -418,17 +418,10 @@ def test_first_frame_of_a_gif(tmp_path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientations(tmp_path, orientation, extension):
     # How a camera stores the upright picture under each orientation (EXIF 2.3, 4.6.4).
-    stored = [
-        lambda p: p,
-        np.fliplr,
-        lambda p: np.rot90(p, 2),
-        np.flipud,
-        lambda p: p.swapaxes(0, 1),
-        lambda p: np.rot90(p, 1),
-        lambda p: np.rot90(p.swapaxes(0, 1), 2),
-        lambda p: np.rot90(p, -1),
-    ]
-    image = Image.fromarray(np.ascontiguousarray(stored[orientation - 1](PIXELS)))
+    p, turned = PIXELS, PIXELS.swapaxes(0, 1)
+    stored = [p, np.fliplr(p), np.rot90(p, 2), np.flipud(p), turned, np.rot90(p, 1)]
+    stored += [np.rot90(turned, 2), np.rot90(p, -1)]
+    image = Image.fromarray(np.ascontiguousarray(stored[orientation - 1]))
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if extension == "webp" else {}
@@ -481,20 +474,12 @@ def test_icc_cmyk_is_converted(tmp_path):
     assert np.abs(pixels(read_image(path)) - srgb(light)[..., None]).max() < 2
 
 
-@pytest.mark.parametrize(
-    "icc",
-    [
-        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),  # changes nothing
-        b"not a profile",
-        SWAPPED_PROFILE[:200],
-        GREY_PROFILE,
-        CMYK_PROFILE,
-    ],
-    ids=["sRGB", "rubbish", "cut", "grey", "CMYK"],
-)
-def test_icc_profiles_without_effect_on_rgb(tmp_path, icc):
-    path = save(Image.fromarray(PIXELS), tmp_path / "a.png", icc_profile=icc)
-    np.testing.assert_array_equal(pixels(read_image(path)), PIXELS)
+def test_icc_profiles_without_effect_on_rgb(tmp_path):
+    """sRGB, rubbish, one that is cut, of grey, of CMYK."""
+    same = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for icc in (same, b"not a profile", SWAPPED_PROFILE[:200], GREY_PROFILE, CMYK_PROFILE):
+        path = save(Image.fromarray(PIXELS), tmp_path / "a.png", icc_profile=icc)
+        np.testing.assert_array_equal(pixels(read_image(path)), PIXELS)
 
 
 # ---- files that cannot be read
@@ -593,21 +578,13 @@ def test_nothing_of_the_picture_has_arrived(tmp_path):
 TEXT = zlib.compress(bytes(20 * 2**20))
 
 
-@pytest.mark.parametrize(
-    "chunk",
-    [
-        (b"zTXt", b"Comment\0\0" + TEXT),
-        (b"iTXt", b"Comment\0\1\0\0\0" + TEXT),
-        (b"iCCP", b"Profile\0\0" + TEXT),
-        (b"iCCP", b"Profile\0\0" + zlib.compress(bytes(2 * 2**20))),
-        (b"iCCP", b"Profile\0\0no zlib"),
-        (b"gAMA", b"\0"),
-        (b"pHYs", b"\0"),
-        (b"eXIf", b"no"),
-        (b"tIME", b""),
-        (b"tRNS", b"\0"),
-    ],
-)
+PROFILES = TEXT, zlib.compress(bytes(2 * 2**20)), b"no zlib"
+CHUNKS = [(b"zTXt", b"Comment\0\0" + TEXT), (b"iTXt", b"Comment\0\1\0\0\0" + TEXT)]
+CHUNKS += [(b"iCCP", b"Profile\0\0" + data) for data in PROFILES]
+CHUNKS += [(b"gAMA", b"\0"), (b"pHYs", b"\0"), (b"eXIf", b"no"), (b"tIME", b""), (b"tRNS", b"\0")]
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
 def test_no_ancillary_chunk_costs_the_picture(tmp_path, chunk):
     rows = [row.tobytes() for row in PIXELS]
     for damaged in (False, True):

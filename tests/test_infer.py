@@ -237,13 +237,8 @@ def test_links_to_the_photo(tmp_path, go, source, link):
     before = source.read_bytes()
     for name in ("link.png", "other.png", "a.color.png", "a.png.color.png", "a.compare.png"):
         link(source, tmp_path / name)
-    for arguments in (
-        [source, "--out", tmp_path / "link.png"],
-        [source],
-        [source, "--compare"],
-        [tmp_path],
-        [tmp_path / "other.png", "--out", source],  # a second hard link is a file of its own
-    ):
+    onto = [source, "--out", tmp_path / "link.png"], [tmp_path / "other.png", "--out", source]
+    for arguments in (*onto, [source], [source, "--compare"], [tmp_path]):
         code, _, err = go(*arguments)
         given = source if arguments[0] == tmp_path else arguments[0]
         assert given.read_bytes() == before, arguments
@@ -296,12 +291,8 @@ def test_palette_with_transparency(tmp_path, go):
 def test_animated_gif(tmp_path, go):
     frames = [Image.new("RGB", (24, 16), (g, g, g)) for g in (200, 100, 50)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    one_line(
-        go(tmp_path / "a.gif"),
-        tmp_path / "a.gif",
-        "is an animation; its first picture is taken",
-        code=0,
-    )
+    told = tmp_path / "a.gif", "is an animation; its first picture is taken"
+    one_line(go(tmp_path / "a.gif"), *told, code=0)
     result = Image.open(tmp_path / "a.color.png")
     assert getattr(result, "n_frames", 1) == 1 and result.size == (24, 16)
     assert abs(rgb_to_lightness(np.asarray(result.convert("RGB"))).mean() - 80.6) < 4  # L of 200
@@ -454,13 +445,9 @@ def test_a_read_only_folder(tmp_path, go):
     inside = photo(closed / "b.png")
     closed.chmod(0o555)
     try:
-        for arguments in (
-            [inside],
-            [source, "--out", closed],
-            [source, "--out", closed / "new"],
-            [source, "--out", closed / "x.png"],
-        ):
-            one_line(go(*arguments), closed)
+        one_line(go(inside), closed)
+        for out in (closed, closed / "new", closed / "x.png"):
+            one_line(go(source, "--out", out), closed)
         assert names(closed) == ["b.png"]
     finally:
         closed.chmod(0o755)
@@ -808,11 +795,8 @@ def test_an_icon_is_no_bomb(tmp_path, go, monkeypatch):
     loaded = []
     real = Image.Image.load
     monkeypatch.setattr(Image.Image, "load", lambda self: loaded.append(self) or real(self))
-    one_line(
-        go(tmp_path / "a.ico", "--max-megapixels", 1),
-        tmp_path / "a.ico",
-        "too large: over 1 megapixels",
-    )
+    told = tmp_path / "a.ico", "too large: over 1 megapixels"
+    one_line(go(tmp_path / "a.ico", "--max-megapixels", 1), *told)
     assert not any(image.width == 2000 for image in loaded)
 
 

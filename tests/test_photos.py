@@ -61,7 +61,7 @@ def test_what_this_program_made_is_left_out(tmp_path, kind):
         photos = sorted([*photos, "mine/h.png"])
     else:
         members = {name: b"x" for name in photos + own}
-        source = (make_zip if kind == "zip" else make_tar)(tmp_path / f"x.{kind}", members)
+        source = archive_of(tmp_path, kind, members)
         told = "results of this program (5)"
     lines = []
     assert [p.name for p in find_photos(source, lines.append)] == photos
@@ -172,6 +172,10 @@ def tar_bytes(files):
     return buffer.getvalue()
 
 
+def archive_of(folder, kind, files):
+    return {"zip": make_zip, "tar": make_tar}[kind](folder / f"x.{kind}", files)
+
+
 def make_folder(path, files):
     for name, data in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -227,11 +231,11 @@ def test_several_sources_are_one_list_by_name(tmp_path):
     assert len(twice) == 4 and twice[0] == twice[1] and len(set(twice)) == 2
 
 
-@pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_of_one_name_the_last_counts(tmp_path, make):
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_of_one_name_the_last_counts(tmp_path, kind):
     """As when it is unpacked: an archive that was appended to."""
-    path = make(tmp_path / f"x.{make.__name__[5:]}", {"a.png": picture(1)})
-    if make is make_zip:
+    path = archive_of(tmp_path, kind, {"a.png": picture(1)})
+    if kind == "zip":
         with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning):
             archive.writestr("a.png", picture(2))
     else:
@@ -271,11 +275,10 @@ def unreadable(photo, *parts):
     one_line(read_image, photo, ImageError, *parts)
 
 
-@pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_a_broken_member_is_named_and_the_others_are_read(tmp_path, make):
-    path = tmp_path / f"x.{make.__name__[5:]}"
-    make(path, {"a.png": picture(1), "b.png": b"no picture", "c.png": picture(3)[:40]})
-    good, *bad = find_photos(path)
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_broken_member_is_named_and_the_others_are_read(tmp_path, kind):
+    members = {"a.png": picture(1), "b.png": b"no picture", "c.png": picture(3)[:40]}
+    good, *bad = find_photos(archive_of(tmp_path, kind, members))
     assert value(good) == 1
     for photo in bad:
         unreadable(photo)
@@ -317,10 +320,8 @@ def test_a_damaged_tar_in_a_tar_is_named_when_its_turn_comes(tmp_path):
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "no photos", "folder"])
 def test_archives_of_no_use(tmp_path, kind, how):
-    path = tmp_path / f"x.{kind}"
     content = {"a.png": picture(1), "big.png": np.random.default_rng(0).bytes(5000)}
-    make = {"zip": make_zip, "tar": make_tar}[kind]
-    make(path, {"x.txt": b""} if how == "no photos" else content)
+    path = archive_of(tmp_path, kind, {"x.txt": b""} if how == "no photos" else content)
     if how == "cut":
         path.write_bytes(path.read_bytes()[:3000])
     elif how in ("empty", "text"):
@@ -397,10 +398,9 @@ def test_an_archive_that_was_cut_since_it_was_listed(tmp_path):
     unreadable(photos[1], "the archive ends in the middle of it")
 
 
-@pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_many_threads_read_at_once(tmp_path, make):
-    pictures = {f"{i:03}.png": picture(i) for i in range(120)}
-    path = make(tmp_path / f"x.{make.__name__[5:]}", pictures)
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_many_threads_read_at_once(tmp_path, kind):
+    path = archive_of(tmp_path, kind, {f"{i:03}.png": picture(i) for i in range(120)})
     photos, wrong = find_photos(path), []
 
     def read(part):

@@ -50,11 +50,8 @@ EOF
 
 def test_only_sh_blocks_are_found_with_their_line_numbers():
     first, second = run_readme.blocks(SAMPLE)
-    assert run_readme.commands(first) == [
-        (5, "echo one"),
-        (6, "for i in 1 2; do\n  echo $i\ndone"),
-        (10, "echo a \\\n  b"),
-    ]
+    loop = (6, "for i in 1 2; do\n  echo $i\ndone")
+    assert run_readme.commands(first) == [(5, "echo one"), loop, (10, "echo a \\\n  b")]
     assert run_readme.commands(second) == [(27, "  cat <<EOF\n  exit 1\nEOF")]
 
 

@@ -1,5 +1,6 @@
 """The Turing test's page in a real Chromium: what people do, and what must not happen to them."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -45,8 +46,14 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def sit(path):
-    """sit(driver) -> a Participant before the page."""
-    return lambda driver: Participant(driver, path, read_page(path))
+    """`with sit() as person`: a Participant before the page, in a browser of their own."""
+
+    @contextlib.contextmanager
+    def seated(*size, **options):
+        with chromium(*size, **options) as driver:
+            yield Participant(driver, path, read_page(path))
+
+    return seated
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +64,7 @@ def desk(path):
 
 
 def test_who_always_finds_the_fake_is_never_fooled(sit, path, tmp_path):
-    with chromium(scripts=[HURRY], downloads=tmp_path) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY], downloads=tmp_path) as person:
         log = person.take(right)
         assert len(log) == TRIALS + PRACTICE
         assert sorted(picture for picture, _, _ in log) == list(range(TRIALS + PRACTICE))
@@ -75,8 +81,8 @@ def test_who_always_finds_the_fake_is_never_fooled(sit, path, tmp_path):
         person.click("save")
         saved = wait_for_file(tmp_path)
         assert json.loads(saved.read_text()) == person.report()
-        assert driver.get_log("browser") == []  # no error, no warning
-        assert requests(driver) == [path.resolve().as_uri()]
+        assert person.driver.get_log("browser") == []  # no error, no warning
+        assert requests(person.driver) == [path.resolve().as_uri()]
     assert turing.main(["score", str(saved), "--page", str(path), "--out", str(tmp_path)]) == 0
     score = json.loads((tmp_path / "score.json").read_text())
     assert (score["fooled_rate"], score["answers"]) == (0, counted)
@@ -112,8 +118,7 @@ def test_served_page_asks_for_nothing_more(path):
 
 def test_who_guesses_is_fooled_about_half_of_the_time(sit):
     guess = random.Random(3)
-    with chromium(scripts=[HURRY, seeded(5)]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY, seeded(5)]) as person:
         log = person.take(lambda _: guess.randrange(2))
         report = person.report()["trials"]
         assert [(t["picture"] - 1, t["fake"], t["chosen"]) for t in report] == [
@@ -127,8 +132,7 @@ def test_who_guesses_is_fooled_about_half_of_the_time(sit):
 
 
 def test_practice_tells_and_the_test_does_not(sit):
-    with chromium(scripts=[HURRY]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY]) as person:
         person.begin()
         for choose, verdict in ((right, "Right"), (wrong, "Wrong")):
             _, fake = person.see()
@@ -148,8 +152,7 @@ def test_practice_tells_and_the_test_does_not(sit):
 
 def test_pair_is_hidden_after_one_second(sit):
     """In real time, as the page's own clock has it."""
-    with chromium() as driver:
-        person = sit(driver)
+    with sit() as person:
         person.begin()
         person.see()
         shown = person.run("eyes[0].gone - eyes[0].at")
@@ -159,7 +162,7 @@ def test_pair_is_hidden_after_one_second(sit):
             assert person.run(f"{look}.width") == 0
             assert person.run(f"getComputedStyle({look}).visibility") == "hidden"
         # Another size of the window and keys do not bring it back.
-        driver.set_window_size(700, 900)
+        person.driver.set_window_size(700, 900)
         person.press("ENTER", "SPACE", "ESCAPE", "ARROW_UP")
         assert person.text("task") == "Which one was fake?" and person.run("eyes.length") == 1
         person.answer(0)
@@ -168,8 +171,7 @@ def test_pair_is_hidden_after_one_second(sit):
 
 
 def test_answers_before_the_question_are_ignored(sit):
-    with chromium() as driver:
-        person = sit(driver)
+    with sit() as person:
         person.begin()
         person.press("ARROW_LEFT")
         assert person.text("task") == "Ready?"
@@ -183,14 +185,13 @@ def test_answers_before_the_question_are_ignored(sit):
 
 @pytest.mark.parametrize("storage", [True, False])
 def test_reload_keeps_the_place(sit, storage):
-    with chromium(scripts=[HURRY] + [NO_STORAGE] * (not storage)) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY] + [NO_STORAGE] * (not storage)) as person:
         assert person.run("document.getElementById('refused').hidden") == storage
         before = person.take(right, stop=7)
-        driver.refresh()  # between two pairs
+        person.driver.refresh()  # between two pairs
         assert person.text("where") == "Pair 6 of 20" and person.text("task") == "Ready?"
         picture, fake = person.see()
-        driver.refresh()  # while the question stands: it still stands, and nothing is shown again
+        person.driver.refresh()  # while the question stands: nothing is shown again
         assert person.text("task") == "Which one was fake?"
         assert person.text("where") == "Pair 6 of 20" and person.run("eyes.length") == 0
         person.answer(right(fake))
@@ -198,20 +199,19 @@ def test_reload_keeps_the_place(sit, storage):
         seen = [p for p, _, _ in before] + [picture] + [p for p, _, _ in after]
         assert sorted(seen) == list(range(TRIALS + PRACTICE))  # each once
         assert "0 of 18 fooled you" in person.text("meaning")
-        driver.refresh()
+        person.driver.refresh()
         assert person.screen() == "done" and "0 of 18" in person.text("meaning")
 
 
 def test_reload_while_the_pair_is_on_show(sit):
     """It is not shown again, and as it was not seen for its second, it does not count."""
-    with chromium() as driver:
-        person = sit(driver)
+    with sit() as person:
         person.take(right, stop=2)
         person.click("next")
         person.click("start")
         person.click("next")
         person.wait("document.querySelector('.shown')")
-        driver.refresh()
+        person.driver.refresh()
         assert person.text("task") == "Which one was fake?" and person.run("eyes.length") == 0
         assert "will not count" in person.text("hint")
         person.answer(0)
@@ -222,45 +222,42 @@ def test_reload_while_the_pair_is_on_show(sit):
 
 def test_browser_killed_while_the_pair_is_on_show(sit):
     """What is stored then is the phase `showing`; nothing had time to store more."""
-    with chromium(scripts=[HURRY]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY]) as person:
         person.take(right, stop=1)
         person.click("next")
         key = person.run("Object.keys(localStorage)[0]")
         state = json.loads(person.run("localStorage[arguments[0]]", key))
         state["phase"] = "showing"
         person.run("localStorage.setItem(arguments[0], arguments[1])", key, json.dumps(state))
-        driver.refresh()
+        person.driver.refresh()
         assert person.text("task") == "Which one was fake?" and person.run("eyes.length") == 0
         assert person.text("where") == "Practice, pair 2 of 2"
         assert "will not count" in person.text("hint")
 
 
 def test_hidden_tab_ends_the_show(sit):
-    with chromium() as driver:
-        person = sit(driver)
+    with sit() as person:
         person.begin()
         person.click("next")
         person.wait("document.querySelector('.shown')")
-        here = driver.current_window_handle
-        driver.switch_to.new_window("tab")
-        driver.switch_to.window(here)
+        here = person.driver.current_window_handle
+        person.driver.switch_to.new_window("tab")
+        person.driver.switch_to.window(here)
         assert person.text("task") == "Which one was fake?"
         assert "will not count" in person.text("hint")
 
 
 def test_two_tabs_do_not_give_two_looks(sit, path):
-    with chromium(scripts=[HURRY]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY]) as person:
         person.take(right, stop=1)
         person.click("next")
-        first = driver.current_window_handle
-        driver.switch_to.new_window("tab")
-        driver.get(path.resolve().as_uri())
+        first = person.driver.current_window_handle
+        person.driver.switch_to.new_window("tab")
+        person.driver.get(path.resolve().as_uri())
         assert person.text("where") == "Practice, pair 2 of 2"
         person.click("next")
         person.wait_for_question()
-        driver.switch_to.window(first)
+        person.driver.switch_to.window(first)
         person.wait("!document.getElementById('elsewhere').hidden")
         person.click("here")
         person.wait_for_question()  # the same question, and no second look
@@ -268,15 +265,14 @@ def test_two_tabs_do_not_give_two_looks(sit, path):
 
 
 def test_damaged_state_starts_anew(sit):
-    with chromium(scripts=[HURRY]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY]) as person:
         key = person.run("Object.keys(localStorage)[0]")
         states = [{"phase": "done", "answers": []}, {"phase": "ready", "answers": [{"side": 7}]}]
         for junk in ("{", "null", "[]", *(json.dumps({"seed": 1, **state}) for state in states)):
             person.run("localStorage.setItem(arguments[0], arguments[1])", key, junk)
-            driver.refresh()
+            person.driver.refresh()
             assert person.screen() == "welcome"
-        assert driver.get_log("browser") == []
+        assert person.driver.get_log("browser") == []
 
 
 EDITS = """
@@ -306,8 +302,7 @@ def test_an_edited_state_starts_anew(desk, edit):
 def test_a_browser_that_cannot_decode_the_pictures(sit):
     """It is told so before anything counts, and can be tried again."""
     broken = "window.createImageBitmap = () => Promise.reject(new Error('no such codec'));"
-    with chromium(scripts=[broken]) as driver:
-        person = sit(driver)
+    with sit(scripts=[broken]) as person:
         assert person.run("document.getElementById('undecoded').hidden")
         person.click("begin")
         person.wait("!document.getElementById('undecoded').hidden")
@@ -318,8 +313,7 @@ def test_a_browser_that_cannot_decode_the_pictures(sit):
 
 def test_keyboard_alone(sit):
     """Tab, Enter, Space and the arrows get from the first screen to the result."""
-    with chromium(scripts=[HURRY]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY]) as person:
         person.press("TAB")
         assert person.run("document.activeElement.id") == "begin"
         assert person.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -347,14 +341,13 @@ def test_keyboard_alone(sit):
 
 
 def test_touch(sit):
-    with chromium(360, 740, scripts=[HURRY]) as driver:
-        person = sit(driver)
-        driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
-        tap(driver, "begin")
+    with sit(360, 740, scripts=[HURRY]) as person:
+        person.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        tap(person.driver, "begin")
         person.wait("!document.getElementById('trial').hidden")
-        tap(driver, "next")
+        tap(person.driver, "next")
         person.wait_for_question()
-        tap(driver, ("left", "right")[person.judge()[1]])
+        tap(person.driver, ("left", "right")[person.judge()[1]])
         assert "Right" in person.text("task")
 
 
@@ -368,14 +361,14 @@ def tap(driver, name):
         driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
-def test_nothing_tells_which_is_fake(sit):
+def test_nothing_tells_which_is_fake(path):
     """Whichever side the fake is on, the document and the storage read the same."""
     documents, sides = set(), set()
     with chromium(scripts=[HURRY]) as driver:
         for seed in range(40):
             script = {"source": seeded(seed)}
             added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
-            person = sit(driver)
+            person = Participant(driver, path, read_page(path))
             person.begin()
             _, fake = person.see()
             sides.add(fake)
@@ -400,8 +393,7 @@ SCREENS = [(360, 740, 100), (360, 740, 200), (320, 640, 100), (740, 360, 100)]
 
 @pytest.mark.parametrize("width, height, text", SCREENS)
 def test_small_screens_cut_nothing_off(sit, width, height, text):
-    with chromium(width, height, scripts=[HURRY]) as driver:
-        person = sit(driver)
+    with sit(width, height, scripts=[HURRY]) as person:
         person.run(f"document.documentElement.style.fontSize = '{text}%'")
         seen = set()
 
@@ -436,8 +428,7 @@ def test_small_screens_cut_nothing_off(sit, width, height, text):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(sit, scheme):
     """WCAG AA: 4.5 for every text, 3 for the edges of what can be pressed."""
-    with chromium(scripts=[HURRY], media=[("prefers-color-scheme", scheme)]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY], media=[("prefers-color-scheme", scheme)]) as person:
         for step in (person.begin, lambda: person.click("next"), person.wait_for_question):
             assert person.run(CONTRAST) == []
             step()
@@ -450,8 +441,7 @@ def test_contrast(sit, scheme):
 
 def test_reduced_motion(sit):
     for wish, moves in (("reduce", False), ("no-preference", True)):
-        with chromium(media=[("prefers-reduced-motion", wish)]) as driver:
-            person = sit(driver)
+        with sit(media=[("prefers-reduced-motion", wish)]) as person:
             moving = person.run(
                 "[...document.querySelectorAll('*')].some((e) => "
                 "getComputedStyle(e).transitionDuration != '0s' || "
@@ -461,15 +451,14 @@ def test_reduced_motion(sit):
 
 
 def test_next_person_starts_anew(sit):
-    with chromium(scripts=[HURRY]) as driver:
-        person = sit(driver)
+    with sit(scripts=[HURRY]) as person:
         person.take(right)
         first = person.report()["participant"]
         person.click("again")
-        driver.switch_to.alert.dismiss()
+        person.driver.switch_to.alert.dismiss()
         assert person.screen() == "done"
         person.click("again")
-        driver.switch_to.alert.accept()
+        person.driver.switch_to.alert.accept()
         assert person.screen() == "welcome"
         person.take(wrong)
         assert person.report()["participant"] != first

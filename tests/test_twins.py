@@ -51,13 +51,8 @@ if not SMALL:
 LARGER = [((2, 4, 3, 2), (13, 9)), ((1, 1, 1, 1), (5, 3)), ((1, 5, 8, 3), (7, 33))]
 
 # What a twin may write over, and the GPU's does: operation -> places of arguments.
-WRITTEN = {
-    "bias_relu_backward": {0},
-    "batchnorm_backward": {0},
-    "softmax_cross_entropy": {0},
-    "adam": {0, 2, 3},
-    "moving_average": {0},
-}
+FIRST = "bias_relu_backward", "batchnorm_backward", "softmax_cross_entropy", "moving_average"
+WRITTEN = dict.fromkeys(FIRST, {0}) | {"adam": {0, 2, 3}}
 
 
 def random(*shape, seed=0):
