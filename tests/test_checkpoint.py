@@ -580,6 +580,13 @@ def test_too_large_for_float32(network, path):
     refused(path)
 
 
+def test_a_negative_variance(network, path):
+    """Its square root would make every colour none."""
+    array = -network.state()["bn2.var"]
+    save(path, META, {"network": state_of(network, **{"bn2.var": array})})
+    assert refused(path) == "bn2.var is negative"
+
+
 @pytest.mark.parametrize(
     "change",
     [
