@@ -54,8 +54,8 @@ try:
     import torch
 except ImportError:
     torch = None
-from benchmarks.gpu_common import machine
-print(json.dumps(machine(xp, torch)))
+from benchmarks.gpu_common import gpu_machine
+print(json.dumps(gpu_machine(xp, torch)))
 """
 SUMMARIES = {
     "memcheck": r"ERROR SUMMARY: (\d+) error",
