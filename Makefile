@@ -12,7 +12,7 @@ help:
 	@echo "make demo        colourise the photographs of examples/ into out/"
 	@echo "make lint        check style and who imports whom"
 	@echo "make test        run the tests (no GPU, no torch)"
-	@echo "make test-peers  run the tests against torch and scikit-image"
+	@echo "make test-peers  run the tests against torch, scikit-image, OpenCV"
 	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
 	@echo "make gpu-check   run the GPU tests and benchmarks (says so where there is no GPU)"
 	@echo "make setup       only build .venv, which the others do by themselves"
@@ -35,7 +35,7 @@ test: $(VENV)/.installed
 
 # The import comes first: without torch the peers tests must fail, not skip.
 test-peers: $(VENV)/.peers
-	$(PY) -c "import torch, skimage"
+	$(PY) -c "import torch, skimage, cv2"
 	$(PY) -m pytest -q -m peers
 
 # Without selenium, Chromium or chromedriver the browser tests must fail, not skip.

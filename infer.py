@@ -67,7 +67,8 @@ def parse(argv):
         metavar="full|tiny|FILE|RUN",
         help="full or tiny, those that ship: tiny takes half of the time and a third of the "
         "memory, with paler colours; or a weights file (one named so is ./full), or the folder of a "
-        "training run (default: full)",
+        "training run; or the authors' own weights, their .pth or .caffemodel, which cannot be "
+        "shipped here (default: full)",
     )
     p.add_argument(
         "--temperature",

@@ -70,7 +70,8 @@ def parse(argv):
         "--init",
         metavar="FILE|RUN|full|tiny",
         help="start from these weights, not from random; full and tiny are those that ship (a file "
-        "of such a name is ./full); those of a narrower model are widened",
+        "of such a name is ./full); the authors' .pth and .caffemodel are read, too; those of "
+        "a narrower model are widened",
     )
     what.add_argument(
         "--device",

@@ -26,22 +26,28 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.common import machine
-from mini_colorize.backend import DeviceError, select_device
+from mini_colorize.backend import select_device
+from mini_colorize.command import attempt
 from mini_colorize.evaluation.evaluate import evaluate, limited
 from mini_colorize.evaluation.report import rows, text
 from mini_colorize.evaluation.systems import Checkpoint, Gray, Random, Truth
 from mini_colorize.evaluation.tally import interval
 from mini_colorize.fast.threads import THREADS
-from mini_colorize.files.checkpoint import CheckpointError
 from mini_colorize.files.config import LOSSES, Config, TrainingError
 from mini_colorize.files.disk import check_folder, write_json
-from mini_colorize.photos import DataError, find_photos
+from mini_colorize.photos import find_photos
 from mini_colorize.training import Trainer
 
 ORDER = ("regression", "classification", "rebalanced")  # what the paper says, from worst to best
 NOTE = "ablation.json"  # in --out, once the three are trained: how
-# The options of training, and what they are where nothing is said.
-TRAINING = {"data": None, "minutes": 12.0, "size": 96, "batch": 16, "lr": 1e-3, "seed": 0}
+TRAINING = {  # its options: type, what they are where nothing is said, help
+    "data": (str, None, "photos to train on; needless if --out holds the trained three"),
+    "minutes": (float, 12.0, "of training, a system (12)"),
+    "size": (int, 96, "side of the crops (96)"),
+    "batch": (int, 16, "crops in a batch (16)"),
+    "lr": (float, 1e-3, "learning rate (0.001)"),
+    "seed": (int, 0, "of training, and of the resamples (0)"),
+}
 MIN_COUNT = 100  # pixels of a class, see mini_colorize/evaluation
 
 
@@ -49,19 +55,10 @@ class Run:
     """One system in training, and the seconds that its steps have taken."""
 
     def __init__(self, loss, args, xp):
-        config = Config(
-            data=[args.data],
-            model="tiny",
-            loss=loss,
-            size=args.size,
-            batch=args.batch,
-            steps=1,
-            schedule="steps",
-            lr_every=10**9,
-            lr=args.lr,
-            seed=args.seed,
-            workers=1,
-        )  # `save` says how many steps they were, and when the rate fell
+        given = {name: getattr(args, name) for name in ("size", "batch", "lr", "seed")}
+        # `save` says how many steps they were, and when the rate fell
+        later = {"steps": 1, "schedule": "steps", "lr_every": 10**9}
+        config = Config([args.data], model="tiny", loss=loss, workers=1, **given, **later)
         self.folder, self.loss, self.seconds = Path(args.out) / loss, loss, 0.0
         self.trainer = Trainer(config, self.folder, xp)
         self.trainer.start()
@@ -74,8 +71,7 @@ class Run:
             self.fell = self.trainer.step
             self.trainer.config.lr *= 0.316
         start = time.perf_counter()
-        values, _ = self.trainer.train_step(next(self.batches))
-        value = float(values[0])
+        value = float(self.trainer.train_step(next(self.batches))[0][0])
         self.seconds += time.perf_counter() - start
         return value
 
@@ -84,8 +80,7 @@ class Run:
         self.batches.close()
         self.trainer.save()
         made = {"steps": self.trainer.step, "lr": lr, "lr_every": self.fell}
-        config = dataclasses.asdict(self.trainer.config) | made
-        write_json(self.folder / "config.json", config)
+        write_json(self.folder / "config.json", dataclasses.asdict(self.trainer.config) | made)
 
 
 def train(args, xp):
@@ -112,42 +107,33 @@ def measure(args):
     """The Evaluation of the three systems, beside the baselines."""
     photos = limited(find_photos(args.val), args.limit)
     systems = [Truth(), Gray(), Random(photos, args.seed)]
-    for loss in reversed(ORDER):
-        systems.append(Checkpoint(Path(args.out) / loss, device=args.device, name=loss))
+    out, device = Path(args.out), args.device
+    systems += [Checkpoint(out / loss, device=device, name=loss) for loss in reversed(ORDER)]
     return evaluate(photos, systems, data=args.val, seed=args.seed)
 
 
 def verdict(result):
     """Whether the paper's order is seen, in lines: neighbours' differences and their intervals."""
-    scores = {
-        s.name: t.scores(MIN_COUNT) for s, t in zip(result.systems, result.tallies, strict=True)
-    }
+    tallied = zip(result.systems, result.tallies, strict=True)
+    scores = {system.name: tally.scores(MIN_COUNT) for system, tally in tallied}
     lines = []
     for name in ("colorfulness", "auc_balanced", "auc_raw"):
         for worse, better in pairwise(ORDER):
             difference = scores[better][name] - scores[worse][name]
-            ends = interval(difference)
-            if ends is None:
-                lines.append(f"{name:<13} {better} - {worse}: cannot be measured on these photos")
-                continue
-            low, high = ends
-            seen = "more" if low > 0 else "less" if high < 0 else "undecided"
-            lines.append(
-                f"{name:<13} {better} - {worse}: {difference[0]:+.2f} "
-                f"[{low:+.2f} {high:+.2f}], {seen}"
-            )
+            ends, line = interval(difference), "cannot be measured on these photos"
+            if ends is not None:
+                low, high = ends
+                seen = "more" if low > 0 else "less" if high < 0 else "undecided"
+                line = f"{difference[0]:+.2f} [{low:+.2f} {high:+.2f}], {seen}"
+            lines.append(f"{name:<13} {better} - {worse}: {line}")
     return "\n".join(lines)
 
 
 def parse(argv):
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("--data", help="photos to train on; needless if --out holds the trained three")
+    for name, (kind, _, what) in TRAINING.items():
+        p.add_argument(f"--{name}", type=kind, help=what)
     p.add_argument("--val", required=True, help="photos to measure on")
-    p.add_argument("--minutes", type=float, help="of training, a system (12)")
-    p.add_argument("--size", type=int, help="side of the crops (96)")
-    p.add_argument("--batch", type=int, help="crops in a batch (16)")
-    p.add_argument("--lr", type=float, help="learning rate (0.001)")
-    p.add_argument("--seed", type=int, help="of training, and of the resamples (0)")
     p.add_argument("--limit", type=int, help="photos to measure on, evenly spread (all)")
     p.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     p.add_argument("--out", default="runs/ablation", help="folder of the three (runs/ablation)")
@@ -163,11 +149,10 @@ def read_note(path):
         return None
     try:
         note = dict(json.loads(path.read_text()))
+        if not {"machine", "threads", *TRAINING, "trained"} <= note.keys():
+            raise ValueError
     except (TypeError, ValueError):
         raise TrainingError(f"{path}: damaged; another --out trains anew") from None
-    for name in ("machine", "threads", *TRAINING, "trained"):
-        if name not in note:
-            raise TrainingError(f"{path}: does not say {name}; another --out trains anew")
     return note
 
 
@@ -176,7 +161,7 @@ def settle(args, told):
 
     Raises TrainingError if one that was given is not what the trained three were trained with.
     """
-    for name, default in TRAINING.items():
+    for name, (_, default, _) in TRAINING.items():
         given, value = getattr(args, name), told[name] if told else default
         if told and given not in (None, value):
             raise TrainingError(
@@ -188,35 +173,30 @@ def settle(args, told):
         raise TrainingError("say which photos to train on: --data DIR")
 
 
+def run(args):
+    """Train, if that is not done, and measure."""
+    note = read_note(Path(args.out) / NOTE)
+    settle(args, note)
+    find_photos(args.val)  # now, not after the trainings
+    check_folder(Path(args.out))
+    if note is None:
+        xp, line = select_device(args.device)
+        print(line)
+        note = train(args, xp)
+    result = measure(args)
+    print(note["machine"])
+    print(
+        "{minutes:g} minutes a system, {threads} threads, {size} x {size}, batch {batch}, "
+        "lr {lr:g}, seed {seed}; one run each".format(**note)
+    )
+    for loss, told in note["trained"].items():
+        print(f"{loss}: {told['steps']} steps in {told['seconds']} s")
+    print("\n" + text(result, MIN_COUNT, rows(result, MIN_COUNT)), verdict(result), sep="\n")
+
+
 def main(argv=None):
     args = parse(argv)
-    try:
-        told = read_note(Path(args.out) / NOTE)
-        settle(args, told)
-        find_photos(args.val)  # now, not after the trainings
-        check_folder(Path(args.out))
-        if told is None:
-            xp, line = select_device(args.device)
-            print(line)
-            told = train(args, xp)
-        result = measure(args)
-    except (CheckpointError, DataError, DeviceError, TrainingError, OSError, ValueError) as error:
-        print(f"ablation: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ablation: stopped", file=sys.stderr)
-        return 130
-    print(told["machine"])
-    print(
-        f"{told['minutes']:g} minutes a system, {told['threads']} threads, {told['size']} x "
-        f"{told['size']}, batch {told['batch']}, lr {told['lr']:g}, seed {told['seed']}; "
-        "one run each"
-    )
-    for loss, run in told["trained"].items():
-        print(f"{loss}: {run['steps']} steps in {run['seconds']} s")
-    print("\n" + text(result, MIN_COUNT, rows(result, MIN_COUNT)))
-    print(verdict(result))
-    return 0
+    return attempt("ablation", lambda: run(args), also=(ValueError,))
 
 
 if __name__ == "__main__":

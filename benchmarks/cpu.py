@@ -9,9 +9,8 @@ Both sides run in one process in turn, with the same number of threads (OMP_NUM_
 it for both), and every number is a median. Of torch's two memory layouts the faster one counts.
 Needs torch (extra `peers`), but for --profile and --scaling.
 
-"of sgemm" is the speed counted as if every convolution were a direct one, over what this
-machine's own matrix product of 2048 x 2048 reaches; Winograd does fewer operations, so it may
-exceed 1.
+"of sgemm" is the speed counted as if every convolution were a direct one, over what a matrix
+product of 2048 x 2048 reaches here; Winograd does fewer operations, so it may exceed 1.
 """
 
 import argparse
@@ -24,165 +23,107 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from benchmarks.common import interleaved, machine, picture, torch_twin
-from mini_colorize import bins
+from mini_colorize import colorizer
 from mini_colorize.fast import cpu, threads
 from mini_colorize.files import checkpoint
-from mini_colorize.modules import Adam
-from mini_colorize.network import WIDTHS, Network
-from mini_colorize.ops import ops
+from mini_colorize.network import Network
 from mini_colorize.targets import targets
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.jpg"))
+from . import common
+from .common import Step, agree, in_turn, initialized, machine, picture, pictures, with_shapes
+from .watch import Watch
 
-
-def pictures(n, size):
-    """Pictures as smooth as photographs. Returns (n, size, size, 3) uint8."""
-    return np.stack([np.asarray(picture(size, size, seed)) for seed in range(n)])
-
-
-def network_for(model, rgb):
-    network = Network(WIDTHS[model])
-    network.initialize(targets(rgb[:2])[0])
-    return network
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LR = 1e-5  # of the training steps that are timed
 
 
 def flops(network, size):
     """Of one picture forward, every convolution counted as a direct one."""
-    shape, total = (size, size, 1), 0
-    for layer in network.layers.values():
-        total += layer.flops(shape)
-        shape = layer.output_shape(shape)
-    return total
+    return sum(layer.flops(shape) for _, layer, shape in with_shapes(network, (size, size, 1)))
 
 
 def sgemm_rate():
     """FLOP/s of this machine's large float32 matrix product, the best of 10."""
     a = np.ones((2048, 2048), np.float32)
-    best = min(_seconds(lambda: a @ a) for _ in range(10))
-    return 2 * 2048**3 / best
+    return 2 * 2048**3 / min(in_turn({"": lambda: a @ a}, 10)[""])
 
 
-def _seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def medians(functions, rounds):
+    """Seconds of each function: name -> median."""
+    return {name: statistics.median(t) for name, t in in_turn(functions, rounds).items()}
 
 
-# Rows of the table: each returns name -> seconds, "ours" and torch's layouts ---------------------
+# Rows of the table: each returns name -> seconds, "ours" and torch's, and the FLOPs of ours --------
 
 
 def inference(model, size, batch, rounds):
-    import torch
+    from .torch_side import LAYOUTS, Inference, from_nhwc
 
-    x = targets(pictures(batch, size))[0]
-    network = network_for(model, pictures(2, 64))
-    ours = network.folded()
-    sides = {"ours": lambda: ours.forward(x)}
-    for layout in (torch.contiguous_format, torch.channels_last):
-        twin = torch_twin(network).eval().to(memory_format=layout)
-        data = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(memory_format=layout)
-
-        def run(twin=twin, data=data):
-            with torch.inference_mode():
-                twin(data)
-
-        sides[f"torch {layout}"] = run
-    return interleaved(sides, rounds), batch * flops(network, size)
+    network = initialized(model, pictures(2, 64))
+    ours, x = network.folded(), targets(pictures(batch, size))[0]
+    logits, sides = ours.forward(x), {"ours": partial(ours.forward, x)}
+    for layout in LAYOUTS:
+        theirs, t_x = Inference(network, layout=layout).logits, from_nhwc(x, layout=layout)
+        agree("logits", logits, theirs(t_x).permute(0, 2, 3, 1), 1e-4)
+        sides[f"torch {layout}"] = partial(theirs, t_x)
+    return medians(sides, rounds), batch * flops(network, size)
 
 
 def training_step(model, size, batch, rounds):
     """Lab, soft-encoding, forward, loss, backward, Adam, from uint8 crops."""
-    import torch
+    from .torch_side import LAYOUTS, TrainingStep, torch
 
-    from benchmarks.torch_side import TrainingStep
-
-    rgb = pictures(batch, size)
-    network = network_for(model, rgb)
-    twins = {
-        f"torch {layout}": TrainingStep(torch_twin(network), layout, rgb)
-        for layout in (torch.contiguous_format, torch.channels_last)
-    }
-    ours = _our_step(network, rgb)
+    rgb, decay = pictures(batch, size), 1e-6
+    network, t_rgb = initialized(model, rgb[:2]), torch.from_numpy(rgb)
+    step = Step(network, decay)
+    sides = {"ours": lambda: step(rgb, LR).weighted}
+    for layout in LAYOUTS:
+        theirs = TrainingStep(network, step.class_weight, LR, decay, layout=layout)
+        sides[f"torch {layout}"] = partial(theirs, t_rgb)
+    losses = {name: [float(side()) for _ in range(2)] for name, side in sides.items()}
+    for name, pair in losses.items():
+        agree(f"the losses of two steps, {name}", losses["ours"], pair, 1e-4)
     # Forward, and twice the same backward, but for the first layer's gradient to the picture.
-    return interleaved({"ours": ours, **twins}, rounds), 3 * batch * flops(network, size)
-
-
-def _our_step(network, rgb):
-    packed, ones = network.pack(), np.ones(bins.Q, np.float32)
-    optimizer = Adam(packed["params"], decay=1e-6)
-
-    def step():
-        x, index, weight = targets(rgb)
-        logits = network.forward(x, train=True)
-        loss = ops(logits).softmax_cross_entropy(logits, index, weight, ones)
-        network.backward(loss.gradient)
-        optimizer.step(packed["grads"], 1e-5)
-
-    return step
+    return medians(sides, rounds), 3 * batch * flops(network, size)
 
 
 def command(rounds):
     """One photo from the shell: infer.py beside benchmarks/torch_side.py, `small`, same weights."""
-    import torch
+    from .torch_side import torch, twin
 
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        network = network_for("small", pictures(2, 64))
-        checkpoint.save_network(folder / "small.npz", network)
-        torch.save(torch_twin(network).state_dict(), folder / "small.pt")
-        picture(500, 400).save(folder / "photo.jpg")
-        python, photo = [sys.executable], str(folder / "photo.jpg")
-        out = [str(folder / name) for name in ("ours.png", "theirs.png")]
-        commands = {
-            "ours": [
-                *python,
-                "infer.py",
-                photo,
-                "--weights",
-                str(folder / "small.npz"),
-                "--device",
-                "cpu",
-                "--size",
-                "256",
-                "--out",
-                out[0],
-            ],
-            "torch": [
-                *python,
-                "-m",
-                "benchmarks.torch_side",
-                photo,
-                str(folder / "small.pt"),
-                out[1],
-            ],
-        }
+        names = ("photo.jpg", "small.npz", "small.pt", "ours.png", "theirs.png")
+        photo, weights, t_weights, ours, theirs = (str(Path(folder, name)) for name in names)
+        network = initialized("small", pictures(2, 64))
+        checkpoint.save_network(weights, network)
+        torch.save(twin(network).state_dict(), t_weights)
+        picture(500, 400).save(photo)
+        options = ["--device", "cpu", "--size", "256"]
         sides = {
-            name: lambda line=line: subprocess.run(line, check=True, capture_output=True)
-            for name, line in commands.items()
+            "ours": partial(
+                python, "infer.py", photo, "--weights", weights, "--out", ours, *options
+            ),
+            "torch": partial(python, "-m", "benchmarks.torch_side", photo, t_weights, theirs),
         }
-        medians = interleaved(sides, rounds)
-        _same_picture(*out)
-    return medians, flops(network, 256)
+        for run in sides.values():
+            run()
+        # The two round differently, and resize ab in different ways.
+        agree("pictures", Image.open(ours), Image.open(theirs), 0.02)
+        return medians(sides, rounds), flops(network, 256)
 
 
-def _same_picture(*paths):
-    """Both sides must have done the same work."""
-    from PIL import Image
-
-    ours, theirs = (np.asarray(Image.open(path), np.float64) for path in paths)
-    difference = abs(ours - theirs).mean()
-    if difference > 1:  # of 255; the two differ in rounding and in the resizing of ab
-        sys.exit(f"the two commands made different pictures: {difference:.1f} of 255 apart")
+def python(*arguments):
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
 
 
 ROWS = {
-    "inference, full, 256 x 256, batch 1": (0.60, lambda r: inference("full", 256, 1, r)),
-    "inference, small, 256 x 256, batch 1": (0.65, lambda r: inference("small", 256, 1, r)),
-    "inference, small, 256 x 256, batch 8": (0.65, lambda r: inference("small", 256, 8, r)),
-    "training step, tiny, 128 x 128, batch 16": (0.85, lambda r: training_step("tiny", 128, 16, r)),
-    "training step, full, 176 x 176, batch 4": (0.85, lambda r: training_step("full", 176, 4, r)),
+    "inference, full, 256 x 256, batch 1": (0.60, partial(inference, "full", 256, 1)),
+    "inference, small, 256 x 256, batch 1": (0.65, partial(inference, "small", 256, 1)),
+    "inference, small, 256 x 256, batch 8": (0.65, partial(inference, "small", 256, 8)),
+    "training step, tiny, 128 x 128, batch 16": (0.85, partial(training_step, "tiny", 128, 16)),
+    "training step, full, 176 x 176, batch 4": (0.85, partial(training_step, "full", 176, 4)),
     "infer.py, small, one photo, whole command": (0.50, command),
 }
 
@@ -193,14 +134,11 @@ def table(rounds, only):
     for name, (target, measure) in ROWS.items():
         if only not in name:
             continue
-        medians, work = measure(rounds)
-        ours, theirs = medians.pop("ours"), min(medians.values())
+        seconds, work = measure(rounds)
+        ours, theirs = seconds.pop("ours"), min(seconds.values())
         met = "met" if ours / theirs <= target else "missed"
-        print(
-            f"{name:<42} {ours:>8.3f} {theirs:>8.3f} {ours / theirs:>6.2f} {target:>6.2f}  {met:<6}"
-            f" {work / ours / rate:>6.2f}",
-            flush=True,
-        )
+        times = f"{ours:>8.3f} {theirs:>8.3f} {ours / theirs:>6.2f} {target:>6.2f}  {met:<6}"
+        print(f"{name:<42} {times} {work / ours / rate:>6.2f}", flush=True)
 
 
 # Accuracy ----------------------------------------------------------------------------------------
@@ -210,26 +148,23 @@ def errors():
     """Relative L2 error of the logits of float32 against float64, which gathers."""
     print("\nrelative L2 error of the logits against float64 (target: at most 1e-5)")
     rgb = pictures(4, 64)
-    fresh = network_for("full", rgb)
-    print(f"{'full, random weights':<42} {_error(fresh):.1e}")
-    step = _our_step(fresh, rgb)
+    network = initialized("full", rgb[:2])
+    _error("full, random weights", network)
+    step = Step(network, decay=1e-6)
     for _ in range(30):
-        step()
-    print(f"{'full, after 30 steps':<42} {_error(fresh):.1e}")
+        step(rgb, LR)
+    _error("full, after 30 steps", network)
     for name in checkpoint.SHIPPED:
-        network = checkpoint.load_network(name)[0]
-        print(f"{name + ', the weights that ship':<42} {_error(network):.1e}")
+        _error(f"{name}, the weights that ship", checkpoint.load_network(name)[0])
 
 
-def _error(network):
-    from PIL import Image
-
-    photo = Image.open(EXAMPLES[0]).convert("RGB").resize((256, 256))
+def _error(name, network):
+    photo = Image.open(EXAMPLES / "astronaut.jpg").convert("RGB").resize((256, 256))
     x = targets(np.asarray(photo)[None])[0]
     exact = Network(network.width, np.float64)
     exact.load_state(network.state())
-    truth = exact.forward(x.astype(np.float64))
-    return np.linalg.norm(network.folded().forward(x) - truth) / np.linalg.norm(truth)
+    truth, ours = exact.forward(x.astype(np.float64)), network.folded().forward(x)
+    print(f"{name:<42} {agree('logits', ours, truth, np.inf):.1e}")
 
 
 # Scaling -----------------------------------------------------------------------------------------
@@ -237,94 +172,79 @@ def _error(network):
 
 def scaling(rounds):
     """Time of `small` against picture size and batch; linear is a constant last column."""
-    rate, network = sgemm_rate(), network_for("small", pictures(2, 64))
+    rate, network = sgemm_rate(), initialized("small", pictures(2, 64))
     print(f"small, inference: {'size':>6} {'batch':>6} {'ms':>9} {'us a kilopixel':>15} of sgemm")
     cases = [(size, 1) for size in (64, 128, 256, 384, 512, 768, 1024)]
     for size, batch in cases + [(128, 2**k) for k in range(6)]:
         ours, x = network.folded(), targets(pictures(batch, size))[0]
-        ours.forward(x)
-        median = interleaved({"ours": partial(ours.forward, x)}, rounds)["ours"]
-        share = batch * flops(network, size) / median / rate
-        pixel = median * 1e9 / (batch * size * size)
-        print(f"{'':<17} {size:>6} {batch:>6} {median * 1e3:>9.1f} {pixel:>15.1f} {share:>8.2f}")
+        ours.forward(x)  # the filters are kept from the second use on
+        seconds = medians({"ours": partial(ours.forward, x)}, rounds)["ours"]
+        share = batch * flops(network, size) / seconds / rate
+        pixel = seconds * 1e9 / (batch * size * size)
+        print(f"{'':<17} {size:>6} {batch:>6} {seconds * 1e3:>9.1f} {pixel:>15.1f} {share:>8.2f}")
 
 
 # Profile -----------------------------------------------------------------------------------------
 
 
-class Clock:
-    """Adds up seconds by name."""
+class Clock(Watch):
+    """Keeps the seconds of each call, by label."""
 
     def __init__(self):
+        super().__init__()
         self.runs = {}
 
-    def time(self, name, function):
-        """The same function, timed."""
-
-        def timed(*args, **kwargs):
-            start = time.perf_counter()
-            result = function(*args, **kwargs)
-            self.runs.setdefault(name, []).append(time.perf_counter() - start)
-            return result
-
-        return timed
+    def around(self, label, call):
+        start = time.perf_counter()
+        result = call()
+        self.runs.setdefault(label, []).append(time.perf_counter() - start)
+        return result
 
     def print(self, title):
-        medians = {name: statistics.median(times) for name, times in self.runs.items()}
-        total = sum(medians.values())
+        """The medians, and their sum."""
+        seconds = {label: statistics.median(times) for label, times in self.runs.items()}
+        total = sum(seconds.values())
         print(f"\n{title}: {total * 1e3:.1f} ms")
-        for name, seconds in medians.items():
-            print(f"  {name:<24} {seconds * 1e3:>9.2f} ms {seconds / total:>7.1%}")
+        for label, s in seconds.items():
+            print(f"  {label:<24} {s * 1e3:>9.2f} ms {s / total:>7.1%}")
 
 
 def profile_step(model, size, batch, rounds):
     rgb = pictures(batch, size)
-    network = network_for(model, rgb)
-    packed, ones = network.pack(), np.ones(bins.Q, np.float32)
-    optimizer, clock = Adam(packed["params"]), Clock()
-    for name, layer in network.layers.items():
-        layer.forward = clock.time(f"{name} forward", layer.forward)
-    for name, layer in reversed(network.layers.items()):
-        layer.backward = clock.time(f"{name} backward", layer.backward)
-    make = clock.time("Lab, soft-encoding", targets)
-    criterion = clock.time("loss", cpu.softmax_cross_entropy)
-    update = clock.time("Adam", optimizer.step)
-    for r in range(rounds + 1):
-        x, index, weight = make(rgb)
-        loss = criterion(network.forward(x, train=True), index, weight, ones)
-        network.backward(loss.gradient)
-        update(packed["grads"], 1e-5)
-        if r == 0:
-            clock.runs.clear()
+    step = Step(initialized(model, rgb[:2]))
+    step(rgb, LR)
+    with Clock() as clock:
+        clock.wrap(common, "targets", "Lab, soft-encoding")
+        for name, layer in step.network.layers.items():
+            clock.wrap(layer, "forward", f"{name} forward")
+            clock.wrap(layer, "backward", f"{name} backward")
+        clock.wrap(cpu, "softmax_cross_entropy", "loss")
+        clock.wrap(step.adam, "step", "Adam")
+        for _ in range(rounds):
+            step(rgb, LR)
     clock.print(f"training step, {model}, {size} x {size}, batch {batch}")
 
 
 def profile_photo(rounds):
     """One photo of 500 x 400 with `small`: start-up in fresh processes, the rest in this one."""
-    from mini_colorize import colorizer
-    from mini_colorize.files.images import read_image
-    from mini_colorize.files.results import write_image
+    from mini_colorize.files import results
 
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Clock() as clock:
         folder = Path(folder)
-        network = network_for("small", pictures(2, 64))
-        checkpoint.save_network(folder / "small.npz", network)
+        checkpoint.save_network(folder / "small.npz", initialized("small", pictures(2, 64)))
         picture(500, 400).save(folder / "photo.jpg")
+        clock.wrap(colorizer.Colorizer, "load", "load weights, fold")
+        clock.wrap(colorizer, "read_image", "read photo")
+        clock.wrap(colorizer, "_lightness", "lightness")
+        clock.wrap(Network, "forward", "network, first picture")
+        clock.wrap(colorizer.Colorizer, "predict", "predict, the rest")
+        clock.wrap(colorizer, "paint", "paint")
+        clock.wrap(results, "write_image", "write PNG")
         for _ in range(rounds):
-            load = clock.time("load weights, fold", colorizer.Colorizer.load)
-            c = load(folder / "small.npz", size=256)
-            image = clock.time("read photo", read_image)(folder / "photo.jpg")
-            lightness = clock.time("lightness", colorizer._lightness)(np.asarray(image))
-            inner = c.inference.forward
-            c.inference.forward = clock.time("network, first picture", inner)
-            ab = clock.time("predict, with network", c.predict)(lightness)
-            clock.runs["predict, with network"][-1] -= clock.runs["network, first picture"][-1]
-            painted = clock.time("paint", colorizer.paint)(lightness, ab)
-            write = clock.time("write PNG", write_image)
-            write(colorizer.Image.fromarray(painted), folder / "out.png")
+            colored = colorizer.Colorizer.load(folder / "small.npz", size=256)(folder / "photo.jpg")
+            results.write_image(colored, folder / "out.png")
+            clock.runs["predict, the rest"][-1] -= clock.runs["network, first picture"][-1]
         startup(folder, clock, rounds)
-    clock.runs["predict, the rest"] = clock.runs.pop("predict, with network")
     clock.print("one photo, small, infer.py")
 
 
@@ -342,15 +262,10 @@ infer.colorize_all(args)
 def startup(folder, clock, rounds):
     """From the shell to the first layer, with the weights that ship; and Python's own start."""
     code = FIRST_LAYER.format(photo=str(folder / "photo.jpg"), out=str(folder / "none.png"))
-    lines = {"Python itself": "pass", "start to first layer": code}
-    runs = {
-        name: lambda code=code: subprocess.run([sys.executable, "-c", code], check=True)
-        for name, code in lines.items()
-    }
-    medians = interleaved(runs, rounds)
-    own = medians["start to first layer"] - medians["Python itself"]
-    clock.runs["Python itself"] = [medians["Python itself"]]
-    clock.runs["imports, until 1st layer"] = [own]
+    runs = {"python": partial(python, "-c", "pass"), "first layer": partial(python, "-c", code)}
+    seconds = medians(runs, rounds)
+    own = seconds["first layer"] - seconds["python"]
+    clock.runs |= {"Python itself": [seconds["python"]], "imports, until 1st layer": [own]}
     print(f"\nshell to first layer, beyond Python's own start: {own:.3f} s (target: below 0.5 s)")
 
 

@@ -12,6 +12,7 @@ our side is measured, and the output says so. Exit code: 0, 1 if anything failed
 import argparse
 import datetime
 import json
+import math
 import os
 import re
 import subprocess
@@ -23,8 +24,8 @@ from pathlib import Path
 from mini_colorize.backend import PRECISIONS, DeviceError, select_device
 from mini_colorize.files.disk import write_json
 
-from . import gpu_kernels, gpu_layers, gpu_loss, gpu_profile, gpu_step
-from .gpu_common import FULL, SMOKE, Bench, machine, plain, table
+from . import gpu_kernels, gpu_layers, gpu_profile, gpu_step
+from .gpu_common import FULL, SMOKE, Bench, gpu_machine, plain, table
 
 RESULTS = Path(__file__).parent / "results"
 NO_GPU = 2
@@ -32,13 +33,13 @@ NO_GPU = 2
 
 def _ceilings(bench):
     """The machine and its rates."""
-    bench.found["machine"] = machine(bench.xp, bench.torch)
+    bench.found["machine"] = gpu_machine(bench.xp, bench.torch and bench.torch.torch)
     print("\n".join(f"{name:<20} {value}" for name, value in bench.found["machine"].items()))
     rates = bench.ceilings
-    rows = [["copy, read + write", f"{rates['copy'] / 1e9:.0f} GB/s"]]
-    for precision in PRECISIONS:
-        rows.append([f"matrix product, {precision}", f"{rates[precision] / 1e12:.1f} TFLOP/s"])
-    table("Ceilings, measured", ["", "rate"], rows)
+    rows = [{"": "copy, read + write", "rate": f"{rates['copy'] / 1e9:.0f} GB/s"}]
+    for name in PRECISIONS:
+        rows.append({"": f"matrix product, {name}", "rate": f"{rates[name] / 1e12:.1f} TFLOP/s"})
+    table("Ceilings, measured", ", rate", rows)
 
 
 # name -> the section and how long it may take, seconds
@@ -46,7 +47,7 @@ SECTIONS = {
     "ceilings": (_ceilings, 60),
     "kernels": (gpu_kernels.measure, 120),
     "step": (gpu_step.measure, 120),
-    "loss": (gpu_loss.measure, 60),
+    "loss": (gpu_step.run_loss, 60),
     "inference": (gpu_step.run_inference, 100),
     "layers": (gpu_layers.measure, 150),
     "profile": (gpu_profile.measure, 120),
@@ -66,22 +67,19 @@ def run_section(name, path, sizes):
     if missing:
         print(f"only our side is measured: {missing}", flush=True)
         bench.found["without_torch"] = missing
-    bench.save()
     with bench.part(name):
         SECTIONS[name][0](bench)
-    bench.save()
     return 1 if bench.failures else 0
 
 
 def _torch(sizes):
-    """(torch, None), or None and the reason why it is no use."""
+    """(benchmarks.torch_side, None), or None and the reason why it is no use."""
     try:
-        import torch
+        from . import torch_side
     except ImportError as error:
         return None, str(error)
-    if not torch.cuda.is_available() and sizes is FULL:
-        return None, "this torch sees no GPU"
-    return torch, None
+    usable = torch_side.torch.cuda.is_available() or sizes is not FULL
+    return (torch_side, None) if usable else (None, "this torch sees no GPU")
 
 
 def section_command(name, path, smoke):
@@ -93,15 +91,13 @@ def section_command(name, path, smoke):
 def _run_apart(name, path, smoke, seconds):
     """A section in a process of its own. Returns (its part of the results, exit code)."""
     command, quiet = section_command(name, path, smoke), {"TQDM_DISABLE": "1"}
-    process = subprocess.Popen(command, env={**os.environ, **quiet})
-    how = ""
-    try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        code, how = 1, f"took more than {seconds:.0f} s"
-    finally:
-        process.kill()
-        process.wait()
+    code, how = 1, "no time left"
+    if seconds > 0:
+        try:
+            how, done = "", subprocess.run(command, env={**os.environ, **quiet}, timeout=seconds)
+            code = done.returncode
+        except subprocess.TimeoutExpired:
+            how = f"took more than {seconds:.0f} s"
     if code < 0:
         how = f"died of signal {-code}"
     part = json.loads(path.read_text()) if path.exists() else {"found": {}, "failures": []}
@@ -120,20 +116,14 @@ def result_path(folder, found, date):
     return Path(folder) / f"{slug}_{date:%Y-%m-%d_%H%M%S}.json"
 
 
-def run_all(names, out=None, smoke=False, seconds=None):
-    """The sections one after another. seconds: for all of them, or None. Returns the exit code."""
+def run_all(names, out=None, smoke=False, seconds=math.inf):
+    """The sections one after another. seconds: for all of them. Returns the exit code."""
     date, began, path = datetime.datetime.now(), time.monotonic(), out and Path(out)
     results = {"date": f"{date:%Y-%m-%d %H:%M:%S}", "found": {}, "failures": [], "seconds": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            limit = SECTIONS[name][1]
-            if seconds is not None:
-                limit = min(limit, seconds - (time.monotonic() - began))
-            if limit <= 0:
-                print(f"FAILED {name}: no time left", flush=True)
-                results["failures"].append({"part": name, "error": "no time left"})
-                continue
             start = time.monotonic()
+            limit = min(SECTIONS[name][1], seconds - (start - began))
             part, code = _run_apart(name, Path(folder) / f"{name}.json", smoke, limit)
             if code == NO_GPU:
                 return NO_GPU
@@ -144,20 +134,18 @@ def run_all(names, out=None, smoke=False, seconds=None):
                 RESULTS.mkdir(parents=True, exist_ok=True)
                 path = result_path(RESULTS, results["found"], date)
             write_json(path, plain(results))
-    if path is not None:
-        write_json(path, plain(results))
-    took = time.monotonic() - began
-    print(f"{took:.0f} s, {len(results['failures'])} failures, results in {path}")
-    for failure in results["failures"]:
+    failures, took = results["failures"], time.monotonic() - began
+    print(f"{took:.0f} s, {len(failures)} failures, results in {path}")
+    for failure in failures:
         print(f"FAILED {failure['part']}: {failure['error']}")
-    return 1 if results["failures"] else 0
+    return 1 if failures else 0
 
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--only", default=",".join(SECTIONS), help=f"of {', '.join(SECTIONS)}")
     p.add_argument("--out", help="the JSON file")
-    p.add_argument("--seconds", type=float, help="time for all sections together")
+    p.add_argument("--seconds", type=float, default=math.inf, help="time for all sections together")
     p.add_argument("--smoke", action="store_true", help="tiny sizes, which only prove the code")
     p.add_argument("--section", choices=SECTIONS, help=argparse.SUPPRESS)  # a child's
     args = p.parse_args(argv)

@@ -1,25 +1,26 @@
-"""What the GPU benchmarks share: their sizes, one report, random arrays, tables, the machine.
+"""What the GPU benchmarks share: their sizes, a section's run, random arrays, tables, the machine.
 
 Notation: milliseconds everywhere a name ends in _ms, bytes in _bytes; rates are per second.
 """
 
+import gc
+import json
 import math
-import platform
 import subprocess
-import time
 import traceback
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
 from mini_colorize.backend import PRECISIONS, matmul, set_precision
 from mini_colorize.files.disk import write_json
 
-from .gpu_timing import Timer, copy_whole
+from .common import machine
+from .gpu_timing import Timer, peak_memory
 
-SAVE_SECONDS = 2  # the least time between two savings of what is known so far
+QUERY = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
 
 
 @dataclass(frozen=True)
@@ -47,67 +48,84 @@ SMOKE = Sizes("tiny", 2, 16, 70, 16, (2,), 2**12, 2**16, (8,), 1, 2, ("fp32", "m
 class Bench:
     """One section's run: where it computes, what it has found, what went wrong.
 
-    xp: cupy. torch: the module, or None. path: where `save` writes what is known so far.
+    xp: cupy. torch: benchmarks.torch_side, or None. path: the JSON of this section.
     """
 
     def __init__(self, xp, torch, sizes, path):
         self.xp, self.torch, self.sizes, self.path = xp, torch, sizes, path
         self.timer = Timer(xp, sizes.copy_bytes, sizes.rounds)
-        self.found, self.failures, self.saved = {}, [], 0.0
-        self.torch_device = "cpu"
-        if torch is not None and torch.cuda.is_available():
-            self.torch_device = "cuda"
+        self.found, self.failures = {}, []
+        # The memory of torch's side, and None on the CPU, where only the code is tested.
+        self.torch_memory = torch.torch.cuda if torch and torch.torch.cuda.is_available() else None
+        self.torch_device = "cuda" if self.torch_memory else "cpu"
 
     @contextmanager
     def part(self, name):
-        """What fails in here is noted, and the rest goes on. Saves now and then."""
+        """What fails in here is noted, and the rest goes on. Writes down what is known so far."""
         try:
             yield
         except Exception as error:
             line = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             print(f"FAILED {name}: {line}", flush=True)
-            self.failures.append(
-                {"part": name, "error": line, "traceback": traceback.format_exc()[-4000:]}
-            )
-        if time.monotonic() - self.saved > SAVE_SECONDS:
-            self.save()
-
-    def save(self):
-        self.saved = time.monotonic()
+            trace = traceback.format_exc()[-4000:]
+            self.failures.append({"part": name, "error": line, "traceback": trace})
         write_json(self.path, plain({"found": self.found, "failures": self.failures}))
 
     def free(self):
         """Give unused device memory back, so that what is measured next starts from nothing."""
+        gc.collect()
         self.xp.get_default_memory_pool().free_all_blocks()
-        if self.torch_device == "cuda":
-            self.torch.cuda.empty_cache()
+        if self.torch_memory:
+            self.torch_memory.empty_cache()
 
-    @property
+    def memory(self):
+        """Bytes in use and bytes held, of each side that can tell: name -> (used, held)."""
+        pool, theirs = self.xp.get_default_memory_pool(), self.torch_memory
+        found = {"ours": (pool.used_bytes(), pool.total_bytes())}
+        if theirs:
+            found["torch"] = theirs.memory_allocated(), theirs.memory_reserved()
+        return found
+
+    def measure(self, sides, count, images, before):
+        """Time and memory of both sides, in turn. sides: name -> callable. count: calls in a row.
+        images: in a call. before: of `memory`, what is not counted. Returns name -> {"ms",
+        "device_ms", ...}, and the "ratio" of the two times where there are two."""
+        each, found = self.timer.side_by_side(sides, count), {}
+        for name, call in sides.items():
+            device_ms, host_ms = self.timer.queued(call)
+            found[name] = {"ms": each[name], "device_ms": device_ms, "host_ms": host_ms}
+            found[name]["images_s"] = 1e3 * images / each[name]
+            if name in before:
+                used, held = before[name]
+                found[name]["peak_mib"] = mib(self._peak(name, call) - used)
+                found[name]["held_mib"] = mib(self.memory()[name][1] - held)
+        if "torch" in sides:
+            found["ratio"] = each["torch"] / each["ours"]
+        return found
+
+    def _peak(self, name, call):
+        if name == "ours":
+            return peak_memory(self.xp, call)
+        self.torch_memory.reset_peak_memory_stats()
+        call()
+        return self.torch_memory.max_memory_allocated()
+
+    @cached_property
     def ceilings(self):
         """Rates of this GPU, measured once: bytes of a copy (read + write), operations of a product
         at each precision."""
-        if "ceilings" not in self.found:
-            self.found["ceilings"] = _ceilings(self)
-        return self.found["ceilings"]
+        xp, n = self.xp, self.sizes.copy_bytes
+        rates = self.found["ceilings"] = {"copy": 2 * n / self.timer.each(self.timer.copy) * 1e3}
+        for precision in PRECISIONS:
+            set_precision(precision, xp)
+            dtype = np.float16 if precision == "mixed" else np.float32
+            rates[precision] = max(self._product_rate(side, dtype) for side in self.sizes.product)
+        set_precision("fp32", xp)
+        return rates
 
-
-def _ceilings(bench):
-    xp, n = bench.xp, bench.sizes.copy_bytes
-    source, target = noise(xp, n // 4), xp.empty(n // 4, np.float32)
-    copy_ms = bench.timer.each(lambda: copy_whole(xp, target, source))
-    rates = {"copy": 2 * n / copy_ms * 1e3}
-    for precision in PRECISIONS:
-        set_precision(precision, xp)
-        dtype = np.float16 if precision == "mixed" else np.float32
-        rates[precision] = max(_product_rate(bench, side, dtype) for side in bench.sizes.product)
-    set_precision("fp32", xp)
-    return rates
-
-
-def _product_rate(bench, side, dtype):
-    a, b = (noise(bench.xp, (side, side), dtype, seed) for seed in range(2))
-    out = bench.xp.empty((side, side), dtype)
-    return 2 * side**3 / bench.timer.each(lambda: matmul(a, b, out=out), 5) * 1e3
+    def _product_rate(self, side, dtype):
+        a, b, out = (noise(self.xp, (side, side), dtype, seed) for seed in range(3))
+        return 2 * side**3 / self.timer.each(lambda: matmul(a, b, out=out), 5) * 1e3
 
 
 # Arrays ----------------------------------------------------------------------------------------
@@ -115,19 +133,17 @@ def _product_rate(bench, side, dtype):
 
 def noise(xp, shape, dtype=np.float32, seed=0):
     """Normal random numbers on the device, the same few million over and over."""
-    size, base = math.prod(np.atleast_1d(shape).tolist()), _noise(xp, np.dtype(dtype))
-    out = xp.empty(size, dtype)
-    at, start = 0, seed * 7919 % len(base)
-    while at < size:
-        count = min(size - at, len(base) - start)
-        out[at : at + count] = base[start : start + count]
-        at, start = at + count, 0
+    base = _noise(xp, np.dtype(dtype))[7919 * seed :][: 2**22]
+    out = xp.empty(math.prod(np.atleast_1d(shape).tolist()), dtype)
+    for at in range(0, out.size, 2**22):
+        part = out[at : at + 2**22]
+        part[...] = base[: part.size]
     return out.reshape(shape)
 
 
 @cache
 def _noise(xp, dtype):
-    return xp.asarray(np.random.default_rng(0).standard_normal(2**22).astype(dtype))
+    return xp.asarray(np.random.default_rng(0).standard_normal(2**22 + 2**19).astype(dtype))
 
 
 def colors(xp, shape, seed=0):
@@ -144,9 +160,10 @@ def crops(sizes, seed=0):
 # Report ----------------------------------------------------------------------------------------
 
 
-def table(title, head, rows):
-    """Print a table. rows: lists of what `_cell` knows, as long as head."""
-    cells = [head, *([_cell(value) for value in row] for row in rows)]
+def table(title, columns, rows):
+    """Print a table. columns: keys, with commas between them. rows: dictionaries."""
+    columns = columns.split(", ")
+    cells = [columns, *([_cell(key, row.get(key)) for key in columns] for row in rows)]
     wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print(f"\n{title}")
     for first, *rest in cells:
@@ -155,15 +172,11 @@ def table(title, head, rows):
     print(flush=True)
 
 
-def _cell(value):
+def _cell(key, value):
     if isinstance(value, float):
         digits = 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 4
-        return f"{value:.{digits}f}"
+        return f"{value:.1%}" if key.startswith("share") else f"{value:.{digits}f}"
     return "-" if value is None else str(value)
-
-
-def percent(share):
-    return f"{100 * share:.1f} %"
 
 
 def mib(nbytes):
@@ -172,17 +185,12 @@ def mib(nbytes):
 
 def plain(value):
     """What JSON can hold: numbers to six digits, NaN and infinity as text."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
-    return int(value) if isinstance(value, np.integer) else value
+    text = json.dumps(value, default=lambda number: number.item())
+    return json.loads(text, parse_float=lambda n: float(f"{float(n):.6g}"), parse_constant=str)
 
 
-def machine(xp, torch):
-    """GPU, driver and versions; what cannot be found out is None."""
+def gpu_machine(xp, torch):
+    """GPU, host, driver and versions; what cannot be found out is None. torch: torch or None."""
     runtime = xp.cuda.runtime
     properties = runtime.getDeviceProperties(0)
     name = properties["name"]
@@ -192,13 +200,12 @@ def machine(xp, torch):
         "compute_capability": f"{properties.get('major')}.{properties.get('minor')}",
         "memory_mib": properties.get("totalGlobalMem", 0) // 2**20,
         "l2_mib": properties.get("l2CacheSize", 0) / 2**20,
-        "driver": _tried(_driver),
+        "host": machine(),
+        "driver": _tried(lambda: subprocess.check_output(QUERY, text=True, timeout=20).split()[0]),
         "cuda_driver": _tried(lambda: runtime.driverGetVersion()),
         "cuda_runtime": _tried(lambda: runtime.runtimeGetVersion()),
         "nvrtc": _tried(lambda: ".".join(map(str, xp.cuda.nvrtc.getVersion()))),
         "cublas": _tried(lambda: xp.cuda.cublas.getVersion(xp.cuda.device.get_cublas_handle())),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
         "cupy": xp.__version__,
         "torch": _tried(lambda: torch.__version__),
         "torch_cuda": _tried(lambda: torch.version.cuda),
@@ -209,9 +216,3 @@ def machine(xp, torch):
 def _tried(question):
     with suppress(Exception):
         return question()
-
-
-def _driver():
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    return done.stdout.strip().splitlines()[0]

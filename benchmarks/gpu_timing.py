@@ -12,16 +12,12 @@ Three times of a piece of work:
 import math
 import statistics
 import time
-from contextlib import contextmanager
+from collections import defaultdict
+from unittest import mock
 
+from benchmarks.watch import Watch
 from mini_colorize import backend
 from mini_colorize.fast import kernels
-
-
-def copy_whole(xp, target, source):
-    """Copy an array by the driver's own copy, device to device."""
-    kind, stream = xp.cuda.runtime.memcpyDeviceToDevice, xp.cuda.get_current_stream()
-    xp.cuda.runtime.memcpyAsync(target.data.ptr, source.data.ptr, source.nbytes, kind, stream.ptr)
 
 
 class Timer:
@@ -30,10 +26,13 @@ class Timer:
     def __init__(self, xp, nbytes, rounds):
         self.xp, self.rounds = xp, max(1, rounds)
         self.source, self.target = xp.zeros(nbytes, "u1"), xp.zeros(nbytes, "u1")
-        self.copy_ms = self._once(self._copy, 4) or 1e-3
+        self.copy_ms = self._once(self.copy, 4) or 1e-3
 
-    def _copy(self):
-        copy_whole(self.xp, self.target, self.source)
+    def copy(self):
+        """Copy one buffer to the other by the driver's own copy, device to device."""
+        cuda, buffers = self.xp.cuda, (self.target.data.ptr, self.source.data.ptr)
+        kind, stream = cuda.runtime.memcpyDeviceToDevice, cuda.get_current_stream().ptr
+        cuda.runtime.memcpyAsync(*buffers, self.source.nbytes, kind, stream)
 
     def wait(self):
         self.xp.cuda.runtime.deviceSynchronize()
@@ -59,7 +58,7 @@ class Timer:
 
     def each(self, call, count=10):
         """ms a call, `count` calls in a row."""
-        return statistics.median(self._once(call, count) for _ in range(self.rounds))
+        return self.side_by_side({"": call}, count)[""]
 
     def side_by_side(self, sides, count):
         """`each` of several sides, which take turns. sides: name -> callable."""
@@ -78,7 +77,7 @@ class Timer:
             start, end = self.span()
             self.wait()
             for _ in range(math.ceil(ahead_ms / self.copy_ms)):
-                self._copy()
+                self.copy()
             start.record()
             clock = time.perf_counter()
             call()
@@ -127,10 +126,9 @@ def replayed(timer, launches):
 # Looking into a call ---------------------------------------------------------------------------
 
 
-@contextmanager
 def launches_seen(around):
-    """While this lasts, `around(name, launch, kernel, args)` is called in place of every launch of
-    a kernel of ours; it must call launch()."""
+    """A context: `around(name, launch, kernel, args)` is called in place of every launch of a
+    kernel of ours; it must call launch()."""
     original = kernels._compiled
 
     def compiled(xp, file, name, defines):
@@ -141,14 +139,9 @@ def launches_seen(around):
 
         return launch
 
-    kernels._compiled = compiled
-    try:
-        yield
-    finally:
-        kernels._compiled = original
+    return mock.patch.object(kernels, "_compiled", compiled)
 
 
-@contextmanager
 def products_seen(around):
     """The same for matrix products: `around(flops, multiply)`, which returns multiply()."""
     original = backend._gemm
@@ -157,34 +150,20 @@ def products_seen(around):
         flops = 2 * math.prod(a.shape) * b.shape[-1]
         return around(flops, lambda: original(xp, a, b, out, accumulate))
 
-    backend._gemm = gemm
-    try:
-        yield
-    finally:
-        backend._gemm = original
+    return mock.patch.object(backend, "_gemm", gemm)
 
 
-class Spans:
+class Spans(Watch):
     """Device time of the parts of a call, by label.
 
-    A context: say with `wrap` which functions are parts, then `measure` a call that reaches them.
+    Say with `wrap` which functions are parts, then `measure` a call that reaches them.
     ms: median by label, of all its parts in one call together. counts: how many they are.
     total_ms: of the whole call.
     """
 
     def __init__(self, timer):
-        self.timer, self.marks, self.undo = timer, [], []
-        self.ms, self.counts, self.total_ms = {}, {}, 0.0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        for owner, name, before in reversed(self.undo):
-            if before is None:
-                delattr(owner, name)  # an instance: its class has the method
-            else:
-                setattr(owner, name, before)
+        super().__init__()
+        self.timer, self.marks, self.ms, self.counts = timer, [], {}, {}
 
     def around(self, label, call):
         """call(), between two events."""
@@ -194,16 +173,6 @@ class Spans:
         end.record()
         self.marks.append((label, start, end))
         return result
-
-    def wrap(self, owner, name, label):
-        """From now on every owner.name(...) is such a part."""
-        inner = getattr(owner, name)
-        self.undo.append((owner, name, vars(owner).get(name)))
-
-        def wrapped(*args, **kwargs):
-            return self.around(label, lambda: inner(*args, **kwargs))
-
-        setattr(owner, name, wrapped)
 
     def measure(self, call, rounds=None):
         """Fill `ms` and `counts` by label, and total_ms, with the host ahead of the device."""
@@ -215,15 +184,20 @@ class Spans:
             every.append(self.marks)
 
         self.total_ms, _ = self.timer.queued(one, rounds)
-        sums = []
+        runs = []  # label -> ms of its parts, of each call
         for marks in every[-(rounds or self.timer.rounds) :]:
-            by_label = {}
+            runs.append(defaultdict(list))
             for label, start, end in marks:
-                by_label[label] = by_label.get(label, 0) + self.timer.elapsed(start, end)
-            sums.append(by_label)
-        labels = dict.fromkeys(label for by_label in sums for label in by_label)
-        self.ms = {k: statistics.median(s.get(k, 0.0) for s in sums) for k in labels}
-        self.counts = {k: sum(label == k for label, _, _ in every[-1]) for k in labels}
+                runs[-1][label].append(self.timer.elapsed(start, end))
+        for label, parts in runs[-1].items():
+            self.ms[label] = statistics.median(sum(run[label]) for run in runs)
+            self.counts[label] = len(parts)
+
+    def rows(self, whole):
+        """What a table shows of them, from the longest to the shortest. whole: ms, all of it."""
+        rows = [(label, self.counts[label], ms, ms / whole) for label, ms in self.ms.items()]
+        rows.sort(key=lambda row: -row[2])
+        return [dict(zip(("", "times", "ms", "share"), row, strict=True)) for row in rows]
 
 
 # Memory ----------------------------------------------------------------------------------------
@@ -231,8 +205,7 @@ class Spans:
 
 def peak_memory(xp, call):
     """Most bytes of CuPy's pool in use at once while call() runs."""
-    pool = xp.get_default_memory_pool()
-    now = peak = pool.used_bytes()
+    now = peak = xp.get_default_memory_pool().used_bytes()
 
     class Hook(xp.cuda.MemoryHook):
         name = "peak"

@@ -1,6 +1,6 @@
 """How fast photos become batches: PhotoLoader against a bare Pillow loop.
 
-    python benchmarks/loader.py [--data DIR] [--size 176] [--rounds 5]
+    python -m benchmarks.loader [--data DIR] [--size 176] [--rounds 5]
 
 The bare loop is the straightforward one, in one thread: open, draft, resize so that the shorter
 side is size * 256 / 176, random crop, asarray. The candidates take turns within each round, so a
@@ -11,18 +11,17 @@ are JPEGs made for the occasion, 500 x 375, smoothed noise at quality 90.
 import argparse
 import os
 import statistics
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from mini_colorize.data import PhotoLoader  # noqa: E402
-from mini_colorize.photos import find_photos  # noqa: E402
+from benchmarks.common import in_turn
+from mini_colorize.data import PhotoLoader
+from mini_colorize.evaluation.evaluate import limited
+from mini_colorize.photos import find_photos
 
 BATCH = 40
 
@@ -63,24 +62,20 @@ def loader(paths, size, resize, workers, cache=None, scale=1.0):
 
 
 def measure(paths, size, rounds):
-    """Returns {name: [images/s of each round]}. Round 0 warms the disk cache and is dropped."""
+    """Returns {name: [images/s of each round]}."""
     resize = round(size * 256 / 176)
     cache = PhotoLoader(paths, size=size, resize=resize, batch=BATCH).fill_cache()
+    load = partial(loader, paths, size, resize)
     candidates = {
-        "bare Pillow loop": lambda: bare(paths, size, resize),
-        "loader, 1 worker": lambda: loader(paths, size, resize, 1),
-        "loader, 2 workers": lambda: loader(paths, size, resize, 2),
-        "loader, cached": lambda: loader(paths, size, resize, 1, cache),
-        "cached, scaled, 1": lambda: loader(paths, size, resize, 1, cache, 1.25),
-        "cached, scaled, 2": lambda: loader(paths, size, resize, 2, cache, 1.25),
+        "bare Pillow loop": partial(bare, paths, size, resize),
+        "loader, 1 worker": partial(load, 1),
+        "loader, 2 workers": partial(load, 2),
+        "loader, cached": partial(load, 1, cache),
+        "cached, scaled, 1": partial(load, 1, cache, 1.25),
+        "cached, scaled, 2": partial(load, 2, cache, 1.25),
     }
-    rates = {name: [] for name in candidates}
-    for _ in range(rounds + 1):
-        for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            rates[name].append(len(paths) / (time.perf_counter() - start))
-    return {name: values[1:] for name, values in rates.items()}
+    seconds = in_turn(candidates, rounds)  # its first round warms the disk's cache
+    return {name: [len(paths) / s for s in values] for name, values in seconds.items()}
 
 
 def main():
@@ -92,8 +87,7 @@ def main():
     with tempfile.TemporaryDirectory() as made:
         if arguments.data is None:
             make_photos(Path(made))
-        photos = find_photos(arguments.data or made)
-        photos = photos[:: max(1, len(photos) // 480)][:480]
+        photos = limited(find_photos(arguments.data or made), 480)
         # Whole batches, so that every candidate decodes the same number.
         photos = photos * BATCH if len(photos) < BATCH else photos
         photos = photos[: len(photos) // BATCH * BATCH]

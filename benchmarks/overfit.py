@@ -14,13 +14,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.common import machine
+from benchmarks.common import Step, initialized, machine
 from mini_colorize import bins
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.data import load_crop
-from mini_colorize.modules import Adam
-from mini_colorize.network import WIDTHS, Network
-from mini_colorize.ops import ops
 from mini_colorize.optim import step_schedule
 from mini_colorize.photos import find_photos
 from mini_colorize.targets import targets
@@ -33,28 +30,18 @@ def main():
     p.add_argument("--lr", type=float, default=2e-3)
     args = p.parse_args()
     rgb = np.stack([load_crop(path, 64, 64) for path in find_photos(args.data)[:4]])
-    x, index, weight = targets(rgb)
-    network, ones = Network(WIDTHS["tiny"]), np.ones(bins.Q, np.float32)
-    network.initialize(x)
-    packed = network.pack()
-    optimizer = Adam(packed["params"])
+    batch, step = targets(rgb), Step(initialized("tiny", rgb))
     start = time.perf_counter()
-    for step in tqdm(range(args.steps), leave=False):
-        logits = network.forward(x, train=True)
-        loss = ops(logits).softmax_cross_entropy(logits, index, weight, ones)
-        network.backward(loss.gradient)
-        optimizer.step(packed["grads"], step_schedule(step, args.lr, args.steps // 3))
+    for k in tqdm(range(args.steps), leave=False):
+        step.learn(batch, step_schedule(k, args.lr, args.steps // 3))
     seconds = time.perf_counter() - start
-    logits = network.forward(x, train=True)
-    ab = rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:]
-    distance = np.linalg.norm(bins.annealed_mean(logits) - ab, axis=-1).mean()
-    entropy = bins.target_entropy(weight)
-    final = float(ops(logits).softmax_cross_entropy(logits, index, weight, ones).unweighted)
+    predicted = bins.annealed_mean(step.network.forward(batch[0], train=True))
+    truth = rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:]
+    distance = np.linalg.norm(predicted - truth, axis=-1).mean()
+    final, entropy = float(step.loss(batch).unweighted), bins.target_entropy(batch[2])
     print(f"{machine()}: {args.steps} steps at lr {args.lr:g}, {seconds:.0f} s")
-    print(
-        f"loss {final:.3f} nats, entropy of the targets {entropy:.3f}, "
-        f"excess {final - entropy:.3f} (target 0.1)"
-    )
+    excess = f"excess {final - entropy:.3f} (target 0.1)"
+    print(f"loss {final:.3f} nats, entropy of the targets {entropy:.3f}, {excess}")
     print(f"mean ab distance of the annealed mean {distance:.2f} (target 6)")
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
+from mini_colorize.command import attempt
 from mini_colorize.data import PhotoLoader
 from mini_colorize.evaluation.evaluate import limited
-from mini_colorize.files.checkpoint import CheckpointError
-from mini_colorize.photos import DataError, find_photos
+from mini_colorize.photos import find_photos
 
 
 def chroma(rgb, where):
@@ -28,12 +28,23 @@ def chroma(rgb, where):
 
 def page(rgb):
     """A photo (side, side, 3) on a white page of twice the side, and where the page is white."""
-    side = len(rgb)
-    paper = np.full((2 * side, 2 * side, 3), 255, np.uint8)
-    white = np.ones(paper.shape[:2], bool)
-    middle = slice(side // 2, side // 2 + side)
-    paper[middle, middle], white[middle, middle] = rgb, False
-    return paper, white
+    edge = len(rgb) // 2
+    paper = np.pad(rgb, ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
+    return paper, np.pad(np.zeros(rgb.shape[:2], bool), edge, constant_values=True)
+
+
+def measure(args):
+    photos = limited(find_photos(args.data), args.limit)
+    print(f"{len(photos)} photos; mean chroma of {'page':>8} {'photo':>8} {'truth':>8}")
+    for weights in args.weights:
+        colorizer, found = Colorizer.load(weights), []
+        side = colorizer.size // 2
+        loader = PhotoLoader(photos, size=side, resize=side, batch=1, augment=False)
+        for (photo,) in loader.batches():
+            paper, white = page(photo)
+            made = np.asarray(colorizer(Image.fromarray(paper)))
+            found.append([chroma(made, white), chroma(made, ~white), chroma(paper, ~white)])
+        print(f"{weights:<26}" + " ".join(f"{v:8.2f}" for v in np.mean(found, axis=0)))
 
 
 def main():
@@ -42,22 +53,7 @@ def main():
     p.add_argument("--weights", nargs="+", default=["full", "tiny"])
     p.add_argument("--limit", type=int, default=100, help="photos, evenly spread (100)")
     args = p.parse_args()
-    try:
-        photos = limited(find_photos(args.data), args.limit)
-        print(f"{len(photos)} photos; mean chroma of {'page':>8} {'photo':>8} {'truth':>8}")
-        for weights in args.weights:
-            colorizer, found = Colorizer.load(weights), []
-            side = colorizer.size // 2
-            loader = PhotoLoader(photos, size=side, resize=side, batch=1, augment=False)
-            for (photo,) in loader.batches():
-                paper, white = page(photo)
-                made = np.asarray(colorizer(Image.fromarray(paper)))
-                found.append([chroma(made, white), chroma(made, ~white), chroma(paper, ~white)])
-            print(f"{weights:<26}" + " ".join(f"{v:8.2f}" for v in np.mean(found, axis=0)))
-    except (CheckpointError, DataError) as error:
-        print(f"whites: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return attempt("whites", lambda: measure(args))
 
 
 if __name__ == "__main__":

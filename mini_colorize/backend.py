@@ -6,7 +6,7 @@ with computing.
 """
 
 import sys
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -148,10 +148,10 @@ def device_numbers(numbers, xp, into=None):
     """
     if xp is np:
         return numbers
-    host = np.array(numbers, np.float32)
     if into is None:
-        return xp.asarray(host)
-    into.set(host)
+        return xp.asarray(np.array(numbers, np.float32))
+    for k, number in enumerate(numbers) if into.ndim else [(..., numbers)]:
+        into[k] = number  # an argument of a launch: nothing is waited for
     return into
 
 
@@ -168,7 +168,7 @@ class _Same:
         return self.array is other.array
 
 
-@lru_cache(maxsize=64)
+@cache  # for good: a CUDA graph may read it
 def _device_copy(same, xp, device):
     return xp.asarray(same.array)
 

@@ -1,6 +1,7 @@
-"""Weights to share: those of a training run at a sixth of the size.
+"""Weights to share: those of a training run, or the authors' own, at a sixth of the size.
 
 python -m mini_colorize.checkpoint runs/full full.npz
+python -m mini_colorize.checkpoint colorization_release_v2-9b330a0b.pth eccv16.npz
 """
 
 import argparse
@@ -34,7 +35,10 @@ def parse(argv):
         "that began with the same weights, the mean, which may be better than each.",
     )
     p.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folder of a training run, or a file of weights"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="folder of a training run, or a file of weights, the authors' .pth or .caffemodel too",
     )
     p.add_argument("file", metavar="FILE", help="the file to write; it must not exist yet")
     p.add_argument(

@@ -1,12 +1,12 @@
 """cuBLAS's matrix products, called in C: CuPy's wrappers refuse to work while a graph is captured.
 
-A handle serves one stream for good, with working memory of its own: products that are captured
+A handle serves one stream, for good, with working memory of its own: products that are captured
 must not ask for any. The library is the one that CuPy has loaded.
 """
 
 import ctypes
 import sys
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def _open():
         paths = {line.split(maxsplit=5)[-1].strip() for line in file if "libcublas.so" in line}
     if not paths:
         raise OSError("CuPy has not loaded libcublas.so")
-    return ctypes.CDLL(paths.pop())
+    return ctypes.CDLL(min(paths))
 
 
 @cache
@@ -79,7 +79,7 @@ def handle(xp):
     return _handle(xp, xp.cuda.Device().id, xp.cuda.get_current_stream().ptr)[0]
 
 
-@lru_cache(maxsize=32)
+@cache
 def _handle(xp, device, stream):
     made = _handle_t()
     call(xp, "cublasCreate_v2", ctypes.byref(made))

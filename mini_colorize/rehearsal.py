@@ -8,11 +8,12 @@ from tqdm import tqdm
 
 from . import report
 from .backend import uploaded
+from .fast.graphs import WARM
 from .files.config import STEPS, TrainingError
 
 REHEARSAL = 0.05  # share of --minutes that goes to measuring how long a step takes, at most
 REHEARSED = 100  # steps, at most
-WARMING = 2  # its first steps, untimed: kernels are compiled, memory is asked for
+WARMING = WARM + 2  # its first steps, untimed: kernels are compiled, a graph is made
 RESERVE = 0.02  # share of --minutes that is left free: no two steps take the same time
 ENDING = 1  # second, to end the process
 

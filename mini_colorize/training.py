@@ -158,7 +158,7 @@ class Trainer(Run):
 
     def _memory(self):
         """What the device's memory has held so far, for the log; nothing on the CPU."""
-        held = device_memory(self.xp, self.graphs.pool)
+        held = device_memory(self.xp, self.graphs.room and self.graphs.room.pool)
         return {} if held is None else {"device_memory_mib": round(held / 2**20)}
 
 

@@ -499,6 +499,13 @@ def test_not_finite(network, path, value, dtype):
     assert "not finite" in refused(path)
 
 
+def test_a_negative_variance(network, path):
+    """Its square root would make every colour none."""
+    array = -network.state()["bn2.var"]
+    save(path, META, {"network": state_of(network, **{"bn2.var": array})})
+    assert refused(path) == "bn2.var is negative"
+
+
 def test_wrong_shape_or_missing(network, path):
     a = network.state()["conv3_1.weight"]
     for wrong in (a[:-1], a[None], a.ravel(), a.swapaxes(0, 3), a[..., :0], np.float32(1), None):

@@ -142,6 +142,32 @@ def test_loss_and_steps(cupy, tmp_path):
         assert losses["ours"] == pytest.approx(losses["torch"], rel=1e-4)
 
 
+@pytest.mark.skipif(torch is None, reason="torch is not installed")
+@pytest.mark.parametrize("name", ["step", "inference", "loss", "layers"])
+def test_sides_that_differ_are_not_timed(name, cupy, tmp_path, monkeypatch):
+    """5 % more on torch's side; of the layers only in the transposed convolution."""
+    from benchmarks import torch_side
+
+    def more(owner, function):
+        right = getattr(owner, function)
+        monkeypatch.setattr(owner, function, lambda *args, **kw: 1.05 * right(*args, **kw))
+
+    for function in ("sparse_loss", "dense_loss", "annealed_mean"):
+        more(torch_side, function)
+    if name == "layers":
+        more(torch_side.F, "conv_transpose2d")
+    assert gpu.run_section(name, tmp_path / "part.json", gpu_common.SMOKE) == 1
+    part = json.loads((tmp_path / "part.json").read_text())
+    assert len(part["failures"]) == (1 if name == "loss" else 2)
+    assert all("the two sides differ" in failure["error"] for failure in part["failures"])
+    found = part["found"][name]
+    if name == "layers":
+        untimed = {r["layer"] for rows in found.values() for r in rows if "torch_ms" not in r}
+        assert untimed == {"conv8_1"}
+    else:
+        assert '"ms"' not in json.dumps(found)
+
+
 def test_layers(cupy, tmp_path):
     """Each convolution has all its directions and all its plans."""
     found = section("layers", tmp_path / "part.json")["layers"]

@@ -17,6 +17,7 @@ from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.modules import Adam, BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.network import Network
 from mini_colorize.packed import Packed
+from mini_colorize.targets import targets
 
 try:
     import skimage.color
@@ -305,13 +306,102 @@ def test_adam(decay):
         np.testing.assert_allclose(p, theirs[name].detach().numpy(), rtol=0, atol=1e-12)
 
 
-def test_the_layers_that_the_benchmark_times_are_ours():
-    """It raises ValueError where torch's output is of another shape."""
+# The rival of the benchmarks ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def torch_side():
+    from benchmarks import torch_side
+
+    return torch_side
+
+
+def gray_and_colored_crops(n, size):
+    """One photo without colour, which has no say in the loss, and others."""
+    rgb = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    rgb[0] = rgb[0, ..., :1]
+    return rgb
+
+
+def test_the_rival_has_our_network(torch_side):
+    """Logits and colours; the running averages are not those of a new network."""
+    x, _ = batch(np.float32, (32, 48))
+    net = Network(1 / 8)
+    net.initialize(x)
+    net.forward(x, train=True)
+    theirs, t_x = torch_side.Inference(net), torch_side.from_nhwc(x)
+    logits = net.forward(x)
+    close(logits, nhwc(theirs.logits(t_x)), 1e-5)
+    close(bins.annealed_mean(logits), theirs(t_x).numpy(), 1e-5)
+
+
+def test_the_rival_has_our_targets(torch_side):
+    rgb = gray_and_colored_crops(4, 32)
+    x, index, weight = targets(rgb)
+    t_x, t_index, t_weight = torch_side.Encoder()(torch.from_numpy(rgb))
+    np.testing.assert_allclose(nhwc(t_x), x, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(t_index.numpy().reshape(index.shape), index)
+    np.testing.assert_allclose(t_weight.numpy().reshape(weight.shape), weight, rtol=0, atol=2e-4)
+    assert (t_weight[:64] == 0).all() and (t_weight[64:] > 0).any(dim=1).all()
+
+
+@pytest.mark.parametrize("layout", [0, 1])
+def test_the_rival_takes_our_training_step(torch_side, layout):
+    """Three steps: the losses, how far the weights moved and to where, the moving average."""
+    from benchmarks.common import Step
+
+    rgb, lr, decay = gray_and_colored_crops(4, 32), 1e-3, 1e-3
+    net = Network(1 / 8)
+    net.initialize(targets(rgb)[0])
+    leave_the_kinks(net, targets(rgb)[0])
+    v = np.random.default_rng(1).uniform(0.5, 4, bins.Q).astype(np.float32)
+    layout = torch_side.LAYOUTS[layout]
+    theirs = torch_side.TrainingStep(net, v, lr, decay, ema=0.5, layout=layout)
+    before = average = [p.clone() for p in theirs.learned]
+    ours = Step(net, decay)
+    ours.class_weight = v
+    for limit in (1e-6, 1e-5, 1e-4):  # Adam follows the sign of gradients that are only noise
+        loss = theirs(torch.from_numpy(rgb)).item()
+        assert float(ours(rgb, lr).weighted) == pytest.approx(loss, rel=limit)
+        average = [(a + p) / 2 for a, p in zip(average, theirs.learned, strict=True)]
+    weights = list(zip(torch_side.twin(net).parameters(), theirs.learned, before, strict=False))
+    for p, t, b in weights:
+        assert abs(t - b).max() > lr / 2
+        if p.ndim == 4:
+            assert naive.relative_error(p.detach().numpy() - b.numpy(), (t - b).numpy()) < 0.04
+    for mine, its in zip(average, theirs.average, strict=True):
+        torch.testing.assert_close(mine, its)
+
+
+def test_both_losses_of_the_rival_agree(torch_side):
+    _, (index, weight, v) = batch(np.float32, (28, 52), n=3)
+    logits = torch.tensor(3 * random((index.size // 5, bins.Q), np.float32))
+    target = [torch.tensor(a.reshape(-1, 5)) for a in (index.astype(np.int64), weight)]
+    counted = target[1].sum(dim=1) > 0.5
+    sparse = torch_side.sparse_loss(logits, *target, torch.tensor(v))
+    dense = torch_side.dense_loss(logits[counted], *(t[counted] for t in target), torch.tensor(v))
+    assert sparse.item() == pytest.approx(dense.item(), rel=1e-5)
+
+
+def test_the_layers_that_the_benchmark_times_are_ours(torch_side):
+    """Each convolution of the network: output and all gradients, from the same arrays."""
     from benchmarks.gpu_layers import convolutions
-    from benchmarks.gpu_torch import convolution
 
     for _, layer, shape in convolutions(Network(1 / 32), (2, 24, 16, 1)):
-        convolution(layer, shape, "fp32", "cpu")()
+        fill(layer, np.float32)
+        x, dy = (
+            random(shape, np.float32),
+            random((2, *layer.output_shape(shape[1:])), np.float32, 1),
+        )
+        relu, layer.relu = layer.relu, False
+        dy *= abs(layer.forward(x)) > 1e-3  # away from the kink
+        layer.relu = relu
+        theirs = [t.numpy() for t in torch_side.convolution(layer, x, dy)()]
+        y, dx = layer.forward(x, train=True), layer.backward(dy)
+        ours = (y, layer.grads["weight"], layer.grads["bias"], dx)[: len(theirs)]
+        assert len(theirs) == (4 if shape[3] > 1 else 3)
+        for a, b in zip(ours, theirs, strict=True):
+            close(a, b, 1e-5)
 
 
 # Colour -------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-TESTS = ["tests/test_kernels.py", "tests/test_twins.py", "tests/test_gpu_path.py"]
+TESTS = ["tests/test_kernels.py", "tests/test_twins.py", "tests/test_gpu_path.py", "tests/test_graphs.py"]
 # name of a part -> how long it may take, seconds
 PARTS = {"tests": 270, "benchmarks": 420, "memcheck": 90, "racecheck": 60}
 # Of test_kernels.py: one storage type; and, for races, the kernels that have shared memory.
@@ -54,8 +54,8 @@ try:
     import torch
 except ImportError:
     torch = None
-from benchmarks.gpu_common import machine
-print(json.dumps(machine(xp, torch)))
+from benchmarks.gpu_common import gpu_machine
+print(json.dumps(gpu_machine(xp, torch)))
 """
 SUMMARIES = {
     "memcheck": r"ERROR SUMMARY: (\d+) error",

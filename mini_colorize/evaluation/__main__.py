@@ -52,7 +52,8 @@ def parse(argv):
         nargs="+",
         action="extend",
         metavar="full|tiny|FILE|RUN",
-        help="full and tiny, those that ship; weights files; runs' folders (full)",
+        help="full and tiny, those that ship; weights files, the authors' .pth and .caffemodel among "
+        "them; runs' folders (full)",
     )
     p.add_argument(
         "--temperature",

@@ -1,6 +1,6 @@
 """Soft-encoding and the annealed mean on the CPU: chapter 2 by all threads, near bins only."""
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -15,7 +15,7 @@ _A, _B = np.vstack([BINS, [[np.inf, np.inf]]]).astype(np.float64).T.copy()  # bi
 CELL, REACH = 5, 130
 
 
-@lru_cache(maxsize=4)
+@cache
 def candidates(k):
     """For each lookup cell, every bin that can be among the k nearest of any point in the cell.
 

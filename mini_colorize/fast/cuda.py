@@ -5,7 +5,7 @@ the logits, and Adam and the moving average write over what they update.
 """
 
 from contextlib import nullcontext as at_work
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def _on_device(number, dtype, xp):
     return device_copy(_array(number, dtype), xp) if isinstance(number, (int, float)) else number
 
 
-@lru_cache(maxsize=16)
+@cache
 def _array(number, dtype):
     return np.array(number, dtype)
 

@@ -6,8 +6,8 @@ time to the next but the contents of memory:
 
     arguments   arrays come by way of arrays of the graph's own, into which they are copied;
                 numbers that change, such as the learning rate, lie in arrays, too
-    memory      comes from a pool of the graphs' own: nobody else may ever get what they use. What
-                is handed out is a copy.
+    memory      comes from a pool that gives nothing back and to nobody else, with all that is made
+                on the way and kept, such as constants. What is handed out is a copy
     products    are called in C (see cublas.py)
     the host    reads nothing meanwhile
 
@@ -18,13 +18,63 @@ MINI_COLORIZE_GRAPHS=off in the environment does without.
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from threading import RLock
 
 import numpy as np
 
 OFF = os.environ.get("MINI_COLORIZE_GRAPHS") == "off"
 WARM = 2  # plain calls before a capture: kernels are compiled, constants made, memory is asked for
 MOST = 16  # graphs at a time; with more shapes than that the oldest go
+
+
+@cache
+def _room(xp, device):
+    """Where all graphs of a device live, for good: their stream, pool and lock."""
+    return _Room(xp)
+
+
+class _Room:
+    def __init__(self, xp):
+        self.xp, self.lock = xp, RLock()
+        self.stream = xp.cuda.Stream(non_blocking=True)
+        # To the pool the memory of a graph's temporaries is free. So it must never be given back to
+        # the device, as a pool does when the device has no more, or a limit is reached.
+        self.pool = xp.cuda.MemoryPool(self._ask)
+        self.pool.set_limit(size=0)
+        self.handed_out = None  # event after which results have been copied
+
+    def _ask(self, nbytes):
+        """Memory for the pool; if there is none, with that which the pool of all can spare."""
+        cuda, everybodys = self.xp.cuda, self.xp.get_default_memory_pool()
+        try:
+            return cuda.MemoryPointer(cuda.Memory(nbytes), 0)
+        except cuda.runtime.CUDARuntimeError:
+            everybodys.free_all_blocks()
+        try:
+            return cuda.MemoryPointer(cuda.Memory(nbytes), 0)
+        except cuda.runtime.CUDARuntimeError:  # another error, or the pool would free its blocks
+            total = self.pool.total_bytes() + everybodys.total_bytes()
+            raise cuda.memory.OutOfMemoryError(nbytes, total) from None
+
+    @contextmanager
+    def entered(self):
+        """Work on the stream and from the pool, after the caller's work and before what follows."""
+        callers = self.xp.cuda.get_current_stream()
+        self.stream.wait_event(callers.record())
+        if self.handed_out is not None:
+            self.stream.wait_event(self.handed_out)
+        try:
+            with self.stream, self.xp.cuda.using_allocator(self.pool.malloc):
+                yield
+        finally:
+            callers.wait_event(self.stream.record())
+
+    def aside(self, arrays):
+        """Copies in the memory of all."""
+        with self.xp.cuda.using_allocator(self.xp.get_default_memory_pool().malloc):
+            return _copied(arrays)
 
 
 class Graphs:
@@ -37,10 +87,9 @@ class Graphs:
 
     def __init__(self, xp, state=list):
         self.xp, self.state = xp, state
-        self.off = OFF or xp is np
         self.works = {}  # (name, shapes ...) -> _Work; the one that was asked for last at the end
-        self.pool = None if self.off else xp.cuda.MemoryPool()
-        self.stream = None if self.off else xp.cuda.Stream(non_blocking=True)
+        self.room = None if OFF or xp is np else _room(xp, xp.cuda.Device().id)
+        self.why_not = None  # one line, once a graph could not be made
 
     def __call__(self, name, function, *arrays):
         """function(*arrays), a tuple of arrays.
@@ -48,58 +97,46 @@ class Graphs:
         name: tells functions apart. The function must wait for nothing, and launch the same
         whatever the values are.
         """
-        if self.off:
+        if self.room is None:
             return function(*arrays)
         key = name, *((a.shape, a.dtype.str) for a in arrays)
-        with self._ours():
-            work = self.works.pop(key, None) or _Work(self.xp, arrays)
-            if work.calls == WARM:
-                self._capture(work, function, arrays)
-            results = None if self.off else work(function, arrays)
-        if self.off:
-            return function(*arrays)
-        self.works[key] = work
-        if len(self.works) > MOST:
-            del self.works[next(iter(self.works))]
-        return _copied(results)
-
-    @contextmanager
-    def _ours(self):
-        """Work on our stream and from our pool, after the caller's work and before what follows."""
-        callers = self.xp.cuda.get_current_stream()
-        self.stream.wait_event(callers.record())
-        with self.stream, self.xp.cuda.using_allocator(self.pool.malloc):
-            yield
-        callers.wait_event(self.stream.record())
+        with self.room.lock:
+            with self.room.entered():
+                work = self.works.pop(key, None) or _Work(self.xp, arrays)
+                if work.calls == WARM and not self.why_not:
+                    self._capture(work, function, arrays)
+                results = work(function, arrays)
+            self.works[key] = work
+            if len(self.works) > MOST:
+                del self.works[next(iter(self.works))]
+            results = _copied(results)
+            self.room.handed_out = self.xp.cuda.get_current_stream().record()
+        return results
 
     def _capture(self, work, function, arrays):
-        """Make a graph and try it. If it cannot be, graphs are off, and a line says why."""
-        everybodys = self.xp.get_default_memory_pool()
+        """Make a graph and try it. If it cannot be, all goes plainly from now on, as a line says."""
+        before = ()
         try:
-            with self.xp.cuda.using_allocator(everybodys.malloc):
-                before = _copied(self.state())
-            try:
-                self._try(work, function, arrays, before, everybodys)
-            finally:
-                _copy(self.state(), before)
+            before = self.room.aside(self.state())
+            self._try(work, function, arrays, before)
         except Exception as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            print(f"without CUDA graphs, which is slower: {reason}", file=sys.stderr)
-            self.off, self.works = True, {}
+            work.graph = work.results = None
+            self.why_not = " ".join(str(error).split())[:200] or type(error).__name__
+            print(f"without CUDA graphs, which is slower: {self.why_not}", file=sys.stderr)
+        finally:
+            if before:
+                _copy(self.state(), before)
         del before
-        everybodys.free_all_blocks()  # as much as all the state was set aside, twice
+        self.xp.get_default_memory_pool().free_all_blocks()  # all the state was aside, twice
 
-    def _try(self, work, function, arrays, before, everybodys):
+    def _try(self, work, function, arrays, before):
         """Raises ValueError unless the graph does to results and state what the function does."""
-        results = work(function, arrays)
-        with self.xp.cuda.using_allocator(everybodys.malloc):
-            plain = _copied((*results, *self.state()))
-        del results
-        work.capture(function, self.stream, self.pool)
+        plain = self.room.aside((*work(function, arrays), *self.state()))
+        work.capture(function, self.room.stream)
         _copy(self.state(), before)
-        graphs = *work(function, arrays), *self.state()
-        with self.xp.cuda.using_allocator(everybodys.malloc):
-            if not all(bool((a == b).all()) for a, b in zip(plain, graphs, strict=True)):
+        graphs = self.room.aside((*work(function, arrays), *self.state()))
+        for a, b in zip(plain, graphs, strict=True):
+            if not bool(((a == b) | ((a != a) & (b != b))).all()):
                 raise ValueError("a graph gave other numbers than its launches one by one")
 
 
@@ -118,17 +155,15 @@ class _Work:
         self.graph.launch()  # on the current stream
         return self.results
 
-    def capture(self, function, stream, pool):
-        """The plain calls have asked for all the memory. Raises RuntimeError if that was not all."""
-        held = pool.total_bytes()
+    def capture(self, function, stream):
         stream.begin_capture()
         try:
-            self.results = function(*self.inputs)
-        finally:
-            graph = stream.end_capture()
-        if pool.total_bytes() != held:
-            raise RuntimeError("memory was asked for during the capture")
-        self.graph = graph
+            results = function(*self.inputs)
+        except BaseException:
+            with suppress(Exception):  # the first reason counts
+                stream.end_capture()
+            raise
+        self.graph, self.results = stream.end_capture(), results
 
 
 def _copied(arrays):

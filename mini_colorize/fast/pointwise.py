@@ -3,7 +3,7 @@
 Notation: as in chapters 3c and 3d.
 """
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def fill_vector(fill, x):
     return fill
 
 
-@lru_cache(maxsize=32)
+@cache
 def _constant(value, channels):
     return np.full(channels, value, np.float32)
 

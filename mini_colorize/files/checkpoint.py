@@ -13,6 +13,8 @@ channel has one factor, its largest weight / 127, under "conv1_1.scale":
 
 Arrays are read only after their header was checked, so a file that claims to hold terabytes is
 refused before memory is asked for.
+
+Files of the authors' own weights are read where a network is asked for: foreign.py.
 """
 
 import hashlib
@@ -20,6 +22,7 @@ import io
 import json
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,9 @@ import numpy as np
 from ..backend import to_host
 from ..errors import UserError
 from ..network import HEADS, MULTIPLE, Network
+from . import foreign
 from .disk import atomic_write
+from .later import Later
 
 FORMAT, VERSION = "mini_colorize", 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -82,6 +87,9 @@ def load(path, kind=None):
 def load_meta(path):
     """The meta of a file, a run's folder or shipped weights, as of load_network."""
     path = _find(path)
+    with _theirs(path) as theirs:
+        if theirs is not None:
+            return theirs[0]
     with _archive(path) as archive:
         return _read_meta(archive, path)
 
@@ -89,11 +97,26 @@ def load_meta(path):
 @contextmanager
 def _archive(path):
     """The checkpoint as a ZipFile. Whatever fails within is raised as CheckpointError."""
+    with _told(path), zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@contextmanager
+def _theirs(path):
+    """(meta, state) of a file of the authors', to be used within the block; None of any other."""
+    with _told(path), open(path, "rb") as file:
+        yield foreign.read(file)
+
+
+@contextmanager
+def _told(path):
+    """Whatever fails within is raised as CheckpointError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        yield
     except CheckpointError:
         raise
+    except UserError as error:
+        raise CheckpointError(f"{path}: {short(error, 250)}") from None
     except FileNotFoundError:
         hint = "" if Path(path).suffix else f" (shipped are {', '.join(SHIPPED)})"
         raise CheckpointError(f"{path}: no such file{hint}") from None
@@ -106,10 +129,10 @@ def _archive(path):
         raise CheckpointError(f"{path}: damaged checkpoint ({short(error)})") from None
 
 
-def short(value):
+def short(value, most=100):
     """A text from a file or an exception, safe to print: one line, no control codes, not long."""
     text = " ".join(str(value).split()) or type(value).__name__
-    return "".join(c if c.isprintable() else "?" for c in text)[:100]
+    return "".join(c if c.isprintable() else "?" for c in text)[:most]
 
 
 def _read_meta(archive, path):
@@ -170,18 +193,10 @@ def _network_from(path, meta, state):
         network.load_state(_dequantized(state))
     except ValueError as error:
         raise CheckpointError(f"{path}: {short(error)}") from None
+    for name, array in network.state().items():
+        if name.endswith(".var") and (array < 0).any():
+            raise CheckpointError(f"{path}: {name} is negative")
     return network
-
-
-class _Int8:
-    """A weight stored as int8. Looks like an array of float32, which is made when asked for."""
-
-    def __init__(self, values, scale):
-        self.values, self.scale = values, scale
-        self.shape, self.dtype = values.shape, np.dtype(np.float32)
-
-    def __array__(self, dtype=None, copy=None):
-        return self.values * self.scale
 
 
 def _quantized(name, weight):
@@ -206,7 +221,7 @@ def _dequantized(state):
                 raise ValueError(f"{name} is int8 and has no {key}")
             if scale.dtype != np.float32 or scale.shape != array.shape[3:] or (scale < 0).any():
                 raise ValueError(f"{key} is not {array.shape[3]} factors, float32, 0 or more")
-            state[name] = _Int8(array, scale)
+            state[name] = Later(array.shape, np.float32, partial(np.multiply, array, scale))
     return state
 
 
@@ -235,7 +250,7 @@ def save_network(path, network, dtype=np.float32, **meta):
 
 
 def load_network(path=None):
-    """A Network from a file of weights, a training state or a run's folder.
+    """A Network from a file of weights, ours or the authors', a training state or a run's folder.
 
     path: a Path or str; or the name of shipped weights, see SHIPPED, of which None takes DEFAULT.
     (A file of such a name in the current folder is "./full".)
@@ -243,6 +258,9 @@ def load_network(path=None):
     Raises CheckpointError.
     """
     path = _find(path)
+    with _theirs(path) as theirs:
+        if theirs is not None:
+            return _network_from(path, *theirs), theirs[0]
     meta, groups = load(path)
     return _network_from(path, meta, groups.get("network", {})), meta
 

@@ -22,7 +22,7 @@ class Pointer:
 class Pool:
     """A MemoryPool: bytes in use, and the most since free_all_blocks()."""
 
-    def __init__(self):
+    def __init__(self, allocator=None):
         self._used = self._total = 0
         self.kept = []  # what was captured in it
 
@@ -31,6 +31,9 @@ class Pool:
         if self is default_pool:
             raise RuntimeError("memory of a graph comes from the pool of all: it would be reused")
         self.kept.append(host)
+
+    def set_limit(self, size):
+        pass
 
     def malloc(self, nbytes):
         raise NotImplementedError("the emulator's arrays are NumPy's: see using_allocator")

@@ -37,7 +37,7 @@ def synchronise():
     """Note that the host waits for the GPU."""
     global synchronisations
     if current_stream().captured is not None:
-        raise RuntimeError("cudaErrorStreamCaptureUnsupported: the host would wait for a value")
+        raise RuntimeError("the current stream is capturing, so D2H transfers are disallowed")
     synchronisations += 1
 
 
@@ -96,7 +96,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
         stream = get_current_stream() if stream is None else stream
         if stream.captured is not None:
-            raise RuntimeError("cudaErrorStreamCaptureUnsupported: a copy from the host")
+            raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
         if not stream.null_stream:
             fill_with_garbage(self._host)
         stream.issue(lambda: self._host.__setitem__(..., array))
@@ -260,7 +260,7 @@ def array(a, dtype=None, copy=True, order="K"):
     if isinstance(a, ndarray):
         return apply(np.array, (a,), {"dtype": dtype, "order": order})
     if current_stream().captured is not None:
-        raise RuntimeError("cudaErrorStreamCaptureUnsupported: a copy from the host")
+        raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
     return to_device(np.array(a, dtype, order=order))
 
 

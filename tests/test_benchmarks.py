@@ -1,0 +1,59 @@
+"""Smaller pieces of benchmarks/: comparing, timing, the prior."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import common, prior, watch
+from mini_colorize.data import PhotoLoader
+from mini_colorize.photos import find_photos
+from mini_colorize.targets import measure_prior
+
+
+def test_sides_must_agree():
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    assert common.agree("x", x * 1.001, x, 1e-2) == pytest.approx(1e-3)
+    with pytest.raises(AssertionError, match="x: the two sides differ by 5.0e-02"):
+        common.agree("x", x * 1.05, x, 1e-2)
+    with pytest.raises(AssertionError, match="differ"):
+        common.agree("x", x * np.nan, x, np.inf)
+    with pytest.raises(AssertionError, match=r"\(4,\), theirs \(3, 4\)"):
+        common.agree("x", x[0], x, np.inf)
+
+
+def test_functions_take_turns():
+    calls = []
+    times = common.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3 and [len(t) for t in times.values()] == [2, 2]
+
+
+def test_a_watch_sees_calls_while_it_is_open():
+    class Recorder(watch.Watch):
+        def around(self, label, call):
+            return f"{label}: {call()}"
+
+    class Owner:
+        def name(self):
+            return "Ada"
+
+    owner = Owner()
+    with Recorder() as recorder:
+        recorder.wrap(owner, "name", "she")
+        assert owner.name() == "she: Ada"
+    assert owner.name() == "Ada" and vars(owner) == {}
+
+
+def test_a_prior_of_another_order_is_compared_sorted(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        small.resize((40, 40), Image.Resampling.BICUBIC).save(tmp_path / f"{k}.png")
+    own = measure_prior(PhotoLoader(find_photos(tmp_path), size=32, batch=16))
+    np.save(tmp_path / "other.npy", rng.permutation(own)[:, None])
+    arguments = ["--data", tmp_path, "--size", "32", "--reference", tmp_path / "other.npy"]
+    monkeypatch.setattr(sys, "argv", ["prior", *map(str, arguments)])
+    prior.main()
+    out = capsys.readouterr().out
+    assert "3 photos: " in out and "total variation 0.000, Kullback-Leibler 0.000 nats" in out
