@@ -176,7 +176,8 @@ def _optimizer_cases(xp, sizes):
     params = Network(WIDTHS[sizes.model]).pack()["params"]
     count, decayed = params.flat.size, params.decayed
     scale, overflow = xp.ones((), np.float32), xp.zeros((), np.int32)
-    rest = (scale, overflow, decayed, 1e-6, (0.9, 0.99), 1e-4, 1.0, 1e-8)
+    rates, share = xp.asarray(np.array([1e-4, 1], np.float32)), xp.full((), 0.001, np.float32)
+    rest = (scale, overflow, rates, decayed, 1e-6, (0.9, 0.99), 1e-8)
     two, three = (_noises(xp, count, count=k) for k in (2, 3))
 
     def state(seed):
@@ -185,7 +186,7 @@ def _optimizer_cases(xp, sizes):
 
     rows = {  # numbers read and written, what is given, call
         "adam": (7, state, lambda *arrays: kernels.adam(*arrays, *rest)),
-        "moving_average": (3, two, lambda mean, now: kernels.moving_average(mean, now, 0.001)),
+        "moving_average": (3, two, lambda mean, now: kernels.moving_average(mean, now, share)),
         "find_overflow": (1, _noises(xp, count), kernels.find_overflow),
     }
     for name, (passes, arrays, call) in rows.items():

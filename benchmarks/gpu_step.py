@@ -12,6 +12,7 @@ target: cdist, topk, scatter to (P, Q), cross-entropy, autograd.
 
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from PIL import Image
 
 from mini_colorize.backend import set_precision, to_host
 from mini_colorize.bins import Q
+from mini_colorize.fast.graphs import Graphs
 from mini_colorize.files.checkpoint import save_network
 from mini_colorize.files.config import Config
 from mini_colorize.ops import ops
@@ -97,6 +99,7 @@ def _step(bench, folder, net, precision, found):
         if "torch" in sides:
             agree(f"{which}, {losses}", losses["ours"], losses["torch"], limit)
     found |= bench.measure(sides, 3, sizes.batch, before)
+    found["why_no_graph"] = made.graphs.why_not
     ab = colors(bench.xp, (sizes.batch, sizes.side // 4, sizes.side // 4))
     found["soft_encode_ms"] = bench.timer.queued(lambda: ops(ab).soft_encode(ab))[0]
     found["soft_encode_share"] = found["soft_encode_ms"] / found["ours"]["ms"]
@@ -143,7 +146,9 @@ def _inference(bench, net, precision, batch, found):
     if precision == "mixed":
         ours.halved()
     x = xp.clip(0.25 * noise(xp, (batch, side, side, 1)), -0.5, 0.5)
-    sides = {"ours": lambda: ops(x).annealed_mean(ours.forward(x))}
+    graphs = Graphs(xp)
+    look = partial(graphs, "look", lambda x: (ops(x).annealed_mean(ours.forward(x)),), x)
+    sides = {"ours": lambda: look()[0]}
     if bench.torch:
         theirs = bench.torch.Inference(net, precision, bench.torch_device)
         t_x = bench.torch.from_nhwc(to_host(x), bench.torch_device)
@@ -151,6 +156,7 @@ def _inference(bench, net, precision, batch, found):
         colored = to_host(sides["ours"]()), theirs(t_x).cpu()
         found["ab_differs_by"] = agree("colours", *colored, COLORS_AGREE[precision])
     found |= bench.measure(sides, 5, batch, before)
+    found["why_no_graph"] = graphs.why_not
 
 
 # The loss by itself ------------------------------------------------------------------------------

@@ -43,13 +43,6 @@ class TimedEvent(cuda.Event):
         self.seconds = time.perf_counter()
 
 
-class Graph:
-    """What was captured ran at once."""
-
-    def launch(self, stream=None):
-        pass
-
-
 class MemoryHook:
     """Sees one array come and go."""
 
@@ -73,9 +66,6 @@ def additions(cupy):
     yield cupy.cuda, "MemoryHook", MemoryHook
     yield cupy.cuda.runtime, "memcpyDeviceToDevice", 3
     yield cupy.cuda.runtime, "memcpyAsync", copy
-    yield cupy.cuda.Stream, "ptr", 0
-    yield cupy.cuda.Stream, "begin_capture", lambda self, mode=None: None
-    yield cupy.cuda.Stream, "end_capture", lambda self: Graph()
 
 
 @pytest.fixture
@@ -278,7 +268,6 @@ def test_results_are_named_by_gpu_and_date():
 def checked(monkeypatch, tmp_path):
     """gpu_check.check with parts given as (found, line, well) or an exception; returns
     (exit code, results)."""
-    monkeypatch.setattr(gpu, "RESULTS", tmp_path)
 
     def check(parts):
         def part(name, folder, seconds):
@@ -287,7 +276,7 @@ def checked(monkeypatch, tmp_path):
             return parts[name]
 
         monkeypatch.setattr(gpu_check, "_part", part)
-        code = gpu_check.check({"gpu": "Some GPU"}, list(parts), 540)
+        code = gpu_check.check({"gpu": "Some GPU"}, list(parts), 540, tmp_path)
         return code, json.loads(next(tmp_path.glob("some-gpu_*.json")).read_text())
 
     return check
@@ -316,6 +305,55 @@ def test_gpu_check_counts_tests(tmp_path, monkeypatch):
     assert (line, well) == ("1 passed, 1 failed, 1 skipped", False)
     assert "1 == 2" in found["failed"][0]["message"] and "test_b" in found["failed"][0]["test"]
     assert list(found["skipped"].values()) == ["no reason"]
+
+
+def test_gpu_check_keeps_what_a_part_found_in_its_time(tmp_path, monkeypatch):
+    test = tmp_path / "test_two.py"
+    test.write_text("import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n")
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_addoption(parser): parser.addoption('--gpu', action='store_true')\n"
+    )
+    monkeypatch.setattr(gpu_check, "TESTS", [str(test)])
+    found, line, well = gpu_check.tests(tmp_path, 8)
+    assert found["passed"] == 1 and found["exit_code"] is None and well
+    assert line == "1 passed, 0 failed, 0 skipped; not finished in 8 s"
+
+
+def test_gpu_check_says_what_it_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu_check, "_part", lambda *_: ({}, "fine", True))
+    assert gpu_check.check({"gpu": "Some GPU"}, ["tests", "step", "layers"], 10, tmp_path) == 0
+    told = capsys.readouterr().out
+    assert "left out, for lack of time: tests,step,layers (--only tests,step,layers" in told
+
+
+def test_gpu_check_takes_sections(monkeypatch, tmp_path, capsys):
+    """In the order of their worth, whatever the order asked for; benchmarks are all of them."""
+    asked = []
+    monkeypatch.setattr(gpu_check, "why_no_gpu", lambda: None)
+    monkeypatch.setattr(gpu_check, "ask_machine", dict)
+    monkeypatch.setattr(gpu_check, "check", lambda *arguments: asked.append(arguments) or 0)
+    for only in ("inference,step", "benchmarks"):
+        assert gpu_check.main(["--only", only, "--out", str(tmp_path), "--seconds", "60"]) == 0
+    assert [a[1:] for a in asked[:1]] == [(["step", "inference"], 60, tmp_path)]
+    assert set(asked[1][1]) == set(gpu.SECTIONS) and asked[1][1][:2] == ["step", "inference"]
+    with pytest.raises(SystemExit):
+        gpu_check.main(["--only", "loss,nothing"])
+    assert "--only nothing" in capsys.readouterr().err
+
+
+def test_gpu_check_runs_a_section(tmp_path, monkeypatch):
+    """By a program in the place of the benchmarks."""
+    wrote = json.dumps({"found": {}, "failures": [{"part": "step", "error": "no"}]})
+    program = f"import sys, pathlib; pathlib.Path(sys.argv[1]).write_text({wrote!r}); sys.exit(1)"
+    run = gpu_check.run
+
+    def instead(command, seconds, **options):
+        return run([sys.executable, "-c", program, command[command.index("--out") + 1]], seconds)
+
+    monkeypatch.setattr(gpu_check, "run", instead)
+    found, line, well = gpu_check.section("step", tmp_path, 30)
+    assert (line, well, found["exit_code"]) == ("1 failures", False, 1)
+    assert found["failures"][0]["error"] == "no"
 
 
 GOOD = "========= ERROR SUMMARY: 0 errors\n"

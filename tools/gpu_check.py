@@ -1,16 +1,18 @@
 """Check and measure everything that needs a CUDA GPU: what `make gpu-check` runs.
 
-    python3 tools/gpu_check.py [--seconds 540] [--only tests,benchmarks,memcheck,racecheck]
+    python3 tools/gpu_check.py [--seconds 170] [--only tests,step,inference] [--out DIR]
 
-In order: the GPU tests (kernels against their references, network, training, resume, both doors);
-the benchmarks (benchmarks/gpu.py); some kernel tests under compute-sanitizer, where that is
-installed: memcheck with CuPy's memory pool switched off, so that every array is an allocation of
-its own, and racecheck for the kernels with shared memory. Prints tables and writes one JSON file
-to benchmarks/results/, after every part. Needs CuPy, NumPy, pillow, tqdm and pytest; torch to
-compare with.
+In order: the GPU tests (kernels against their references, graphs, network, training, resume, both
+doors); the benchmarks of benchmarks/gpu.py, section by section; some kernel tests under
+compute-sanitizer, where that is installed: memcheck with CuPy's memory pool switched off, so that
+every array is an allocation of its own, and racecheck for the kernels with shared memory. What
+there is no time for is left out, and that is said. Prints tables and writes one JSON file into DIR
+(benchmarks/results), after every part; what a part that ran out of time had found stays. Needs
+CuPy, NumPy, pillow, tqdm and pytest; torch to compare with.
 
-Exit code: 0 if all went well, or if there is no GPU, which a line that begins with SKIPPED says;
-1 if a test, a benchmark or a sanitizer failed, or if there is a GPU that CuPy cannot use.
+Exit code: 0 if all that was begun went well, or if there is no GPU, which a line that begins with
+SKIPPED says; 1 if a test, a benchmark or a sanitizer failed, or if there is a GPU that CuPy cannot
+use.
 """
 
 import argparse
@@ -25,15 +27,26 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-TESTS = ["tests/test_kernels.py", "tests/test_twins.py", "tests/test_gpu_path.py", "tests/test_graphs.py"]
-# name of a part -> how long it may take, seconds
-PARTS = {"tests": 270, "benchmarks": 420, "memcheck": 90, "racecheck": 60}
+from benchmarks.gpu import RESULTS, SECTIONS, result_path  # noqa: E402
+from benchmarks.gpu_common import plain  # noqa: E402
+from mini_colorize.files.disk import write_json  # noqa: E402
+
+TESTS = [
+    "tests/test_kernels.py",
+    "tests/test_twins.py",
+    "tests/test_gpu_path.py",
+    "tests/test_graphs.py",
+]
+SANITIZERS = {"memcheck": 90, "racecheck": 60}
+# name of a part -> how long it may take, seconds; the sections of the benchmarks in this order
+PARTS = {"tests": 200}
+PARTS |= {name: SECTIONS[name][1] for name in ("step", "inference", *SECTIONS)} | SANITIZERS
+LEAST = 15  # seconds; with less left a part is not begun
 # Of test_kernels.py: one storage type; and, for races, the kernels that have shared memory.
 CHOSEN = {
     "memcheck": "not float16 and not matmul and not precisions and not refuse",
@@ -61,6 +74,8 @@ SUMMARIES = {
     "memcheck": r"ERROR SUMMARY: (\d+) error",
     "racecheck": r"RACECHECK SUMMARY: (\d+) hazard",
 }
+REPORT = "GPU_CHECK_REPORT"  # the variable that tells the plugin where to write
+PYTHONPATH = os.environ.get("PYTHONPATH", "")
 _NO_DEVICE = {34: "a stub of the CUDA driver", 100: "the CUDA driver sees no GPU"}
 
 
@@ -85,9 +100,11 @@ def why_no_gpu():
 
 def run(command, seconds, **options):
     """Run a program from the clone's top. Returns its exit code, or None if its time was over."""
-    # Other people's plugins of pytest only cost time here.
+    # Other people's plugins of pytest only cost time here; ours is this file.
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    options |= {"cwd": ROOT, "env": environment, "start_new_session": True}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tools"), PYTHONPATH]))
+    options |= {"cwd": ROOT, "start_new_session": True}
+    options["env"] = {**environment, **options.get("env", {})}
     process = subprocess.Popen(command, **options)
     try:
         return process.wait(seconds)
@@ -112,25 +129,36 @@ def ask_machine():
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def pytest_command(report, *more):
-    """The arguments of pytest. report: the file it writes."""
-    options = ["-q", "-p", "no:cacheprovider", "--gpu", "-m", "not peers"]
-    return [*options, f"--junitxml={report}", *more]
+def pytest_runtest_logreport(report):
+    """As a plugin of pytest (-p gpu_check): a line of JSON for every test, as soon as it is known."""
+    if report.when == "call" or report.outcome != "passed":
+        line = {"test": report.nodeid, "outcome": report.outcome}
+        if report.skipped:
+            line["message"] = report.longrepr[2].removeprefix("Skipped: ")
+        elif report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            line["message"] = (crash.message if crash else str(report.longrepr))[:500]
+        with open(os.environ[REPORT], "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def test_command(*more):
+    """The arguments of pytest."""
+    return ["-q", "-p", "no:cacheprovider", "-p", "gpu_check", "--gpu", "-m", "not peers", *more]
 
 
 def read_report(path):
-    """Counts, and names of what failed and what was skipped and why, of a pytest report."""
-    suites = xml.etree.ElementTree.parse(path).getroot()
+    """Counts, and names of what failed and what was skipped and why, of what the plugin wrote."""
     found = {"passed": 0, "failed": [], "skipped": {}}
-    for case in suites.iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}"
-        if case.find("failure") is not None or case.find("error") is not None:
-            what = case.find("failure") if case.find("failure") is not None else case.find("error")
-            found["failed"].append({"test": name, "message": (what.get("message") or "")[:500]})
-        elif case.find("skipped") is not None:
-            found["skipped"][name] = case.find("skipped").get("message", "")
-        else:
+    for line in path.read_text().splitlines() if path.exists() else ():
+        told = json.loads(line)
+        outcome = told.pop("outcome")
+        if outcome == "passed":
             found["passed"] += 1
+        elif outcome == "failed":
+            found["failed"].append(told)
+        else:
+            found["skipped"][told["test"]] = told["message"]
     return found
 
 
@@ -138,22 +166,23 @@ def read_report(path):
 
 
 def tests(folder, seconds):
-    report = folder / "tests.xml"
-    code = run([sys.executable, "-m", "pytest", *pytest_command(report, *TESTS)], seconds)
-    if code is None or not report.exists():
-        line = f"not finished in {seconds:.0f} s" if code is None else f"pytest ended with {code}"
-        return {"exit_code": code}, line, False
+    report = folder / "tests.jsonl"
+    command = [sys.executable, "-m", "pytest", *test_command(*TESTS)]
+    code = run(command, seconds, env={REPORT: str(report)})
     found = {"exit_code": code, **read_report(report)}
     line = (
         f"{found['passed']} passed, {len(found['failed'])} failed, {len(found['skipped'])} skipped"
     )
-    return found, line, code == 0 and found["passed"] > 0
+    if code is None:
+        line += f"; not finished in {seconds:.0f} s"
+    return found, line, code in (0, None) and found["passed"] > 0 and not found["failed"]
 
 
-def benchmarks(folder, seconds):
-    path = folder / "benchmarks.json"
-    command = [sys.executable, "-u", "-m", "benchmarks.gpu", "--out", str(path)]
-    code = run([*command, "--seconds", str(max(10, seconds - 15))], seconds)
+def section(name, folder, seconds):
+    """A section of the benchmarks."""
+    path = folder / f"{name}.json"
+    command = [sys.executable, "-u", "-m", "benchmarks.gpu", "--only", name, "--out", str(path)]
+    code = run([*command, "--seconds", str(max(10, seconds - 5))], seconds)
     found = json.loads(path.read_text()) if path.exists() else {"failures": []}
     found["exit_code"] = code
     failures = len(found["failures"])
@@ -167,7 +196,7 @@ def sanitizer(tool, folder, seconds):
     program = shutil.which("compute-sanitizer") or shutil.which(SANITIZER)
     if program is None:
         return {"skipped": "not installed"}, "SKIPPED: compute-sanitizer is not installed", True
-    log, report, output = (folder / f"{tool}.{kind}" for kind in ("log", "xml", "txt"))
+    log, report, output = (folder / f"{tool}.{kind}" for kind in ("log", "jsonl", "txt"))
     command = [
         program,
         "--tool",
@@ -181,12 +210,13 @@ def sanitizer(tool, folder, seconds):
         sys.executable,
         "-c",
         NO_POOL,
-        *pytest_command(report, TESTS[0], "-k", CHOSEN[tool]),
+        *test_command(TESTS[0], "-k", CHOSEN[tool]),
     ]
     if tool == "memcheck":
         command[1:1] = ["--report-api-errors", "no"]  # CuPy asks for what may not be there
     with open(output, "w") as file:
-        code = run(command, seconds, stdout=file, stderr=subprocess.STDOUT)
+        streams = {"stdout": file, "stderr": subprocess.STDOUT}
+        code = run(command, seconds, env={REPORT: str(report)}, **streams)
     text = log.read_text(errors="replace") if log.exists() else ""
     said = output.read_text(errors="replace")
     found = {"exit_code": code, "log": text[-8000:], "output": said[-3000:]}
@@ -211,10 +241,13 @@ def judge(tool, code, log, found, seconds):
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("--seconds", type=float, default=540, help="time for everything (540)")
-    p.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    p.add_argument("--seconds", type=float, default=170, help="time for everything (170)")
+    p.add_argument(
+        "--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}; benchmarks: all sections"
+    )
+    p.add_argument("--out", default=RESULTS, type=Path, help="folder of the JSON file")
     args = p.parse_args(argv)
-    wanted = args.only.split(",")
+    wanted = args.only.replace("benchmarks", ",".join(PARTS.keys() & SECTIONS.keys())).split(",")
     if unknown := set(wanted) - PARTS.keys():
         p.error(f"--only {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
     try:
@@ -227,48 +260,52 @@ def main(argv=None):
         return 1
     for name, value in machine.items():
         print(f"{name:<20} {value}")
-    return check(machine, wanted, args.seconds)
+    return check(machine, [part for part in PARTS if part in wanted], args.seconds, args.out)
 
 
-def check(machine, wanted, seconds):
+def check(machine, wanted, seconds, out=RESULTS):
     """Run the parts, write the results after each. Returns the exit code."""
-    from benchmarks.gpu import RESULTS, result_path
-    from benchmarks.gpu_common import plain
-    from mini_colorize.files.disk import write_json
-
     began, date = time.monotonic(), datetime.datetime.now()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = result_path(RESULTS, {"machine": machine}, date)
-    results = {"date": f"{date:%Y-%m-%d %H:%M:%S}", "machine": machine}
-    lines, good = [], True
+    out.mkdir(parents=True, exist_ok=True)
+    path = result_path(out, {"machine": machine}, date)
+    results = {"date": f"{date:%Y-%m-%d %H:%M:%S}", "machine": machine, "passed": True}
+    lines, left_out = [], []
     with tempfile.TemporaryDirectory() as folder:
         for part in wanted:
             start = time.monotonic()
             limit = min(PARTS[part], seconds - (start - began))
+            if limit < min(LEAST, PARTS[part]):
+                left_out.append(part)
+                continue
             print(f"\n==== {part}", flush=True)
-            found, line, well = {}, "no time left", False
-            if limit > 5:
-                try:
-                    found, line, well = _part(part, Path(folder), limit)
-                except Exception as error:  # the other parts shall still be checked
-                    line = f"{type(error).__name__}: {error}"
+            try:
+                found, line, well = _part(part, Path(folder), limit)
+            except Exception as error:  # the other parts shall still be checked
+                found, line, well = {}, f"{type(error).__name__}: {error}", False
             took = time.monotonic() - start
             line = f"{'ok    ' if well else 'FAILED'} {part}: {line} ({took:.0f} s)"
             print(line, flush=True)
+            lines.append(line)
             results[part] = {**found, "summary": line, "seconds": took}
-            lines, good = [*lines, line], good and well
-            write_json(path, plain({**results, "passed": good}))
+            results["passed"] &= well
+            write_json(path, plain(results))
     print("\n==== summary", *lines, sep="\n")
-    for failure in results.get("benchmarks", {}).get("failures", []):
-        print(f"FAILED {failure['part']}: {failure['error']}")
+    for part in results.values():
+        for failure in part.get("failures", ()) if isinstance(part, dict) else ():
+            print(f"FAILED {failure['part']}: {failure['error']}")
+    if left_out:
+        only = ",".join(left_out)
+        print(
+            f"left out, for lack of time: {only} (--only {only}, or --seconds {seconds:.0f} more)"
+        )
     print(f"results: {path}")
-    return 0 if good else 1
+    return 0 if results["passed"] else 1
 
 
 def _part(name, folder, seconds):
-    if name in CHOSEN:
+    if name in SANITIZERS:
         return sanitizer(name, folder, seconds)
-    return {"tests": tests, "benchmarks": benchmarks}[name](folder, seconds)
+    return tests(folder, seconds) if name == "tests" else section(name, folder, seconds)
 
 
 if __name__ == "__main__":
