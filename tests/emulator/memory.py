@@ -92,7 +92,8 @@ def register(host):
 
 def require(address, nbytes, name):
     """Raise ValueError unless the range lies within one array of the GPU."""
-    for base, reference in _live.copy().items():
+    known = _live.get(address)  # nearly always the beginning of one
+    for base, reference in [(address, known)] if known else _live.copy().items():
         host = reference()
         if host is not None and base <= address and address + nbytes <= base + host.nbytes:
             return
