@@ -2,16 +2,9 @@
 """Colour grey photographs (colour ones are turned grey first)."""
 
 import argparse
-import hashlib
-import itertools
 import math
-import os
-import sys
-from pathlib import Path
 
 from mini_colorize import command
-from mini_colorize.errors import UserError
-from mini_colorize.files.disk import printable
 
 EPILOG = """\
 examples
@@ -32,10 +25,7 @@ Exit code: 0 if all went well, 1 if that could not all be printed, 2 if somethin
 coloured.
 """
 
-PANEL = 1024  # longest side of one picture of a comparison, pixels
 FORMATS = ("png", "jpg", "webp", "tiff")
-PART = 2**16  # bytes: of a photo's beginning, middle and end, by which it is known
-BYTES = 24  # of memory that a pixel of the photo takes while it is coloured
 
 
 def parse(argv):
@@ -124,291 +114,17 @@ def parse(argv):
     return args
 
 
-class UsageError(UserError):
-    """The arguments cannot be carried out. One line."""
-
-
-class Job:
-    """One photo to colour. source, target: Path. other: Path of the comparison, or None. mark:
-    what the result says that it was made of, see `mark_of`."""
-
-    def __init__(self, source, target, other, mark):
-        self.source, self.target, self.other, self.mark = source, target, other, mark
-
-    def files(self):
-        return [path for path in (self.target, self.other) if path is not None]
-
-    def owns(self, path):
-        """Whether a file is a result of this photo."""
-        from mini_colorize.files.results import made_of
-
-        return is_same(made_of(path), self.mark)
-
-    def is_done(self):
-        """Whether the results are there and are of this photo; a BMP cannot say what it is of."""
-        return all(
-            os.path.isfile(path) if path.suffix.lower() == ".bmp" else self.owns(path)
-            for path in self.files()
-        )
-
-    def foreign(self):
-        """The first file that is in the way and is no result of this photo, or None."""
-        there = (path for path in self.files() if os.path.lexists(path))
-        return next((path for path in there if not self.owns(path)), None)
-
-
-def mark_of(source):
-    """What a result says of its photo: the name, ASCII, where it lies and what is in it.
-
-    The last two are hashes. A photo that was moved, or one that was changed, is still known by
-    the other; another photo of the same name is not taken for it.
-    """
-    name = source.name.encode("ascii", "backslashreplace").decode()
-    where = os.path.realpath(source.parent).encode(errors="surrogateescape")
-    what = os.urandom(8)  # of a pipe it is not known
-    if os.path.isfile(source):
-        try:
-            with open(source, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                what = str(size).encode()
-                for place in (0, size // 2, max(0, size - PART)):
-                    file.seek(place)
-                    what += file.read(PART)
-        except OSError:  # it will be told when its turn comes
-            pass
-    return " ".join([name, *(hashlib.sha1(b).hexdigest()[:8] for b in (where, what))])
-
-
-def is_same(found, mark):
-    """Whether two marks are of one photo: of one name, and one place or one content. found: or
-    None."""
-    (name, *hashes), (wanted, *others) = (found or "").rsplit(" ", 2), mark.rsplit(" ", 2)
-    return name == wanted and any(a == b for a, b in zip(hashes, others, strict=False))
-
-
-def plan(photos, out=None, *, compare=False, extension="png", tell=print):
-    """What to colour and where to write it.
-
-    photos, out: str. tell: function, is given lines about what is left out.
-    Returns a list of Job, and a line for each folder that holds nothing to colour. No target is a
-    photo of the list or another target.
-    Raises UsageError if --out does not fit the photos.
-    """
-    from mini_colorize.files.results import made_of
-    from mini_colorize.photos import DataError, find_photos
-
-    single = is_file_name(out)
-    out = None if out is None else Path(out)
-    if single and (len(photos) > 1 or os.path.isdir(photos[0])):
-        raise UsageError(f"--out {out} is a file: for several photos give a folder")
-    sources, problems = {}, []  # real path -> (path, what was given)
-    for photo in photos:
-        if photo == "":  # an unset variable; Path would make the current folder of it
-            problems.append("'': no such file or folder")
-            continue
-        try:
-            inside = [Path(photo)]
-            if os.path.isdir(photo):
-                inside = [p.path for p in find_photos(photo, tell)]
-                rest = [p for p in inside if made_of(p) is None]  # others have names that we gave
-                if 0 < len(rest) < len(inside):
-                    count, inside = len(inside) - len(rest), rest
-                    tell(f"{photo}: left out: results of this program under other names ({count})")
-            elif len(photos) > 1 and made_of(photo) is not None:
-                tell(f"{photo}: left out; it is a result of this program")
-                continue
-            for source in inside:
-                sources.setdefault(os.path.realpath(source), (source, photo))
-        except DataError as error:
-            problems.append(str(error))
-    names, jobs = _Names(set(sources), extension), []
-    for source, given in sources.values():
-        mark = mark_of(source)
-        if single:
-            other = out.with_name(out.stem.removesuffix(".color") + ".compare.png")
-            job = Job(source, out, other if compare else None, mark)
-            if {os.path.realpath(path) for path in job.files()} & names.taken:
-                raise UsageError(f"--out {out}: would overwrite a photo; choose another name")
-        else:
-            job = Job(source, *names.free(_folder(source, given, out), source, mark), mark)
-            job.other = job.other if compare else None
-        jobs.append(job)
-    return jobs, problems
-
-
-def is_file_name(out):
-    """Whether --out, str or None, names a file and not a folder."""
-    if out is None or out.endswith(("/", os.sep)) or os.path.isdir(out):
-        return False
-    return Path(out).suffix != ""
-
-
-def check_format(args):
-    """Raises UsageError if --format or --quality would have no effect, ImageError if there is no
-    such format."""
-    from mini_colorize.files.results import takes_quality
-
-    single = is_file_name(args.out)
-    if single and args.format:
-        raise UsageError(f"--format: the name {args.out} says the format already")
-    name = args.out if single else f"photo.{args.format or 'png'}"
-    if args.quality is not None and not takes_quality(name):
-        raise UsageError(
-            f"--quality has a say for .jpg, .webp and .avif, not for {Path(name).suffix}"
-        )
-
-
-def _folder(source, given, out):
-    """The folder of a result: the photo's own, or in `out` as it lay in the folder given."""
-    if out is None:
-        return source.parent
-    return out / source.parent.relative_to(given) if os.path.isdir(given) else out
-
-
-class _Names:
-    """Gives results their names. taken: set of real paths that nobody gets any more."""
-
-    def __init__(self, taken, extension):
-        self.taken, self.extension = taken, extension
-        self.first = {}  # (folder, name of a photo) -> the first of its names that is not taken
-        self.seen = {}  # path -> its real path and what it is made of
-
-    def free(self, folder, source, mark):
-        """The first of NAME.color.EXT, NAME.jpg.color.EXT, NAME.jpg-2.color.EXT ... that is not
-        taken and not the result of another photo, and beside it NAME.compare.png. Two Paths."""
-        first = self.first.get((folder, source.name), 0)
-        for i in itertools.count(first):
-            stem = (source.stem, source.name)[i] if i < 2 else f"{source.name}-{i}"
-            paths = f"{folder / stem}.color.{self.extension}", f"{folder / stem}.compare.png"
-            real, made = zip(*(self._look(path) for path in paths), strict=True)
-            if not self.taken.isdisjoint(real):
-                first += i == first
-            elif all(found is None or is_same(found, mark) for found in made):
-                self.taken.update(real)
-                self.first[folder, source.name] = first
-                return [Path(path) for path in paths]
-
-    def _look(self, path):
-        from mini_colorize.files.results import made_of
-
-        if path not in self.seen:
-            self.seen[path] = os.path.realpath(path), made_of(path)
-        return self.seen[path]
-
-
-def color_one(colorizer, job, limit, quality=None, tell=print):
-    """Colour one file and write the result, and the comparison if wanted. Raises ImageError."""
-    from mini_colorize.files.images import read_image
-    from mini_colorize.files.results import check_writable, metadata, write_image
-
-    check_writable(job.target)
-    image = read_image(job.source, limit=limit, tell=tell)
-    colored = colorizer(image)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(
-        colored, job.target, of=job.mark, quality=quality, **metadata(job.source, job.target)
-    )
-    if job.other is not None:
-        write_image(comparison(image, colored), job.other, of=job.mark)
-
-
-def comparison(image, colored):
-    """grey | coloured | original, the last only if it has colour. PIL images; returns one."""
-    import numpy as np
-    from PIL import Image
-
-    from mini_colorize.color import lab_to_rgb, rgb_to_lightness, to_byte
-    from mini_colorize.files.canonical import flatten
-    from mini_colorize.measures import colorfulness
-
-    original, colored = (flatten(picture).copy() for picture in (image, colored))
-    original.thumbnail((PANEL, PANEL))
-    colored = colored.resize(original.size, Image.Resampling.LANCZOS)
-    rgb = np.asarray(original)
-    lightness = rgb_to_lightness(rgb)
-    zero = np.zeros_like(lightness)
-    panels = [to_byte(lab_to_rgb(np.stack([lightness, zero, zero], axis=-1))), np.asarray(colored)]
-    if colorfulness(rgb) > 2:
-        panels.append(rgb)
-    return Image.fromarray(np.hstack(panels))
-
-
-def colorize_all(args):
-    """Returns the number of photos that could not be coloured."""
-    from PIL import Image
-    from tqdm import tqdm
-
-    from mini_colorize.colorizer import Colorizer
-    from mini_colorize.files import images
-    from mini_colorize.files.images import ImageError
-
-    # Of twice that Pillow itself will have nothing: some formats it decodes unasked.
-    Image.MAX_IMAGE_PIXELS = max(_limit(args), images.MAX_PIXELS)
-    extension = args.format or "png"
-    check_format(args)
-    jobs, problems = plan(
-        args.photos, args.out, compare=args.compare, extension=extension, tell=_say
-    )
-    options = {"size": args.size, "temperature": args.temperature, "strength": args.strength}
-    try:
-        colorizer = Colorizer.load(args.weights, args.device, precision=args.precision, **options)
-    except ValueError as error:
-        raise UsageError(error) from None
-    if args.device == "auto" and "not installed" not in colorizer.device:
-        print(colorizer.device)  # whoever installed CuPy wants to know whether it is used
-    failed = sum(_complain(problem) for problem in problems)
-    if args.skip_done:
-        left = [job for job in jobs if not job.is_done()]
-        if len(left) < len(jobs):
-            _say(f"{len(jobs) - len(left)} of {len(jobs)} photos have their result already")
-        jobs = left
-    bar = tqdm(jobs, unit="photo", disable=len(jobs) < 2, leave=False)
-    for job in bar:
-        try:
-            if not args.overwrite and (foreign := job.foreign()):
-                raise ImageError(
-                    f"{foreign}: is there already and no result of {job.source}; "
-                    "--overwrite replaces it"
-                )
-            color_one(colorizer, job, _limit(args), args.quality, _say)
-        except ImageError as error:
-            failed += _complain(error)
-        except MemoryError:
-            failed += _complain(f"{job.source}: not enough memory; a smaller --size needs less")
-        except OSError as error:
-            failed += _complain(f"{error.filename or job.target}: {error.strerror or error}")
-        else:
-            bar.write(printable(f"{job.source} -> {job.target}"))
-    return failed
-
-
-def _limit(args):
-    """The most pixels that a photo may have."""
-    from mini_colorize.cache import free_memory
-    from mini_colorize.files.images import MAX_PIXELS
-
-    if args.max_megapixels is not None:
-        return int(args.max_megapixels * 1e6)
-    free = free_memory()
-    return MAX_PIXELS if free is None else free // BYTES
-
-
-def _say(line):
-    from tqdm import tqdm
-
-    tqdm.write(f"infer.py: {printable(str(line))}", file=sys.stderr)
-
-
-def _complain(error):
-    _say(error)
-    return 1
-
-
 def main(argv=None):
     args = parse(argv)
+
+    def work():
+        from mini_colorize.album import colorize_all  # --help need not wait for it
+
+        return 2 if colorize_all(args) else 0
+
     return command.attempt(
         "infer.py",
-        lambda: 2 if colorize_all(args) else 0,
+        work,
         memory="for this network; --device cpu may have more",
         stopped="stopped; every picture written so far is whole",
     )

@@ -252,10 +252,11 @@ FIRST_LAYER = """
 import os, sys
 sys.path.insert(0, ".")
 import infer
+from mini_colorize import album
 args = infer.parse([{photo!r}, "--device", "cpu", "--out", {out!r}])
 from mini_colorize import modules
 modules.Conv2d.forward = lambda *_, **__: os._exit(0)
-infer.colorize_all(args)
+album.colorize_all(args)
 """
 
 

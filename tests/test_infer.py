@@ -16,9 +16,9 @@ from PIL import Image, ImageCms
 from programs import ROOT, called, python
 
 import infer
-from mini_colorize import cache
+from mini_colorize import album
 from mini_colorize.color import rgb_to_lightness
-from mini_colorize.files import checkpoint, images, results
+from mini_colorize.files import checkpoint, images
 
 RNG = np.random.default_rng(0)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -31,7 +31,7 @@ not_root = pytest.mark.skipif(
 @pytest.fixture
 def go(weights, capsys, monkeypatch):
     """Run main in this process. Returns (exit code, stdout, what stderr says line by line)."""
-    monkeypatch.setattr(cache, "free_memory", lambda: infer.BYTES * 160_000_000)
+    monkeypatch.setattr(album, "free_memory", lambda: album.BYTES * 160_000_000)
 
     def run(*args):
         arguments = ["--weights", weights, "--device", "cpu", *args]
@@ -341,7 +341,7 @@ def test_compare_of_a_large_photo_is_of_bounded_size(tmp_path, go):
     assert go(source, "--compare", "--out", tmp_path / "out.jpg")[0] == 0
     assert Image.open(tmp_path / "out.jpg").size == (1500, 30)
     width, height = Image.open(tmp_path / "out.compare.png").size
-    assert width == 2 * infer.PANEL and height in (20, 21)
+    assert width == 2 * album.PANEL and height in (20, 21)
 
 
 def test_temperature_changes_the_colours(tmp_path, go, source):
@@ -479,14 +479,14 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, go, source, monkeypatch):
 
 def test_a_photo_too_large_for_memory(tmp_path, go, monkeypatch):
     good, large = photo(tmp_path / "a.png"), photo(tmp_path / "large.png", (40, 40))
-    real = infer.color_one
+    real = album.color_one
 
     def color_one(colorizer, job, *rest):
         if job.source == large:
             raise MemoryError
         return real(colorizer, job, *rest)
 
-    monkeypatch.setattr(infer, "color_one", color_one)
+    monkeypatch.setattr(album, "color_one", color_one)
     one_line(go(large, good), large, "memory")
     assert "a.color.png" in names(tmp_path)
 
@@ -600,7 +600,7 @@ def test_other_photos_of_one_name_are_told_apart(tmp_path, go):
     assert go(scans[1], "--skip-done", "--out", tmp_path / "done/")[2] == []
     assert names(tmp_path / "done") == ["x.color.png", "x.tif.color.png"]
     os.mkfifo(tmp_path / "pipe")
-    assert infer.mark_of(tmp_path / "pipe") != infer.mark_of(tmp_path / "pipe")
+    assert album.mark_of(tmp_path / "pipe") != album.mark_of(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -611,11 +611,11 @@ def test_hundreds_of_photos_of_one_name(tmp_path, monkeypatch, again):
         given.append(str(tmp_path / str(i) / "a.jpg"))
         os.makedirs(tmp_path / str(i))
         Path(given[-1]).write_bytes(b"%d" % i)
-    real = results.made_of
-    monkeypatch.setattr(results, "made_of", lambda path: calls.append(path) or real(path))
+    real = album.made_of
+    monkeypatch.setattr(album, "made_of", lambda path: calls.append(path) or real(path))
     if again:
-        monkeypatch.setattr(results, "made_of", lambda path: calls.append(path) or _others(path))
-    jobs, problems = infer.plan(given, str(tmp_path / "done"))
+        monkeypatch.setattr(album, "made_of", lambda path: calls.append(path) or _others(path))
+    jobs, problems = album.plan(given, str(tmp_path / "done"))
     assert not problems and len({job.target for job in jobs}) == 60
     assert len(calls) < 60 * (12 if again else 4)
 
@@ -778,7 +778,7 @@ def test_megapixels(tmp_path, go, monkeypatch):
     source = photo(tmp_path / "a.png", (100, 100))
     one_line(go(source, "--max-megapixels", 0.0099), source, "too large: over 0.0099 megapixels")
     assert go(source, "--max-megapixels", 0.01)[0] == 0
-    monkeypatch.setattr(cache, "free_memory", lambda: infer.BYTES * 9999)  # by the memory
+    monkeypatch.setattr(album, "free_memory", lambda: album.BYTES * 9999)  # by the memory
     one_line(go(source), source, "too large")
     for value in ("-1", "nan", "inf"):
         assert go(source, "--max-megapixels", value)[0] == 2
@@ -871,7 +871,7 @@ def test_help_mentions_every_option(go):
 
 
 def test_ctrl_c(tmp_path, go, monkeypatch):
-    monkeypatch.setattr(infer, "color_one", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(album, "color_one", Mock(side_effect=KeyboardInterrupt))
     one_line(go(photo(tmp_path / "a.png")), "stopped", code=130)
     assert names(tmp_path) == ["a.png"]
 

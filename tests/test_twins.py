@@ -331,7 +331,7 @@ FAULTS = {
     "a phase of the adjoint begins too early": (gather, "_phase_taps", begun_early),
     "a point of Winograd's is off": (winograd, "matrices", off),
     "two phases of the wide filter are exchanged": (convolution_module, "_TAPS", exchanged),
-    "the variance is the unbiased one": (pointwise, "statistics", unbiased),
+    "the variance is the unbiased one": (pointwise, "batchnorm_statistics", unbiased),
     "a near bin is not among the candidates": (fast_bins, "candidates", without_one),
     "one number too many decays": (cpu, "_adam_chunk", one_more),
 }

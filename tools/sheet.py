@@ -16,8 +16,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from infer import comparison  # noqa: E402
 from mini_colorize import Colorizer  # noqa: E402
+from mini_colorize.album import comparison  # noqa: E402
 from mini_colorize.command import positive  # noqa: E402
 from mini_colorize.evaluation.evaluate import limited  # noqa: E402
 from mini_colorize.files.checkpoint import CheckpointError  # noqa: E402

@@ -11,7 +11,7 @@ import numpy as np
 from ..color import crops_to_lab, lab_to_rgb
 from ..layers.upsample import upsample
 from ..losses import Loss, l2_loss
-from . import pointwise
+from .batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
 from .bins import annealed_mean, soft_encode
 from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
 from .memory import freeze, scratch
@@ -22,26 +22,6 @@ from .threads import parallel_for, split
 LOSS_CHUNK = 2048  # pixels a thread treats at a time: with fewer, threads wait for Python's lock;
 # with more, the logits (2.6 MB of float32) leave the cache between the passes
 OPTIMIZER_CHUNK = 2**17  # numbers a thread treats at a time
-
-
-def batchnorm(x, gamma, beta, eps):
-    """The same as in chapter 3c."""
-    mu, var = pointwise.statistics(x)
-    return pointwise.normalize(x, mu, gamma * (1 / np.sqrt(var + eps)), beta), mu, var
-
-
-def batchnorm_inference(x, gamma, beta, mu, var, eps):
-    """The same as in chapter 3c."""
-    return pointwise.normalize(x, mu, gamma / np.sqrt(var + eps), beta)
-
-
-def batchnorm_backward(dy, x, gamma, mu, var, eps):
-    """The same as in chapter 3c; dx is written over dy."""
-    m, inv_sigma = x.size // x.shape[3], 1 / np.sqrt(var + eps)
-    dbeta, dgamma = pointwise.gradient_sums(dy, x, mu)
-    dgamma = dgamma * inv_sigma
-    scale, slope = gamma * inv_sigma, dgamma * inv_sigma / m
-    return pointwise.input_gradient(dy, x, mu, scale, dbeta / m, slope), dgamma, dbeta
 
 
 def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):

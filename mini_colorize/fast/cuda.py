@@ -13,6 +13,7 @@ from .. import bins, color
 from ..backend import array_module, device_copy, device_numbers
 from ..losses import Loss, l2_loss
 from . import kernels
+from .batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
 from .bins import CELL, REACH, candidates
 from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
 from .kernels import find_overflow, upsample
@@ -52,26 +53,6 @@ def annealed_mean(logits, temperature=bins.TEMPERATURE):
 def bias_relu_backward(dy, y, relu=True):
     """The same as in chapter 3d; dx is written over dy."""
     return dy, kernels.bias_relu_backward(dy, y, relu)
-
-
-def batchnorm(x, gamma, beta, eps):
-    """The same as in chapter 3c."""
-    mu, var = kernels.batchnorm_statistics(x)
-    return kernels.batchnorm_normalize(x, mu, gamma * (1 / np.sqrt(var + eps)), beta), mu, var
-
-
-def batchnorm_inference(x, gamma, beta, mu, var, eps):
-    """The same as in chapter 3c."""
-    return kernels.batchnorm_normalize(x, mu, gamma / np.sqrt(var + eps), beta)
-
-
-def batchnorm_backward(dy, x, gamma, mu, var, eps):
-    """The same as in chapter 3c; dx is written over dy."""
-    m, inv_sigma = x.size // x.shape[3], 1 / np.sqrt(var + eps)
-    dbeta, dgamma = kernels.batchnorm_sums(dy, x, mu)
-    dgamma = dgamma * inv_sigma
-    scale, slope = gamma * inv_sigma, dgamma * inv_sigma / m
-    return kernels.batchnorm_backward(dy, x, mu, scale, dbeta / m, slope), dgamma, dbeta
 
 
 def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):

@@ -82,7 +82,7 @@ def bias_relu_backward(dy, y, relu=True):
     return dy, by_blocks(block, dy, y)[0]
 
 
-def statistics(x):
+def batchnorm_statistics(x):
     """mu and var (biased, over M) of every channel. x: (N, H, W, C). Returns two (C,)."""
     m = x.size // x.shape[3]
     (total,) = by_blocks(lambda x: (column_sum(x),), x)
@@ -96,7 +96,7 @@ def statistics(x):
     return mu, total / m
 
 
-def normalize(x, mean, scale, shift):
+def batchnorm_normalize(x, mean, scale, shift):
     """y = (x - mean) scale + shift. x: (N, H, W, C), the others (C,). Returns a new array."""
     y = empty(x.shape, x)
 
@@ -109,7 +109,7 @@ def normalize(x, mean, scale, shift):
     return y
 
 
-def gradient_sums(dy, x, mean):
+def batchnorm_sums(dy, x, mean):
     """sum dy and sum dy (x - mean) over pixels. dy, x: (N, H, W, C). Returns two (C,)."""
 
     def block(dy, x):
@@ -120,7 +120,7 @@ def gradient_sums(dy, x, mean):
     return by_blocks(block, dy, x)
 
 
-def input_gradient(dy, x, mean, scale, offset, slope):
+def batchnorm_backward(dy, x, mean, scale, offset, slope):
     """dx = scale (dy - offset - (x - mean) slope), written over dy if that is C-contiguous.
 
     All but dy, x are (C,).
