@@ -55,7 +55,7 @@ def medians(functions, rounds):
     return {name: statistics.median(t) for name, t in in_turn(functions, rounds).items()}
 
 
-# Rows of the table: each returns name -> seconds, "ours" and torch's, and the FLOPs of ours --------
+# Rows of the table: each returns name -> seconds, "ours" and torch's, and our FLOPs -------------
 
 
 def inference(model, size, batch, rounds):

@@ -92,7 +92,7 @@ def lab_to_rgb(lab):
     y = (lab[..., 0] + 16) / 116
     root = torch.stack([y + lab[..., 1] / 500, y, (y - lab[..., 2] / 200).clamp(min=0)], -1)
     xyz = torch.where(root > color.FOOT_ROOT, root**3, (root - 16 / 116) / 7.787)
-    linear = (xyz @ torch.from_numpy(color.LINEAR_FROM_XYZ).T).clamp(min=0)
+    linear = (xyz @ torch.from_numpy(color.LINEAR_FROM_XYZ).float().T).clamp(min=0)
     rgb = torch.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, linear * 12.92)
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
 
@@ -144,7 +144,8 @@ def sparse_loss(logits, index, weight, class_weight):
 
 
 def dense_loss(logits, index, weight, class_weight):
-    """The same with the target in full, where all pixels count: scatter to (P, Q), cross-entropy."""
+    """The same with the target in full, where all pixels count: scatter to (P, Q),
+    cross-entropy."""
     dense = torch.zeros_like(logits).scatter_(1, index, weight)
     return (class_weight[index[:, 0]] * F.cross_entropy(logits, dense, reduction="none")).mean()
 

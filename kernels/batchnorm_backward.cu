@@ -1,5 +1,5 @@
 // batchnorm_backward: dx = scale (dy - offset - (x - mean) slope), channel by channel, over dy.
-// NumPy reference: mini_colorize.fast.pointwise.input_gradient.
+// NumPy reference: mini_colorize.fast.pointwise.batchnorm_backward.
 //
 // Idea   Channelwise layout (common.cuh): each thread keeps its channels' constants in registers.
 // Arrays dy, x (rows, C) REAL, dy overwritten by dx; mean, scale, offset, slope (C,) float.

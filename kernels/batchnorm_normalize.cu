@@ -1,5 +1,5 @@
 // batchnorm_normalize: y = (x - mean) scale + shift, channel by channel.
-// NumPy reference: mini_colorize.fast.pointwise.normalize.
+// NumPy reference: mini_colorize.fast.pointwise.batchnorm_normalize.
 //
 // Idea   Channelwise layout (common.cuh): each thread keeps its channels' constants in registers.
 // Arrays x, y (rows, C) REAL; mean, scale, shift (C,) float.

@@ -1,5 +1,5 @@
 // batchnorm_statistics: mean and variance of each channel over all pixels, in one pass.
-// NumPy reference: mini_colorize.fast.pointwise.statistics.
+// NumPy reference: mini_colorize.fast.pointwise.batchnorm_statistics.
 //
 // Idea   A sum of squares minus a squared sum would lose digits; two passes would read x twice.
 //        So each thread sums x and x^2 shifted by its own first value, turns that into its mean and

@@ -1,5 +1,5 @@
 // batchnorm_sums: sum dy and sum dy (x - mean) of each channel, the two sums of the backward pass.
-// NumPy reference: mini_colorize.fast.pointwise.gradient_sums.
+// NumPy reference: mini_colorize.fast.pointwise.batchnorm_sums.
 //
 // Idea   Channelwise layout (common.cuh), one partial sum a block and channel, as in
 //        bias_relu_backward. No atomics.

@@ -1,5 +1,5 @@
 // find_overflow: is any number infinite or not a number?
-// NumPy reference: mini_colorize.fast.cpu.find_overflow.
+// NumPy reference: mini_colorize.optim.find_overflow.
 //
 // Idea   Threads stride over the array; whoever finds one writes 1. All write the same value.
 // Arrays x (n,) float; overflow (1,) int, set to 0 before.

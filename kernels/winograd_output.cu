@@ -1,4 +1,4 @@
-// winograd_output: A^T M A for every tile, plus bias, cut off below 0, put in its place.
+// winograd_output: A^T M A for every tile, plus bias, clamped at 0, put in its place.
 // NumPy reference: mini_colorize.fast.winograd.output_transform.
 //
 // Idea   One thread a tile and channel, as in winograd_transform. Pixels of a tile that overhang

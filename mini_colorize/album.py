@@ -1,7 +1,7 @@
 """An album of photographs coloured: what belongs to which file, and the loop over them.
 
-A result says in its EXIF of which photo it is (`mark_of`), so that it is told from a photo, is known
-again, and is the only thing that is replaced unasked.
+A result says in its EXIF of which photo it is (`mark_of`), so that it is told from a photo, is
+known again, and is the only thing that is replaced unasked.
 """
 
 import hashlib

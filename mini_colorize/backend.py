@@ -221,8 +221,9 @@ def _gemm(xp, a, b, out, accumulate):
 
 
 def _operand(x, batched):
-    """A (..., rows, columns) array as cuBLAS is told of it: whether it lies transposed; its address,
-    type, step from one contiguous line to the next, and in a batch from one matrix to the next.
+    """A (..., rows, columns) array as cuBLAS is told of it: whether it lies transposed; its
+    address, type, step from one contiguous line to the next, and in a batch from one matrix to the
+    next.
 
     Raises ValueError if neither its rows nor its columns are contiguous.
     """

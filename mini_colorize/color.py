@@ -13,9 +13,9 @@ Notation
 
     L = 116 f(Y) - 16     a = 500 (f(X) - f(Y))     b = 200 (f(Y) - f(Z))     X, Y, Z over white's
 
-White is D65. Sources: IEC 61966-2-1 for sRGB, CIE 15:2004 (section 8.2.1) for Lab; matrix, white and
-the rounded constants are scikit-image's, so that results can be compared (white itself has an a of
--0.002 and a b of 0.005 by them).
+White is D65. Sources: IEC 61966-2-1 for sRGB, CIE 15:2004 (section 8.2.1) for Lab; matrix, white
+and the rounded constants are scikit-image's, so that results can be compared (white itself has an a
+of -0.002 and a b of 0.005 by them).
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB)
 WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 
 XYZ_OVER_WHITE = XYZ_FROM_RGB / WHITE[:, None]
-LINEAR_FROM_XYZ = (RGB_FROM_XYZ * WHITE).astype(np.float32)
+LINEAR_FROM_XYZ = RGB_FROM_XYZ * WHITE
 
 FOOT = 0.008856  # where f changes from a line to the cube root, on the XYZ side
 FOOT_ROOT = 0.2068966  # the same place on the other side of f: 6/29
@@ -108,8 +108,7 @@ def lab_to_rgb(lab):
     fxyz = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
     fxyz[..., 2] = np.maximum(fxyz[..., 2], 0)  # b far out of gamut; so does scikit-image
     xyz = np.where(fxyz > FOOT_ROOT, fxyz**3, (fxyz - 16 / 116) / 7.787)
-    matrix = (RGB_FROM_XYZ * WHITE).T.astype(lab.dtype)
-    linear = xyz @ matrix
+    linear = xyz @ LINEAR_FROM_XYZ.T.astype(lab.dtype)
     return np.clip(linear_to_srgb(np.maximum(linear, 0)), 0, 1)
 
 

@@ -116,8 +116,8 @@ class Colorizer:
         None is "full"; "tiny" takes half of the time and a third of the memory, and is paler.
 
         device: "auto", "cpu" or "cuda". options: size and temperature (by default what the
-        weights recommend, else the paper's), precision, strength. The attribute `device` says in one line
-        what was chosen and why. Raises CheckpointError, DeviceError, ValueError.
+        weights recommend, else the paper's), precision, strength. The attribute `device` says in
+        one line what was chosen and why. Raises CheckpointError, DeviceError, ValueError.
         """
         network, meta = checkpoint.load_network(weights)
         options = {key: value for key, value in options.items() if value is not None}
@@ -161,7 +161,7 @@ class Colorizer:
         return (self.inference.forward(normalize_lightness(small)[..., None]),)
 
     def colors(self, logits, temperature=None):
-        """What `look` said, as ab (n, S/4, S/4, 2) float32, at this temperature or the colorizer's."""
+        """The logits of `look` as ab (n, S/4, S/4, 2) float32, at this temperature or our own."""
         temperature = self.temperature if temperature is None else temperature
         ab = self.network.colors(logits, temperature).astype(np.float32, copy=False)
         return ab if self.strength == 1 else ab * self.strength

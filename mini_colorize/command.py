@@ -84,7 +84,7 @@ def attempt(name, work, *, also=(), memory="", stopped="stopped"):
     except KeyboardInterrupt:
         return complain(stopped, 130)
     except Exception as error:
-        from .backend import gpu_failure
+        from .backend import gpu_failure  # NumPy is not wanted before an error
 
         if gpu_failure(error) is None:
             raise

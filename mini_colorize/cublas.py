@@ -58,7 +58,7 @@ def _open():
 
 @cache
 def _functions(xp):
-    """name -> C function. Raises OSError or AttributeError if the library is not as it should be."""
+    """name -> C function. Raises OSError or AttributeError for a library that is of no use."""
     xp.cuda.device.get_cublas_handle()  # now CuPy has loaded it
     library, found = _open(), {}
     for name, types in PROTOTYPES.items():

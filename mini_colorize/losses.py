@@ -60,10 +60,11 @@ def l2_loss(prediction, truth, mask, scale=1):
     mask: (N,) bool, False for a picture without colour, which adds nothing.
     scale: () float, factor of the gradient only.
     Returns Loss: the one value in both places, in that unit squared, and the gradient, prediction's
-    dtype. (It is computed in truth's dtype: the prediction may be float16.)
+    dtype. It is computed in truth's dtype, as the prediction may be float16. (On a GPU, too: these
+    lines are all there is, and CuPy reads them as they stand.)
     """
     pixels = (mask.sum() * prediction[0, ..., 0].size).clip(1)
     difference = (prediction.astype(truth.dtype) - truth) * mask[:, None, None, None]
     value = 0.5 * (difference**2).sum(dtype=np.float64) / pixels
-    difference *= scale / pixels  # dL/d ab_hat
-    return Loss(value, value, difference.astype(prediction.dtype))
+    gradient = difference * (scale / pixels)
+    return Loss(value, value, gradient.astype(prediction.dtype))

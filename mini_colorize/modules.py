@@ -12,10 +12,11 @@ Notation: as in chapters 3 and 6.
 import numpy as np
 
 from .backend import array_module, as_numbers, device_numbers
+from .layers.batchnorm import running_averages, scale_and_shift
 from .layers.conv import output_size
 from .layers.conv_transpose import transposed_size
 from .ops import ops
-from .optim import adam_rates
+from .optim import GROWTH, adam_rates, average_share, loss_scale
 from .packed import Packed
 
 
@@ -130,8 +131,7 @@ class BatchNorm2d:
     """Normalise every channel over the batch, then scale and shift: chapter 3c.
 
     In training the batch's own mean and variance are used and the running averages move towards
-    them by `momentum`, the variance as its unbiased estimate M/(M-1) var, as torch defines it.
-    In inference the running averages are used. Memory between the passes: the input (borrowed),
+    them by `momentum`; in inference the running averages are used. Memory between the passes: the input (borrowed),
     mu and var. The learned and the running vectors stay float32 where x is float16.
     """
 
@@ -150,16 +150,16 @@ class BatchNorm2d:
             averages = self.buffers["mean"], self.buffers["var"]
             return ops(x).batchnorm_inference(x, *vectors, *averages, self.eps)
         y, mu, var = ops(x).batchnorm(x, *vectors, self.eps)
+        mean, average = self.buffers["mean"], self.buffers["var"]
         m = x.size // x.shape[3]
-        for name, now in (("mean", mu), ("var", var * (m / max(m - 1, 1)))):
-            self.buffers[name] += self.momentum * (now - self.buffers[name])
+        mean[...], average[...] = running_averages(mean, average, mu, var, m, self.momentum)
         self.kept = x, mu, var
         return y
 
     def scale_and_shift(self):
         """Inference is y = x scale + shift. Returns both, (C,)."""
-        scale = self.params["gamma"] / np.sqrt(self.buffers["var"] + self.eps)
-        return scale, self.params["beta"] - self.buffers["mean"] * scale
+        vectors = self.params["gamma"], self.params["beta"]
+        return scale_and_shift(*vectors, self.buffers["mean"], self.buffers["var"], self.eps)
 
     def backward(self, dy):
         """dy: (N, H, W, C). Returns dx, the same shape."""
@@ -179,7 +179,7 @@ class BatchNorm2d:
 
 
 def keep(grads, **values):
-    """Store gradients: in the arrays that are there for them (see Network.pack), else as new ones."""
+    """Store gradients: in the arrays that are there for them (Network.pack), else as new ones."""
     for name, value in values.items():
         if name in grads:
             grads[name][...] = value
@@ -188,7 +188,7 @@ def keep(grads, **values):
 
 
 class Adam:
-    """The optimiser: chapter 6. params: Packed, updated in place. Memory: two arrays a parameter."""
+    """The optimiser: chapter 6. params: Packed, updated in place. Memory: twice as much more."""
 
     def __init__(self, params, betas=(0.9, 0.99), eps=1e-8, decay=0.0):
         self.params, self.betas, self.eps, self.decay = params, betas, eps, decay
@@ -248,24 +248,16 @@ class LossScale:
     """Keeps the gradients of float16 pictures within float16's range (Micikevicius et al. 2018).
 
     The gradient of the loss is multiplied by s, so small gradients do not vanish; Adam divides by
-    it again. A step with an overflow is left out and halves s; GROWTH good steps in a row double
-    it. All of this stays on the device: the host never waits to learn of an overflow.
+    it again. A step with an overflow is left out. All of this stays on the device: the host never
+    waits to learn of an overflow.
     """
-
-    GROWTH = 1000
 
     def __init__(self, xp, scale=2.0**16):
         self.scale, self.good = xp.full((), scale, np.float32), xp.zeros((), np.int32)
 
     def update(self, overflow):
         """Take in whether this step overflowed. overflow: () int32, 0 or 1, on the device."""
-        xp = array_module(self.scale)
-        good = (self.good + 1) * (1 - overflow)
-        grown = good == self.GROWTH
-        otherwise = xp.where(grown, np.float32(2), np.float32(1))
-        factor = xp.where(overflow > 0, np.float32(0.5), otherwise)
-        self.scale[...] = xp.clip(self.scale * factor, np.float32(1), np.float32(2.0**24))
-        self.good[...] = xp.where(grown, 0, good)
+        self.scale[...], self.good[...] = loss_scale(self.scale, self.good, overflow)
 
     def state(self):
         """name -> array, to be saved."""
@@ -274,7 +266,7 @@ class LossScale:
     def load_state(self, state):
         """Take over what `state` gave. Raises KeyError or ValueError if it does not fit."""
         scale, good = float(state["scale"]), int(state["good"])
-        if not (1 <= scale <= 2.0**24 and 0 <= good < self.GROWTH):
+        if not (1 <= scale <= 2.0**24 and 0 <= good < GROWTH):
             raise ValueError(f"{scale}, {good}: no loss scale")
         self.scale[...], self.good[...] = scale, good
 
@@ -282,10 +274,8 @@ class LossScale:
 class MovingAverage:
     """Exponential moving average of arrays: a smoother network than the last step's.
 
-        average <- average + (1 - d) (now - average),   d = min(decay, (1 + t) / (10 + t))
-
-    The early, smaller d forgets a random start; what was trained before is not to be forgotten,
-    and d = decay from the first step on. groups: list of Packed, all their names apart. trained:
+    What was trained before is not to be forgotten: then the share is 1 - decay from the first step
+    on. groups: list of Packed, all their names apart. trained:
     whether the arrays are trained already.
     """
 
@@ -306,9 +296,8 @@ class MovingAverage:
     def advance(self):
         """The next step begins."""
         self.t += 1
-        d = self.decay if self.trained else min(self.decay, (1 + self.t) / (10 + self.t))
-        xp = array_module(self.groups[0][0].flat)
-        self.share = device_numbers(1 - d, xp, self.share)
+        xp, share = array_module(self.groups[0][0].flat), average_share(self.t, self.decay)
+        self.share = device_numbers(1 - self.decay if self.trained else share, xp, self.share)
 
     def update(self):
         """Take in the arrays as they are now. Launches the same work every time."""

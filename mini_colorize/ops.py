@@ -17,7 +17,7 @@ from .fast import cpu, cuda
 from .layers import batchnorm, conv, conv_transpose, relu
 from .layers.upsample import upsample
 from .losses import l2_loss, softmax_cross_entropy
-from .optim import adam, moving_average
+from .optim import adam, find_overflow, moving_average
 
 PLAIN = os.environ.get("MINI_COLORIZE_OPS") == "plain"
 
@@ -40,8 +40,8 @@ chapters = SimpleNamespace(
     l2_loss=l2_loss,
     adam=adam,
     moving_average=moving_average,
-    # What needs no chapter: numbers that are none, keeping what is made of weights, BLAS's threads.
-    find_overflow=cpu.find_overflow,
+    find_overflow=find_overflow,
+    # What needs no chapter: keeping what is made of weights, BLAS's threads.
     freeze=lambda weight: None,
     at_work=nullcontext,
 )

@@ -47,12 +47,43 @@ def moving_average(average, now, share):
     return average + share * (now - average)
 
 
-def step_schedule(step, lr, every, factor=0.316, drops=2):
-    """Learning rate at a step, from 0: multiplied by `factor` every `every` steps, `drops` times.
+def average_share(t, decay):
+    """The share of `moving_average` at step t, from 1:  1 - min(decay, (1 + t) / (10 + t)).
 
-    The authors': lr = 3.16e-5, every about 215,000 of 450,000 steps, factor 0.316 = 10^(-1/2).
+    The early, larger share forgets a random start. (tf.train.ExponentialMovingAverage has it so.)
     """
-    return lr * factor ** min(step // every, drops)
+    return 1 - min(decay, (1 + t) / (10 + t))
+
+
+def find_overflow(x):
+    """1 if any number is infinite or not a number, else 0. x: (n,). Returns () int32."""
+    return np.array(not np.isfinite(x).all(), np.int32)
+
+
+GROWTH = 1000  # steps
+
+
+def loss_scale(scale, good, overflow):
+    """The loss scale s of the next step (Micikevicius et al. 2018, section 3.2).
+
+    An overflow halves it; GROWTH good steps in a row double it; it stays within 1 ... 2^24.
+    scale: () float32, s. good: () int32, steps since. overflow: () int32, 0 or 1. Returns scale,
+    good.
+    """
+    good = (good + 1) * (1 - overflow)
+    grown = good == GROWTH
+    otherwise = np.where(grown, np.float32(2), np.float32(1))
+    factor = np.where(overflow > 0, np.float32(0.5), otherwise)
+    scale = np.clip(scale * factor, np.float32(1), np.float32(2.0**24))
+    return scale, np.where(grown, 0, good)
+
+
+def step_schedule(step, lr, every):
+    """Learning rate at a step, from 0: multiplied by 0.316 = 10^(-1/2) every `every` steps, twice.
+
+    The authors': lr = 3.16e-5, every about 215,000 of 450,000 steps.
+    """
+    return lr * 0.316 ** min(step // every, 2)
 
 
 def cosine_schedule(step, lr, steps, least=0.01):

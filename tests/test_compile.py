@@ -271,3 +271,13 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES.glob("*.cu")), ids=lambda path: path.stem)
+def test_the_reference_that_a_kernel_names_is_there(path):
+    text = " ".join(line.lstrip("/ ") for line in path.read_text().splitlines()[:12])
+    names = re.findall(r"mini_colorize(?:\.\w+)+", text.partition("NumPy reference:")[2])
+    assert names
+    for name in names:
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function)), name

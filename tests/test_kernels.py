@@ -17,6 +17,7 @@ from mini_colorize.fast.gather import Taps
 from mini_colorize.layers import relu
 from mini_colorize.modules import LossScale
 from mini_colorize.ops import chapters
+from mini_colorize.optim import GROWTH
 
 SMALL = standin.settings.sanitizer == "tsan"  # slow: a process a launch
 PIXELS = [33] if SMALL else [1, 31, 33, 1025]
@@ -250,7 +251,7 @@ def test_winograd_output(gpu, m, dtype, use_relu, shape, dilation, padding):
 def test_loss_scale_never_waits(gpu):
     """The same decisions as on the CPU, for good steps, overflows, and a doubling."""
     here, there = LossScale(np), LossScale(gpu)
-    here.good[...], there.good[...] = (LossScale.GROWTH - 2,) * 2
+    here.good[...], there.good[...] = (GROWTH - 2,) * 2
     for overflow in (0, 0, 0, 1, 1, 0):
         here.update(np.array(overflow, np.int32))
         there.update(gpu.asarray(np.array(overflow, np.int32)))

@@ -23,7 +23,7 @@ from mini_colorize import ops as door
 from mini_colorize.backend import to_host
 from mini_colorize.fast import bins as fast_bins
 from mini_colorize.fast import convolution as convolution_module
-from mini_colorize.fast import cpu, cuda, gather, pointwise, winograd
+from mini_colorize.fast import cpu, cuda, gather, kernels, pointwise, winograd
 from mini_colorize.fast.convolution import GATHER
 from mini_colorize.ops import chapters, ops
 from mini_colorize.optim import adam_rates
@@ -349,6 +349,36 @@ def test_a_planted_fault_is_caught(fault, monkeypatch):
             return True
 
     assert any(caught(case) for case in CASES)
+
+
+# Faults planted into kernels: file, what is there, what it becomes.
+KERNEL_FAULTS = {
+    "the bottom row counts as inside": ("gather", "row < height", "row <= height"),
+    "0 counts as on": ("bias_relu_backward", "out.v[k] > 0.f", "out.v[k] >= 0.f"),
+    "above and below are exchanged": (
+        "upsample",
+        "(1.f - down) * u + down * v",
+        "down * u + (1.f - down) * v",
+    ),
+    "the mask is not asked": ("softmax_cross_entropy", "counts ? v * *scale", "true ? v * *scale"),
+    "the second moment decays as the first": ("adam", "beta2 * v[i]", "beta1 * v[i]"),
+}
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("fault", KERNEL_FAULTS)
+def test_a_fault_in_a_kernel_is_caught(gpu, fault, monkeypatch, tmp_path):
+    file, right, wrong = KERNEL_FAULTS[fault]
+    folder = tmp_path / "kernels"
+    shutil.copytree(kernels.SOURCES, folder)
+    source = (folder / f"{file}.cu").read_text()
+    assert source.count(right) == 1
+    (folder / f"{file}.cu").write_text(source.replace(right, wrong))
+    monkeypatch.setattr(kernels, "SOURCES", folder)
+    monkeypatch.setattr(kernels, "_compiled", kernels._compiled.__wrapped__)
+    operation = {"gather": "conv2d"}.get(file, file)
+    names = [name for name, (of, *_) in CASES.items() if of == operation]
+    assert any(compare(name, cuda, np.float32, gpu.asarray) > 1 for name in names)
 
 
 @pytest.mark.parametrize("operation", sorted({operation for operation, *_ in CASES.values()}))

@@ -130,7 +130,8 @@ def ask_machine():
 
 
 def pytest_runtest_logreport(report):
-    """As a plugin of pytest (-p gpu_check): a line of JSON for every test, as soon as it is known."""
+    """As a plugin of pytest (-p gpu_check): a line of JSON for every test, as soon as it is
+    known."""
     if report.when == "call" or report.outcome != "passed":
         line = {"test": report.nodeid, "outcome": report.outcome}
         if report.skipped:

@@ -41,8 +41,8 @@ def limited(photos, limit):
 def evaluate(photos, systems, *, data="", seed=0, batch=1, progress=True):
     """Measure systems on photos.
 
-    photos: list of PhotoFile. data: where they are, for the report. systems: list with `name` and `answer`, see systems.
-    batch: photos a network sees at a time; changes nothing but the speed.
+    photos: list of PhotoFile. data: where they are, for the report. systems: list with `name` and
+    `answer`, see systems. batch: photos a network sees at a time; changes nothing but the speed.
     Photos that cannot be read are skipped. Raises DataError if fewer than two can be.
     """
     result = Evaluation(data, systems, seed, tallies=[Tally() for _ in systems])
@@ -86,5 +86,5 @@ def _measure(photos, result):
 
 def painted(photo, ab):
     """The photo's own lightness under these colours. ab: (H, W, 2). Returns (H, W, 3) uint8."""
-    lab = np.concatenate([photo.lab[..., :1], ab], axis=-1)
+    lab = np.concatenate([photo.lightness[..., None], ab], axis=-1)
     return to_byte(lab_to_rgb(lab))

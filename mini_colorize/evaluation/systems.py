@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..bins import Q
-from ..color import rgb_to_lab
+from ..color import rgb_to_lab, rgb_to_lightness
 from ..colorizer import Colorizer, sensible_temperature
 from ..files.canonical import flatten
 from ..files.checkpoint import DEFAULT
@@ -40,6 +40,11 @@ class Photo:
     @cached_property
     def lab(self):
         return rgb_to_lab(self.rgb)
+
+    @cached_property
+    def lightness(self):
+        """(H, W) float32, L as infer.py has it."""
+        return rgb_to_lightness(self.rgb)
 
     @cached_property
     def label(self):
@@ -143,10 +148,7 @@ class Checkpoint:
             self.seen.update(self._see(photos))
         start = time.perf_counter()
         colors = self.colorizer.colors(self.seen["logits"], self.temperature)
-        large = [
-            enlarged(np.ascontiguousarray(photo.lab[..., 0]), ab)
-            for photo, ab in zip(photos, colors, strict=True)
-        ]
+        large = [enlarged(photo.lightness, ab) for photo, ab in zip(photos, colors, strict=True)]
         seconds = (time.perf_counter() - start + self.seen["seconds"]) / len(photos)
         return [
             Answer(ab, nats, seconds) for ab, nats in zip(large, self.seen["nats"], strict=True)
@@ -155,7 +157,7 @@ class Checkpoint:
     def _see(self, photos):
         """What the network says of photos, its losses and the seconds it took."""
         start = time.perf_counter()
-        logits = self.colorizer.look([photo.lab[..., 0] for photo in photos])
+        logits = self.colorizer.look([photo.lightness for photo in photos])
         seconds = time.perf_counter() - start
         nats = [
             None if self.regression else self._nats(photo, each.copy())

@@ -4,7 +4,8 @@ Gather + matrix product (gather.py) does any; Winograd (winograd.py) 3x3 filters
 transposed 4x4 convolution with stride 2 can be done by the second way, too. Sort its output pixels
 by phase, even or odd in each direction: those of one phase see a 3x3 window of the input, of which
 they use four pixels. So it is a 3x3 convolution to 4 C_out channels, C_out for each phase ("wide",
-with 20 of 36 filter taps zero), and then every pixel's 4 C_out numbers are laid out as 2 x 2 pixels.
+with 20 of 36 filter taps zero), and then every pixel's 4 C_out numbers are laid out as 2 x 2
+pixels.
 
 Notation: as in chapters 3a and 3b; m is the side of Winograd's tiles.
 """

@@ -11,6 +11,7 @@ import numpy as np
 from ..color import crops_to_lab, lab_to_rgb
 from ..layers.upsample import upsample
 from ..losses import Loss, l2_loss
+from ..optim import find_overflow
 from .batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
 from .bins import annealed_mean, soft_encode
 from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
@@ -95,8 +96,3 @@ def moving_average(average, now, share):
 
     parallel_for(one, split(len(average), OPTIMIZER_CHUNK))
     return average
-
-
-def find_overflow(x):
-    """1 if any number is infinite or not a number, else 0. x: (n,). Returns () int32."""
-    return np.array(not np.isfinite(x).all(), np.int32)

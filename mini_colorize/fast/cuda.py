@@ -19,6 +19,8 @@ from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpo
 from .kernels import find_overflow, upsample
 from .memory import freeze
 
+LINEAR_FROM_XYZ = color.LINEAR_FROM_XYZ.astype(np.float32)
+
 
 def _on_device(number, dtype, xp):
     """A Python number as a () array on the device, kept there; an array as it is."""
@@ -37,7 +39,7 @@ def crops_to_lab(rgb):
 
 def lab_to_rgb(lab):
     """The same as in chapter 1."""
-    return kernels.lab_to_rgb(lab, color.LINEAR_FROM_XYZ)
+    return kernels.lab_to_rgb(lab, LINEAR_FROM_XYZ)
 
 
 def soft_encode(ab, k=bins.K, sigma=bins.SIGMA):

@@ -136,7 +136,7 @@ def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, 
     """The convolution itself (without flipping the filter, as everyone in this field does).
 
     x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out), x's dtype. bias: (C_out,) or None.
-    fill: value of the padding, a number or (C_in,). relu: cut off below 0, with a bias only.
+    fill: value of the padding, a number or (C_in,). relu: clamp at 0, with a bias only.
     Returns (N, Ho, Wo, C_out), x's dtype.
     """
     kh, kw, _, c_out = weight.shape
@@ -179,7 +179,7 @@ def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, paddi
     Written as a gather, phase by phase (q mod s): within one phase it is a plain stride-1
     convolution with a part of the filter. For stride 1 there is one phase: the flipped filter.
     y: (N, Ho, Wo, C_out). weight: (kh, kw, C_in, C_out), y's dtype. size: (H, W).
-    bias: (C_in,) or None. relu: cut off below 0, with a bias only.
+    bias: (C_in,) or None. relu: clamp at 0, with a bias only.
     Returns (N, H, W, C_in), y's dtype.
     """
     kh, kw, c_in, _ = weight.shape

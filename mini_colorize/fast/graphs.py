@@ -114,7 +114,7 @@ class Graphs:
         return results
 
     def _capture(self, work, function, arrays):
-        """Make a graph and try it. If it cannot be, all goes plainly from now on, as a line says."""
+        """Make a graph and try it. If it cannot be, a line says so, and all goes plainly."""
         before = ()
         try:
             before = self.room.aside(self.state())
@@ -141,7 +141,7 @@ class Graphs:
 
 
 class _Work:
-    """A function for arrays of certain shapes: the arrays that it reads, and in the end its graph."""
+    """A function for arrays of certain shapes: the arrays it reads, and in the end its graph."""
 
     def __init__(self, xp, arrays):
         self.inputs = [xp.empty_like(a) for a in arrays]

@@ -100,8 +100,8 @@ def _help(queue):
 def parallel_for(function, items):
     """function(item) for every item, shared among the threads in no particular order.
 
-    What the calls write must not overlap. A call of `parallel_for` within a call is carried out by its own
-    thread. Raises what a call raised.
+    What the calls write must not overlap. A call of `parallel_for` within a call is carried out by
+    its own thread. Raises what a call raised.
     """
     items = deque(items)
     if THREADS == 1 or len(items) < 2 or getattr(_local, "inside", False):

@@ -139,7 +139,7 @@ def gradient_transform(dy, m, dilation, block=None, out=None):
 def output_transform(M, m, y, dilation, bias=None, relu=False, block=None):
     """Y = A^T M A for every tile, plus bias, put in its place in y; what overhangs is dropped.
 
-    M: (t*t, P, C). y: (N, Ho, Wo, C), the whole picture. bias: (C,) or None. relu: cut off below
+    M: (t*t, P, C). y: (N, Ho, Wo, C), the whole picture. bias: (C,) or None. relu: clamp at
     0. block: as in `input_transform`; only its pixels of y are written. Returns y.
     """
     block = tiles.whole(len(y), y.shape[1:3], m, dilation) if block is None else block
@@ -226,7 +226,7 @@ def correlate(
     """gather.correlate for 3x3 filters at stride 1.
 
     x: (N, H, W, C_in). weight: (3, 3, C_in, C_out). bias: (C_out,) or None. fill: value of the
-    padding, a number or (C_in,). relu: cut off below 0.
+    padding, a number or (C_in,). relu: clamp at 0.
     filters: filter_transform(weight, m), if it is at hand; then `weight` is not used.
     Returns (N, Ho, Wo, C_out), x's dtype.
     """

@@ -20,8 +20,8 @@ def atomic_write(path):
 
     path: str or Path. Its folder must exist. A symbolic link is followed, as open() does.
     Yields a binary file, open for reading and writing, seekable.
-    Raises OSError that names the file, if it cannot be written. On any exception, Ctrl-C included, the
-    temporary file is removed and what stood at `path` stays as it was.
+    Raises OSError that names the file, if it cannot be written. On any exception, Ctrl-C included,
+    the temporary file is removed and what stood at `path` stays as it was.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # a rename would replace /dev/null by a file
@@ -45,7 +45,7 @@ def atomic_write(path):
 
 
 def write_json(path, value):
-    """Write a JSON file whole or not at all. Raises ValueError for what JSON has no word for: NaN."""
+    """Write a JSON file whole or not at all. Raises ValueError for NaN, of which JSON has none."""
     text = json.dumps(value, indent=2, allow_nan=False)
     with atomic_write(path) as file:
         file.write(text.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""The authors' own weights as ours: their PyTorch port's .pth and their Caffe network's .caffemodel.
+"""The authors' own weights as ours: their PyTorch port's .pth, their Caffe network's .caffemodel.
 
 | here               | PyTorch                              | Caffe                           |
 |--------------------|--------------------------------------|---------------------------------|

@@ -86,8 +86,9 @@ def _is_short_profile(body):
 
 
 def jpeg_scans(data):
-    """The bytes of a JPEG file up to the last one that is of use, without an end mark, and whether the headers of its
-    scans promise the whole picture: every coefficient of every component, to its last bit.
+    """The bytes of a JPEG file up to the last one that is of use, without an end mark, and whether
+    the headers of its scans promise the whole picture: every coefficient of every component, to its
+    last bit.
     """
     bits = None  # component -> for each of its 64 coefficients, how many bits are still missing
     at = 2

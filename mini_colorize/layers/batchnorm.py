@@ -1,4 +1,4 @@
-"""Chapter 3c: batch normalisation (Ioffe and Szegedy, 2015: algorithm 1, and the equations after it).
+"""Chapter 3c: batch normalisation (Ioffe and Szegedy, 2015: algorithm 1, and what follows it).
 
 Every channel is brought to mean 0 and variance 1 over the batch, then scaled and shifted:
 
@@ -31,6 +31,24 @@ def batchnorm_inference(x, gamma, beta, mu, var, eps):
     """Normalise with given mean and variance: the running averages. Returns y (N, H, W, C)."""
     xhat = (x - mu) / np.sqrt(var + eps)
     return gamma * xhat + beta
+
+
+def running_averages(mean, var, mu, var_batch, m, momentum):
+    """What inference uses: averages that move towards each batch's mean and variance.
+
+        mean <- mean + momentum (mu - mean)       var <- var + momentum (M/(M-1) var_batch - var)
+
+    M/(M-1) makes the estimate unbiased, as torch has it. m: M. All others (C,), momentum a float.
+    Returns mean, var.
+    """
+    unbiased = var_batch * (m / max(m - 1, 1))
+    return mean + momentum * (mu - mean), var + momentum * (unbiased - var)
+
+
+def scale_and_shift(gamma, beta, mu, var, eps):
+    """Inference in one multiplication and addition: y = x scale + shift. Returns both, (C,)."""
+    scale = gamma / np.sqrt(var + eps)
+    return scale, beta - mu * scale
 
 
 def batchnorm_backward(dy, x, gamma, mu, var, eps):

@@ -75,7 +75,8 @@ def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=Fal
     """y = X W + b, and with `relu` the larger of that and 0.
 
     x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out). bias: (C_out,). fill: of the padding, a
-    number or (C_in,); other than 0 where a BatchNorm was folded into the weights. Returns (N, Ho, Wo, C_out). Raises ValueError if x is too small.
+    number or (C_in,); other than 0 where a BatchNorm was folded into the weights. Returns (N, Ho,
+    Wo, C_out). Raises ValueError if x is too small.
     """
     columns = windows(x, weight.shape[:2], stride, dilation, padding, fill)
     return bias_relu(np.tensordot(columns, weight, axes=3), bias, relu)

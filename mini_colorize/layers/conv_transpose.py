@@ -39,8 +39,8 @@ def conv_transpose2d_backward(
 ):
     """dx = windows(dy) W^T,  dW = x^T windows(dy): the gradients of scatter(x W).
 
-    dy: (N, Ho, Wo, C_out), as in `conv2d_backward`. x: (N, H, W, C_in). Returns dx (N, H, W, C_in), or None if it is not
-    wanted, and dW (kh, kw, C_in, C_out).
+    dy: (N, Ho, Wo, C_out), as in `conv2d_backward`. x: (N, H, W, C_in). Returns dx (N, H, W, C_in),
+    or None if it is not wanted, and dW (kh, kw, C_in, C_out).
     """
     columns = windows(dy, weight.shape[:2], stride, dilation, padding)
     dweight = np.tensordot(x, columns, axes=((0, 1, 2), (0, 1, 2))).transpose(1, 2, 0, 3)

@@ -18,7 +18,7 @@ import numpy as np
 
 
 def interpolation_matrix(n, m, rows=slice(None)):
-    """A for n -> m pixels, or only those of its rows in the slice `rows`. Returns (rows, n) float64."""
+    """A for n -> m pixels, or its rows in the slice `rows` only. Returns (rows, n) float64."""
     at = np.clip((np.arange(m)[rows] + 0.5) * (n / m) - 0.5, 0, n - 1)
     low = np.minimum(at.astype(np.int64), max(n - 2, 0))
     a = np.zeros((len(at), n))
