@@ -14,7 +14,7 @@ class Later:
     def __init__(self, shape, dtype, make):
         self.shape, self.dtype, self.make = tuple(shape), np.dtype(dtype), make
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype=None, copy=None):  # always a new one
         array = self.make()
         return array if dtype is None else array.astype(dtype)
 
