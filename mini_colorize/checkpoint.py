@@ -7,10 +7,7 @@ python -m mini_colorize.checkpoint colorization_release_v2-9b330a0b.pth eccv16.n
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from . import command
-from .files.checkpoint import DTYPES, CheckpointError, check_recommended, load_network, save_network
+from . import command  # what needs NumPy is imported where it is used: Ctrl-C is ours by then
 
 
 def _mean(network, paths):
@@ -18,6 +15,10 @@ def _mean(network, paths):
 
     Source: Wortsman et al., "Model soups", 2022.
     """
+    import numpy as np
+
+    from .files.checkpoint import CheckpointError, load_network
+
     total = {name: np.zeros(array.shape) for name, array in network.state().items()}
     for path in paths:
         state = load_network(path)[0].state()
@@ -55,7 +56,7 @@ def parse(argv):
     )
     p.add_argument(
         "--dtype",
-        choices=DTYPES,
+        choices=("float32", "float16", "int8"),
         default="int8",
         help="of the convolutions' weights in the file (int8)",
     )
@@ -64,6 +65,14 @@ def parse(argv):
 
 def convert(args):
     """Carry out the command. Raises CheckpointError, OSError."""
+    from .files.checkpoint import (
+        DTYPES,
+        CheckpointError,
+        check_recommended,
+        load_network,
+        save_network,
+    )
+
     if Path(args.file).exists():  # above all, not a run whose output was forgotten
         raise CheckpointError(f"{args.file}: exists already; choose another name")
     network, meta = load_network(args.runs[0])

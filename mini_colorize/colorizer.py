@@ -87,10 +87,11 @@ class Colorizer:
     def __init__(
         self, network, size=SIZE, temperature=TEMPERATURE, xp=np, precision="fp32", strength=1.0
     ):
-        if not isinstance(size, int) or size % MULTIPLE or not 0 < size <= checkpoint.MAX_SIZE:
+        whole = hasattr(size, "__index__") and not isinstance(size, bool)
+        if not whole or size % MULTIPLE or not 0 < size <= checkpoint.MAX_SIZE:
             most = checkpoint.MAX_SIZE
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}, at most {most}")
-        self.network, self.size, self.xp = network, size, xp
+        self.network, self.size, self.xp = network, int(size), xp
         self.temperature = sensible_temperature(temperature)
         if not 0 <= strength <= MAX_STRENGTH:
             raise ValueError(f"strength {strength:g}: must be 0 to {MAX_STRENGTH}")

@@ -96,6 +96,10 @@ def run_program(main):
 
     SIGTERM and SIGHUP are KeyboardInterrupt, as Ctrl-C is, unless they were to be ignored (nohup).
     """
+    for name, value in SWITCHES.items():
+        if os.environ.get(name, "") not in ("", value):
+            print(f"{name}={os.environ[name]}: is {value}, or not set", file=sys.stderr)
+            sys.exit(2)
     for descriptor in (0, 1, 2):  # a closed one would be given to the next file that is opened
         try:
             os.fstat(descriptor)
@@ -128,5 +132,6 @@ def _end(number, frame):
         raise KeyboardInterrupt
 
 
+SWITCHES = {"MINI_COLORIZE_OPS": "plain", "MINI_COLORIZE_GRAPHS": "off"}
 TWICE, _ended = 2, -math.inf  # seconds in which a second signal is the same wish; when one came
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -34,6 +34,8 @@ OTHER_PICTURES = (
     )
     - EXTENSIONS
 )
+# Pictures that the evaluation and the Turing test draw -> what they write beside them.
+DRAWN = {"curves.png": "scores.json", "sheet.png": "score.json"}
 ARCHIVES = (".zip", ".tar")
 
 
@@ -144,7 +146,7 @@ def _is_photo(name, left_out):
     if extension not in EXTENSIONS:
         return False
     if is_result_name(name):
-        left_out["results of this program"] += 1
+        left_out["named like results of this program"] += 1
         return False
     return True
 
@@ -203,7 +205,10 @@ class _Folder:
                 if entry.is_dir():
                     self._collect(entry.path, f"{prefix}{entry.name}/", found, visited)
                 elif entry.is_file() and _is_photo(entry.name, self.left_out):
-                    found.append(PhotoFile(self, prefix + entry.name))
+                    if os.path.isfile(os.path.join(folder, DRAWN.get(entry.name, ""))):
+                        self.left_out["drawings of this program"] += 1
+                    else:
+                        found.append(PhotoFile(self, prefix + entry.name))
             except OSError as error:  # a link to itself, a file that a server cannot find
                 self._tell(entry.path, error)
 

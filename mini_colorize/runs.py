@@ -299,10 +299,11 @@ class Run:
         return self.average.average if self.average else self.network.state()
 
     def _check_finite(self, arrays):
-        if not all(bool(array_module(a).isfinite(a).all()) for a in arrays.values()):
-            raise self._diverged()
+        for name, array in arrays.items():
+            if not bool(array_module(array).isfinite(array).all()):
+                raise self._diverged(name)
 
-    def _diverged(self):
+    def _diverged(self, what="the loss"):
         # Without a checkpoint, a resume starts again; in a rehearsal there is no run yet.
         again = "start again with a lower --lr"
         if (self.folder / "config.json").exists():
@@ -311,7 +312,7 @@ class Run:
             if (self.folder / "checkpoint.npz").exists():
                 again = f"the last good checkpoint stays in {self.folder}; {again}"
         return TrainingError(
-            f"the loss is not a number any more, before step {self.step + 1}; {again}"
+            f"{what} is not a number any more, before step {self.step + 1}; {again}"
         )
 
     # What it is judged by ----------------------------------------------------------------------

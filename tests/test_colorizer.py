@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from photographs import smooth
+from photographs import small_network, smooth
 from PIL import Image
 from programs import ROOT, python
 
@@ -267,3 +267,7 @@ def test_the_import_is_lazy():
         except AttributeError: print('fine')"""
     done = python("-c", code, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
+def test_a_size_of_any_whole_kind():
+    assert Colorizer(small_network(), size=np.int64(32)).size == 32

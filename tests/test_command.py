@@ -182,3 +182,15 @@ def test_a_claim_leaves_nothing_behind_and_takes_nothing_away(tmp_path):
     with claimed(folder):  # again
         pass
     assert (folder / "x").exists()
+
+
+def test_a_switch_that_is_none(tmp_path):
+    done = python(ROOT / "infer.py", "--help", env={**os.environ, "MINI_COLORIZE_OPS": "Plain"})
+    assert done.returncode == 2 and done.stderr == "MINI_COLORIZE_OPS=Plain: is plain, or not set\n"
+
+
+def test_what_a_killed_process_left_in_its_folder_goes(tmp_path):
+    (tmp_path / ".0123456789abcdef.tmp").write_text("half")
+    (tmp_path / "kept.tmp").write_text("whole")
+    with claimed(tmp_path):
+        assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "kept.tmp"]

@@ -12,6 +12,7 @@ import zipfile
 import foreign_files as files
 import numpy as np
 import pytest
+from photographs import small_weights
 from PIL import Image
 
 import infer
@@ -436,3 +437,8 @@ def test_a_flipped_bit_of_the_archive_is_noticed(pth):
     data[info.header_offset + 30 + len(info.filename) + info.file_size // 2] ^= 1
     pth.write_bytes(data)
     assert "cut short" in refused(pth) or "damaged" in refused(pth)
+
+
+def test_our_own_file_under_a_name_of_theirs(tmp_path):
+    small_weights(tmp_path / "ours.caffemodel")
+    assert load_network(tmp_path / "ours.caffemodel")[0].width == 1 / 32

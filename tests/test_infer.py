@@ -126,7 +126,7 @@ def test_folders_keep_their_structure_and_leave_out_results(tmp_path, go):
     assert names(done) == expected
     assert len(names(album)) == 4
     for k in range(2):  # the second time over, earlier results lie there
-        told = [f"infer.py: {album}: left out: results of this program (6)"] if k else []
+        told = [f"infer.py: {album}: left out: named like results of this program (6)"] if k else []
         assert go(album, "--compare")[::2] == (0, told)
         assert len(names(album)) == 4 + 3 + 3
     assert go(album, "--out", album / "done")[0] == 0
@@ -920,3 +920,12 @@ def test_program_whose_output_is_cut_off(tmp_path, weights):
     finally:
         os.close(writer)
     assert not [n for n in names(tmp_path) if n.endswith(".tmp")]
+
+
+def test_a_jpeg_through_a_pipe(tmp_path):
+    """As `cat photo.jpg | infer.py /dev/stdin`: there is no way back in it."""
+    noise(np.random.default_rng(0), (40, 30)).save(tmp_path / "a.jpg")
+    cat = subprocess.Popen(["cat", tmp_path / "a.jpg"], stdout=subprocess.PIPE)
+    got = images.read_image(cat.stdout)
+    assert cat.wait() == 0
+    assert np.array_equal(np.asarray(got), np.asarray(images.read_image(tmp_path / "a.jpg")))

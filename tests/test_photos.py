@@ -57,12 +57,15 @@ def test_what_this_program_made_is_left_out(tmp_path, kind):
         touch(tmp_path, *photos, *own, "run/samples/step_0000200.png", "mine/h.png")
         (tmp_path / "run" / "config.json").write_text(CONFIG)
         (tmp_path / "mine" / "config.json").write_text('{"model": "of something else"}')
-        source, told = tmp_path, "results of this program (5), folders of training runs (1)"
+        source, told = (
+            tmp_path,
+            "named like results of this program (5), folders of training runs (1)",
+        )
         photos = sorted([*photos, "mine/h.png"])
     else:
         members = {name: b"x" for name in photos + own}
         source = archive_of(tmp_path, kind, members)
-        told = "results of this program (5)"
+        told = "named like results of this program (5)"
     lines = []
     assert [p.name for p in find_photos(source, lines.append)] == photos
     assert lines == [f"{source}: left out: {told}"]
@@ -412,3 +415,14 @@ def test_many_threads_read_at_once(tmp_path, kind):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read, (photos[i::4] for i in range(4))))
     assert not wrong
+
+
+def test_drawings_of_the_evaluation_are_no_photos(tmp_path):
+    """Those beside what is written with them; a photo of such a name is one."""
+    for folder in ("scores", "mine"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "curves.png")
+    (tmp_path / "scores" / "scores.json").write_text("{}")
+    told = []
+    assert [p.name for p in find_photos(tmp_path, told.append)] == ["mine/curves.png"]
+    assert "drawings of this program (1)" in told[0]

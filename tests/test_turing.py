@@ -195,10 +195,11 @@ def test_ctrl_c_while_it_starts(module, args):
 
 def test_interrupted_build_leaves_nothing(make, tmp_path, monkeypatch):
     out = tmp_path / "page.html"
-    out.write_text("old")
+    old = '<html lang="en" data-page="0123456789abcdef">'
+    out.write_text(old)
     monkeypatch.setattr(turing_build, "join", Mock(side_effect=KeyboardInterrupt))
     assert make(out)[0] == 130
-    assert [f.name for f in tmp_path.iterdir()] == ["page.html"] and out.read_text() == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["page.html"] and out.read_text() == old
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other"])
@@ -374,3 +375,17 @@ def test_the_page_does_not_replace_the_photos(tmp_path, capsys):
     archive.write_bytes(b"mine")
     assert turing.main(["--data", str(archive), "--out", str(tmp_path / "." / "photos.zip")]) == 2
     assert "is --data" in capsys.readouterr().err and archive.read_bytes() == b"mine"
+
+
+def test_nothing_of_others_is_overwritten(photos, weights, tmp_path, capsys):
+    """Neither another file nor a page of other pairs, of which answers may be about."""
+    args = ["--data", str(photos), "--weights", str(weights), *map(str, SMALL), "--out"]
+    (tmp_path / "notes.html").write_text("mine")
+    assert turing.main([*args, str(tmp_path / "notes.html")]) == 2
+    assert "no page of this test" in capsys.readouterr().err
+    assert (tmp_path / "notes.html").read_text() == "mine"
+    page = tmp_path / "page.html"
+    assert turing.main([*args, str(page)]) == turing.main([*args, str(page)]) == 0
+    before = page.read_bytes()
+    assert turing.main([*args, str(page), "--seed", "5"]) == 2
+    assert "a page of other pairs" in capsys.readouterr().err and page.read_bytes() == before

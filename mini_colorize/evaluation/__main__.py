@@ -140,7 +140,7 @@ def main(argv=None):
         lambda: print_scores(args),
         also=(ValueError,),
         memory="a smaller --batch or --size needs less",
-        stopped="stopped; nothing was written",
+        stopped="stopped; every file is whole, new or as it was",
     )
 
 

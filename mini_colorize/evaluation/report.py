@@ -87,7 +87,7 @@ def _cell(name, row, sign=""):
     text = format(entry["value"], form)
     if entry["low"] is not None and entry["low"] < entry["high"]:
         text += f" [{entry['low']:{form}} {entry['high']:{form}}]"
-    return text.ljust(width)
+    return f"{text} ".ljust(width)
 
 
 def text(result, min_count, found):

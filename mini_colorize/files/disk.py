@@ -80,6 +80,8 @@ def claimed(folder, new=False):
     folder.mkdir(exist_ok=not new)
     path = folder / ".lock"
     file = _locked(path)
+    for left in folder.glob(f".{16 * '[0-9a-f]'}.tmp"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     try:
         file.truncate(0)
         file.write(str(os.getpid()).encode())

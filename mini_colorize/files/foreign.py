@@ -56,7 +56,8 @@ def read(file):
         return _from_port(read_stream(file), length)
     if head[:2] == b"PK" and programs_of(zipfile.ZipFile(file)):
         return _from_port(read_archive(file), length)
-    if head[:1] in _CAFFE or Path(file.name).suffix == ".caffemodel":
+    named = Path(file.name).suffix == ".caffemodel" and head[:2] != b"PK"
+    if head[:1] in _CAFFE or named:
         return _from_caffe(read_caffemodel(file))
     return None
 

@@ -132,11 +132,16 @@ def picture_size(path):
 
 
 def opened(path):
-    """A binary file for what read_image takes, in a `with`; a file that is given stays open."""
-    if hasattr(path, "read"):
-        path.seek(0)
-        return contextlib.nullcontext(path)
-    return (Path(path) if isinstance(path, str) else path).open("rb")
+    """A binary file for what read_image takes, in a `with`; a file that is given stays open.
+
+    A pipe, which has no way back, is read into memory.
+    """
+    given = hasattr(path, "read")
+    file = path if given else (Path(path) if isinstance(path, str) else path).open("rb")
+    if hasattr(file, "seekable") and not file.seekable():
+        return io.BytesIO(file.read())
+    file.seek(0)
+    return contextlib.nullcontext(file) if given else file
 
 
 def _name(path):

@@ -126,7 +126,7 @@ def main(argv=None):
         work,
         also=(ValueError,),
         memory="a smaller --size needs less",
-        stopped="stopped; nothing was written",
+        stopped="stopped; every file is whole, new or as it was",
     )
 
 

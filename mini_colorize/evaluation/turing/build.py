@@ -11,7 +11,7 @@ from ...data import load_crop
 from ...files.disk import check_folder
 from ...files.images import ImageError
 from ...photos import DataError, find_photos
-from .page import CHECK, COLORING, PRACTICE, join, write_page
+from .page import CHECK, COLORING, PRACTICE, join, page_id, write_page
 
 OWN_COLOR = 3.0  # Lab units; below, a photo has no colour of its own
 
@@ -84,12 +84,14 @@ def make_pairs(crops, colorizer, kinds):
 def build(args):
     """Make the page; args: of turing.parse. All that can be checked is, before the work begins.
 
-    Raises DataError, CheckpointError, DeviceError, ValueError, OSError.
+    Raises DataError, CheckpointError, DeviceError, PageError, ValueError, OSError.
     """
     if args.out.is_dir():
         raise ValueError(f"{args.out}: is a folder; --out names the page's file")
     if os.path.realpath(args.out) in map(os.path.realpath, args.data):
         raise ValueError(f"{args.out}: is --data; the page needs a file of its own")
+    if args.out.exists() and page_id(args.out) is None:
+        raise ValueError(f"{args.out}: is there already and no page of this test; choose another")
     check_folder(args.out.parent)
     colorings = args.trials - args.checks
     kinds = [PRACTICE] * args.practice + [COLORING] * colorings + [CHECK] * args.checks

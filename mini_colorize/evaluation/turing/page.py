@@ -64,7 +64,8 @@ def join(photo, coloring):
 
 
 def write_page(path, side, kinds, jpegs):
-    """Write the page whole or not at all. Returns its id. Raises OSError.
+    """Write the page whole or not at all. Returns its id. Raises OSError, and PageError if a page of
+    other pairs is there: answers to it could not be scored any more.
 
     The same pairs always make the same page, to the byte.
     """
@@ -72,6 +73,8 @@ def write_page(path, side, kinds, jpegs):
     text = json.dumps(head).encode()
     payload = len(text).to_bytes(4, "little") + text + b"".join(jpegs)
     page = hashlib.sha256(payload).hexdigest()[:16]
+    if page_id(path) not in (None, page):
+        raise PageError(f"{path}: is a page of other pairs, which may have answers; choose another")
     parts = {
         "@CSS@": _part("page.css").replace("@SIZE@", str(side)),
         "@JS@": "\n\n".join(_part(f"{name}.js") for name in SCRIPTS),
