@@ -134,6 +134,14 @@ def of_pixels():
         for temperature in (0.38, 1, 0):
             logits = 3 * random(1, 1, n, 313)
             yield f"annealed_mean {n} {temperature}", (logits, temperature), {}
+    batch = (2, 3, 5)  # pictures, and no squares
+    ab = rng.uniform(-110, 110, (*batch, 2)).astype(np.float32).astype(np.float64)
+    yield "soft_encode, pictures", (ab,), {}
+    yield "lab_to_rgb, pictures", (np.concatenate([abs(ab[..., :1]), ab], axis=-1),), {}
+    yield "annealed_mean, pictures", (3 * random(*batch, 313),), {}
+    logits, index, weight, v = loss_case(30, 313)
+    shaped = (array.reshape(*batch, -1) for array in (logits, index, weight))
+    yield "softmax_cross_entropy, pictures", (*shaped, v, 8.0), {}
     for scale in (8.0, 1):  # numbers
         yield f"softmax_cross_entropy, {scale!r}", (*loss_case(33, 313, 3), scale), {}
 

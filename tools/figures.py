@@ -14,6 +14,7 @@ each time.
 """
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -25,10 +26,10 @@ sys.path.insert(0, str(ROOT))
 from mini_colorize import bins  # noqa: E402
 from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byte  # noqa: E402
 from mini_colorize.colorizer import Colorizer  # noqa: E402
+from mini_colorize.command import attempt  # noqa: E402
 from mini_colorize.data import PhotoLoader  # noqa: E402
-from mini_colorize.files.checkpoint import CheckpointError  # noqa: E402
 from mini_colorize.files.disk import atomic_write  # noqa: E402
-from mini_colorize.files.images import ImageError, read_image  # noqa: E402
+from mini_colorize.files.images import read_image  # noqa: E402
 from mini_colorize.photos import DataError, find_photos  # noqa: E402
 from mini_colorize.targets import targets  # noqa: E402
 
@@ -301,23 +302,21 @@ def parse(argv):
 
 def main(argv=None):
     args = parse(argv)
-    try:
+
+    def work():
         args.out.mkdir(parents=True, exist_ok=True)
         for name in args.names:
             figure = FIGURES[name](args)
             with atomic_write(args.out / f"{name}.png") as file:
                 figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
             print(args.out / f"{name}.png")
-    except (CheckpointError, DataError, ImageError, OSError, ValueError) as error:
-        print(f"figures: {error}", file=sys.stderr)
+
+    if importlib.util.find_spec("matplotlib") is None:
+        print(
+            "figures: matplotlib is missing (pip install 'mini_colorize[plots]')", file=sys.stderr
+        )
         return 2
-    except KeyboardInterrupt:
-        print("figures: stopped", file=sys.stderr)
-        return 130
-    except ImportError as error:
-        print(f"figures: {error} (pip install 'mini_colorize[plots]')", file=sys.stderr)
-        return 2
-    return 0
+    return attempt("figures", work, also=(ValueError,), memory="a smaller photo needs less")
 
 
 if __name__ == "__main__":

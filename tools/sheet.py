@@ -18,12 +18,11 @@ sys.path.insert(0, str(ROOT))
 
 from mini_colorize import Colorizer  # noqa: E402
 from mini_colorize.album import comparison  # noqa: E402
-from mini_colorize.command import positive  # noqa: E402
+from mini_colorize.command import attempt, positive  # noqa: E402
 from mini_colorize.evaluation.evaluate import limited  # noqa: E402
-from mini_colorize.files.checkpoint import CheckpointError  # noqa: E402
-from mini_colorize.files.images import ImageError, read_image  # noqa: E402
+from mini_colorize.files.images import read_image  # noqa: E402
 from mini_colorize.files.results import write_image  # noqa: E402
-from mini_colorize.photos import DataError, find_photos  # noqa: E402
+from mini_colorize.photos import find_photos  # noqa: E402
 
 GAP = 10  # pixels of white between photos
 
@@ -70,18 +69,14 @@ def main(argv=None):
         if args.folder != ROOT / "examples":
             p.error("say where to: --out FILE")
         args.out = ROOT / "docs" / "examples.jpg"
-    try:
+
+    def work():
         paths = limited(find_photos(args.folder), args.photos)
         pictures = strips(paths, Colorizer.load(args.weights), args.height)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_image(Image.fromarray(sheet(pictures, args.across)), args.out)
-    except (CheckpointError, DataError, ImageError, OSError) as error:
-        print(f"sheet.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sheet.py: stopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+
+    return attempt("sheet.py", work, memory="fewer --photos need less")
 
 
 if __name__ == "__main__":
