@@ -66,8 +66,8 @@ def soft_encode(ab, k=K, sigma=SIGMA):
     d2 = ((ab[..., None, :].astype(np.float64) - BINS) ** 2).sum(axis=-1)
     index = np.argsort(d2, axis=-1, kind="stable")[..., :k]  # stable: ties to the lower bin
     near = np.take_along_axis(d2, index, axis=-1)
-    z = np.exp((near[..., :1] - near) / (2 * sigma**2))  # over the nearest's: the sum is 1 or more
-    weight = z / z.sum(axis=-1, keepdims=True)
+    e = np.exp((near[..., :1] - near) / (2 * sigma**2))  # over the nearest's: the sum is 1 or more
+    weight = e / e.sum(axis=-1, keepdims=True)
     return index.astype(np.int32), weight.astype(np.float32)
 
 
@@ -135,7 +135,7 @@ def annealed_mean(logits, temperature=TEMPERATURE):
     """
     if logits.dtype.type(check_temperature(temperature)) == 0:  # or so small that it rounds to 0
         return BINS.astype(logits.dtype)[logits.argmax(axis=-1)]
-    z = logits - logits.max(axis=-1, keepdims=True)  # 0 at most: exp cannot overflow
+    shifted = logits - logits.max(axis=-1, keepdims=True)  # 0 at most: exp cannot overflow
     with np.errstate(over="ignore"):  # -inf is the right answer for a tiny temperature
-        p = np.exp(z / temperature)
-    return (p @ BINS.astype(logits.dtype)) / p.sum(axis=-1, keepdims=True)
+        e = np.exp(shifted / temperature)
+    return (e @ BINS.astype(logits.dtype)) / e.sum(axis=-1, keepdims=True)

@@ -39,8 +39,8 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     """
     mask = weight[..., 0] > 0
     pixels = max(mask.sum(), 1)
-    z = logits - logits.max(axis=-1, keepdims=True)  # exp cannot overflow
-    log_softmax = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    shifted = logits - logits.max(axis=-1, keepdims=True)  # exp cannot overflow
+    log_softmax = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     cross_entropy = -(weight * np.take_along_axis(log_softmax, index, axis=-1)).sum(axis=-1)
     v = class_weight[index[..., 0]] * mask
     weighted = (v * cross_entropy).sum(dtype=np.float64) / pixels

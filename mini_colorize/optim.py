@@ -36,10 +36,10 @@ def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
     if overflow:
         return p, m, v
     a, c = rates
-    g = g / scale + decay * p * (np.arange(len(p)) < decayed)
-    m = betas[0] * m + (1 - betas[0]) * g
-    v = betas[1] * v + (1 - betas[1]) * g**2
-    return p - a * m / (np.sqrt(v) / c + eps), m, v
+    gradient = g / scale + decay * p * (np.arange(len(p)) < decayed)
+    mean = betas[0] * m + (1 - betas[0]) * gradient
+    square = betas[1] * v + (1 - betas[1]) * gradient**2
+    return p - a * mean / (np.sqrt(square) / c + eps), mean, square
 
 
 def moving_average(average, now, share):

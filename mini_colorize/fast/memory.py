@@ -2,6 +2,8 @@
 
 empty: for results, which the caller keeps. zeros: to compare with, never written to. scratch: for
 what a thread needs until its next call. frozen: for what is made of weights that do not change.
+Elsewhere, and for one thing each: backend.device_copy, constants on a GPU; Packed, all parameters
+in one array; graphs.py, the pool of CUDA graphs; backend.uploaded, page-locked memory for crops.
 
 A network makes the same arrays at every step. Given back to the system in between, their memory
 comes back as blank pages, one interrupt and 4096 zeros each. So `empty` keeps what it once got, and
