@@ -30,10 +30,10 @@ from .modules import Adam, LossScale, MovingAverage
 from .network import MULTIPLE, WIDTHS, Network
 from .ops import ops
 from .photos import DataError, find_photos
-from .rehearsal import fit_steps
 from .targets import measure_prior, regression_targets, require_color, targets
 from .widen import widened
 
+CHECKPOINT = "checkpoint.npz"
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 
 
@@ -50,7 +50,7 @@ def _read_names(told):
 
 
 class Run:
-    """A run: made new by `start`, or taken up from its folder by `resume`.
+    """A run: made new by `begin` and `found`, or taken up from its folder by `resume`.
 
     config: Config. folder: Path, the run's folder. xp: numpy or cupy. started: time.perf_counter()
     from which config.minutes count.
@@ -93,8 +93,8 @@ class Run:
 
     # Start, save, resume ------------------------------------------------------------------------
 
-    def start(self):
-        """A new run: prior, first weights, optimiser, folder. The folder is made last."""
+    def begin(self):
+        """A new run: prior, first weights, optimiser. Returns the prior, for `found`."""
         check_folder(self.folder)  # all that can be checked is, before the long work begins
         init = self._initial_network() if self.config.init else None
         self._check_val()
@@ -110,8 +110,10 @@ class Run:
             x, *_ = self.targets(next(self.loader.batches(0, 1)))
             self.network.initialize(x, self.config.seed)
         self.prepare(prior)
-        if self.config.steps is None:
-            fit_steps(self, prior)
+        return prior
+
+    def found(self, prior):
+        """Make the folder of a new run, last of all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if prior is not None:
             with atomic_write(self.folder / "prior.npy") as file:
@@ -159,10 +161,7 @@ class Run:
 
     def resume(self):
         """Take up the folder's run where its last checkpoint left it, to the bit."""
-        path = self.folder / "checkpoint.npz"
-        if not path.exists():  # stopped before its first checkpoint
-            return self.start()
-        meta, groups = checkpoint.load(path, kind="training")
+        meta, groups = checkpoint.load(self.folder / CHECKPOINT, kind="training")
         try:
             photos = self._restore(meta, groups)
         except MemoryError:
@@ -277,7 +276,7 @@ class Run:
             groups["loss_scale"] = self.loss_scale.state()
         for arrays in groups.values():
             self._check_finite(arrays)
-        checkpoint.save(self.folder / "checkpoint.npz", meta, groups)
+        checkpoint.save(self.folder / CHECKPOINT, meta, groups)
         self.averaged.load_state(self._judged())
         if self.config.val:
             self._write_weights("last.npz")
@@ -309,7 +308,7 @@ class Run:
         if (self.folder / "config.json").exists():
             lower = f"{self.config.lr / 10:.3g}"
             again = f"go on at a lower rate: --resume {self.folder} --lr {lower}"
-            if (self.folder / "checkpoint.npz").exists():
+            if (self.folder / CHECKPOINT).exists():
                 again = f"the last good checkpoint stays in {self.folder}; {again}"
         return TrainingError(
             f"{what} is not a number any more, before step {self.step + 1}; {again}"

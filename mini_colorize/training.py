@@ -17,7 +17,8 @@ from .measures import colorfulness
 from .ops import ops
 from .optim import cosine_schedule, step_schedule, warmed_up
 from .photos import DataError
-from .runs import Run
+from .rehearsal import fit_steps
+from .runs import CHECKPOINT, Run
 
 SAVE_SECONDS = 30, 600  # between checkpoints, at least and at most, where they go by the clock
 SAVE_SHARE = 0.05  # of the time, that they may take within those bounds
@@ -25,6 +26,20 @@ SAVE_SHARE = 0.05  # of the time, that they may take within those bounds
 
 class Trainer(Run):
     """A run that trains: `start` or `resume` it, then `train`."""
+
+    def start(self):
+        """A new run, of as many steps as its minutes allow if it is to take minutes."""
+        prior = self.begin()
+        if self.config.steps is None:
+            fit_steps(self, prior)
+        self.found(prior)
+
+    def resume(self):
+        """Go on, or begin again if the run was stopped before its first checkpoint."""
+        if (self.folder / CHECKPOINT).exists():
+            super().resume()
+        else:
+            self.start()
 
     def train_step(self, rgb, measure=False):
         """One step on crops (N, S, S, 3) uint8. Returns its two losses, and the
