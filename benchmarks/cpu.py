@@ -235,7 +235,7 @@ def profile_photo(rounds):
         picture(500, 400).save(folder / "photo.jpg")
         clock.wrap(colorizer.Colorizer, "load", "load weights, fold")
         clock.wrap(colorizer, "read_image", "read photo")
-        clock.wrap(colorizer, "_lightness", "lightness")
+        clock.wrap(colorizer, "lightness_of", "lightness")
         clock.wrap(Network, "forward", "network, first picture")
         clock.wrap(colorizer.Colorizer, "predict", "predict, the rest")
         clock.wrap(colorizer, "paint", "paint")

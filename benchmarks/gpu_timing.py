@@ -129,7 +129,7 @@ def replayed(timer, launches):
 def launches_seen(around):
     """A context: `around(name, launch, kernel, args)` is called in place of every launch of a
     kernel of ours; it must call launch()."""
-    original = kernels._compiled
+    original = kernels.compiled
 
     def compiled(xp, file, name, defines):
         kernel = original(xp, file, name, defines)
@@ -139,18 +139,18 @@ def launches_seen(around):
 
         return launch
 
-    return mock.patch.object(kernels, "_compiled", compiled)
+    return mock.patch.object(kernels, "compiled", compiled)
 
 
 def products_seen(around):
     """The same for matrix products: `around(flops, multiply)`, which returns multiply()."""
-    original = backend._gemm
+    original = backend.gemm
 
     def gemm(xp, a, b, out, accumulate):
         flops = 2 * math.prod(a.shape) * b.shape[-1]
         return around(flops, lambda: original(xp, a, b, out, accumulate))
 
-    return mock.patch.object(backend, "_gemm", gemm)
+    return mock.patch.object(backend, "gemm", gemm)
 
 
 class Spans(Watch):

@@ -186,14 +186,14 @@ def matmul(a, b, out=None, accumulate=False):
     """
     xp = array_module(a)
     if xp is not np:
-        return _gemm(xp, a, b, out, accumulate)
+        return gemm(xp, a, b, out, accumulate)
     if accumulate:
         out += a @ b
         return out
     return np.matmul(a, b, out=out)
 
 
-def _gemm(xp, a, b, out, accumulate):
+def gemm(xp, a, b, out, accumulate):
     """matmul by cuBLAS. It thinks in columns: a row-major C = A B is its C^T = B^T A^T."""
     (m, k), (k_b, n) = a.shape[-2:], b.shape[-2:]
     if out is None:

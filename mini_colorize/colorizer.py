@@ -56,7 +56,7 @@ def _strips(height, width):
         yield slice(top, min(top + step, height))
 
 
-def _lightness(rgb):
+def lightness_of(rgb):
     """L of a uint8 picture (H, W, 3), made in strips. Returns (H, W) float32."""
     lightness = np.empty(rgb.shape[:2], np.float32)
     for rows in _strips(*rgb.shape[:2]):
@@ -143,7 +143,7 @@ class Colorizer:
             image = read_image(image)
         image = canonical(image)  # nothing is left to do if it comes from read_image
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        lightness = _lightness(np.asarray(image)[..., :3])
+        lightness = lightness_of(np.asarray(image)[..., :3])
         painted = Image.fromarray(paint(lightness, self.predict(lightness)))
         if alpha is not None:
             painted.putalpha(alpha)

@@ -383,7 +383,7 @@ def test_a_fault_in_a_kernel_is_caught(gpu, fault, monkeypatch, tmp_path):
     assert source.count(right) == 1
     (folder / f"{file}.cu").write_text(source.replace(right, wrong))
     monkeypatch.setattr(kernels, "SOURCES", folder)
-    monkeypatch.setattr(kernels, "_compiled", kernels._compiled.__wrapped__)
+    monkeypatch.setattr(kernels, "compiled", kernels.compiled.__wrapped__)
     operation = {"gather": "conv2d"}.get(file, file)
     names = [name for name, (of, *_) in CASES.items() if of == operation]
     assert any(compare(name, cuda, np.float32, gpu.asarray) > 1 for name in names)

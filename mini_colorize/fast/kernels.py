@@ -33,7 +33,7 @@ _KINDS = {name: (np.dtype(name),) for name in ("uint8", "int32", "float32")} | {
 
 
 @cache
-def _compiled(xp, file, name, defines):
+def compiled(xp, file, name, defines):
     """The kernel `name` of kernels/<file>.cu, compiled for these (name, value) pairs."""
     path = SOURCES / f"{file}.cu"
     # CuPy keeps compiled code by its source text: what is included must leave a trace in it. And
@@ -54,7 +54,7 @@ def _launch(file, grid, args, name=None, **defines):
     xp = array_module(args[0])
     if args[0].dtype in _REAL:
         defines.setdefault("REAL", _REAL[args[0].dtype])
-    kernel = _compiled(xp, file, name or file, tuple(sorted(defines.items())))
+    kernel = compiled(xp, file, name or file, tuple(sorted(defines.items())))
     kernel(grid if isinstance(grid, tuple) else (grid,), (BLOCK_SIZE,), args)
 
 
