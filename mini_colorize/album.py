@@ -47,7 +47,6 @@ class Job:
 
     def owns(self, path):
         """Whether a file is a result of this photo."""
-
         return is_same(made_of(path), self.mark)
 
     def is_done(self):
@@ -190,7 +189,6 @@ class _Names:
                 return [Path(path) for path in paths]
 
     def _look(self, path):
-
         if path not in self.seen:
             self.seen[path] = os.path.realpath(path), made_of(path)
         return self.seen[path]

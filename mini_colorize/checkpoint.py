@@ -7,26 +7,7 @@ python -m mini_colorize.checkpoint colorization_release_v2-9b330a0b.pth eccv16.n
 import argparse
 from pathlib import Path
 
-from . import command  # what needs NumPy is imported where it is used: Ctrl-C is ours by then
-
-
-def _mean(network, paths):
-    """The mean of the states of these files, all like `network`. Raises CheckpointError.
-
-    Source: Wortsman et al., "Model soups", 2022.
-    """
-    import numpy as np
-
-    from .files.checkpoint import CheckpointError, load_network
-
-    total = {name: np.zeros(array.shape) for name, array in network.state().items()}
-    for path in paths:
-        state = load_network(path)[0].state()
-        if {n: a.shape for n, a in state.items()} != {n: a.shape for n, a in total.items()}:
-            raise CheckpointError(f"{path}: is another network than {paths[0]}")
-        for name, array in state.items():
-            total[name] += array
-    return {name: array / len(paths) for name, array in total.items()}
+from . import command
 
 
 def parse(argv):
@@ -65,26 +46,20 @@ def parse(argv):
 
 def convert(args):
     """Carry out the command. Raises CheckpointError, OSError."""
-    from .files.checkpoint import (
-        DTYPES,
-        CheckpointError,
-        check_recommended,
-        load_network,
-        save_network,
-    )
+    from .files import checkpoint  # NumPy comes along: by now Ctrl-C is looked after
 
     if Path(args.file).exists():  # above all, not a run whose output was forgotten
-        raise CheckpointError(f"{args.file}: exists already; choose another name")
-    network, meta = load_network(args.runs[0])
+        raise checkpoint.CheckpointError(f"{args.file}: exists already; choose another name")
+    network, meta = checkpoint.load_network(args.runs[0])
     if len(args.runs) > 1:
-        network.load_state(_mean(network, args.runs))
+        network.load_state(checkpoint.mean_state(network, args.runs))
         meta.pop("step", None)
     keep = {key: meta[key] for key in ("size", "step", "temperature") if key in meta}
     for key in ("size", "temperature"):
         if getattr(args, key) is not None:
             keep[key] = getattr(args, key)
-    check_recommended(args.file, keep)
-    save_network(args.file, network, DTYPES[args.dtype], **keep)
+    checkpoint.check_recommended(args.file, keep)
+    checkpoint.save_network(args.file, network, checkpoint.DTYPES[args.dtype], **keep)
 
 
 def main(argv=None):

@@ -71,10 +71,9 @@ class _Room:
         finally:
             callers.wait_event(self.stream.record())
 
-    def aside(self, arrays):
-        """Copies in the memory of all."""
-        with self.xp.cuda.using_allocator(self.xp.get_default_memory_pool().malloc):
-            return _copied(arrays)
+    def outside(self):
+        """Within `entered`: memory comes from the pool of all."""
+        return self.xp.cuda.using_allocator(self.xp.get_default_memory_pool().malloc)
 
 
 class Graphs:
@@ -117,7 +116,8 @@ class Graphs:
         """Make a graph and try it. If it cannot be, a line says so, and all goes plainly."""
         before = ()
         try:
-            before = self.room.aside(self.state())
+            with self.room.outside():
+                before = _copied(self.state())
             self._try(work, function, arrays, before)
         except Exception as error:
             work.graph = work.results = None
@@ -131,13 +131,17 @@ class Graphs:
 
     def _try(self, work, function, arrays, before):
         """Raises ValueError unless the graph does to results and state what the function does."""
-        plain = self.room.aside((*work(function, arrays), *self.state()))
+        results = work(function, arrays)
+        with self.room.outside():
+            plain = _copied((*results, *self.state()))
+        del results  # their memory is the graph's
         work.capture(function, self.room.stream)
         _copy(self.state(), before)
-        graphs = self.room.aside((*work(function, arrays), *self.state()))
-        for a, b in zip(plain, graphs, strict=True):
-            if not bool(((a == b) | ((a != a) & (b != b))).all()):
-                raise ValueError("a graph gave other numbers than its launches one by one")
+        results = work(function, arrays)
+        with self.room.outside():
+            for a, b in zip(plain, (*results, *self.state()), strict=True):
+                if not bool(((a == b) | ((a != a) & (b != b))).all()):
+                    raise ValueError("a graph gave other numbers than its launches one by one")
 
 
 class _Work:

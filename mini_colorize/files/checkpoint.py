@@ -265,6 +265,21 @@ def load_network(path=None):
     return _network_from(path, meta, groups.get("network", {})), meta
 
 
+def mean_state(network, paths):
+    """The mean of the states of these files, all like `network`. Raises CheckpointError.
+
+    Source: Wortsman et al., "Model soups", 2022.
+    """
+    total = {name: np.zeros(array.shape) for name, array in network.state().items()}
+    for path in paths:
+        state = load_network(path)[0].state()
+        if {n: a.shape for n, a in state.items()} != {n: a.shape for n, a in total.items()}:
+            raise CheckpointError(f"{path}: is another network than {paths[0]}")
+        for name, array in state.items():
+            total[name] += array
+    return {name: array / len(paths) for name, array in total.items()}
+
+
 def _find(path):
     """The Path of the file that `path` means, see load_network."""
     if path == "":  # an unset variable; Path would make the current folder of it

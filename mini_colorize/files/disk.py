@@ -13,6 +13,8 @@ import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+TEMPORARY = ".{}.tmp"  # name of a file that is not whole yet; 16 digits make it unlike any other
+
 
 @contextmanager
 def atomic_write(path):
@@ -26,7 +28,7 @@ def atomic_write(path):
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # a rename would replace /dev/null by a file
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    temporary = path.parent / TEMPORARY.format(secrets.token_hex(8))
     try:
         # unlike mkstemp, open gives the permissions of any new file
         with open(temporary, "x+b") as file:
@@ -80,7 +82,7 @@ def claimed(folder, new=False):
     folder.mkdir(exist_ok=not new)
     path = folder / ".lock"
     file = _locked(path)
-    for left in folder.glob(f".{16 * '[0-9a-f]'}.tmp"):  # by a process that was killed
+    for left in folder.glob(TEMPORARY.format(16 * "[0-9a-f]")):  # by a process that was killed
         left.unlink(missing_ok=True)
     try:
         file.truncate(0)

@@ -138,10 +138,12 @@ def opened(path):
     """
     given = hasattr(path, "read")
     file = path if given else (Path(path) if isinstance(path, str) else path).open("rb")
+    kept = contextlib.nullcontext(file) if given else file
     if hasattr(file, "seekable") and not file.seekable():
-        return io.BytesIO(file.read())
+        with kept:
+            return io.BytesIO(file.read())
     file.seek(0)
-    return contextlib.nullcontext(file) if given else file
+    return kept
 
 
 def _name(path):

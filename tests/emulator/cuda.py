@@ -95,9 +95,6 @@ class Stream:
             raise RuntimeError("cudaErrorIllegalState: nothing is captured")
         return Graph(captured)
 
-    def is_capturing(self):
-        return self.captured is not None
-
     def run(self, until=None):
         """Do what was issued, the first `until` pieces of it or all."""
         until = self.issued if until is None else until
@@ -174,7 +171,6 @@ def make_module(blas):
     module.runtime.getDevice = lambda: 0
     module.runtime.getDeviceProperties = _device_properties
     module.runtime.deviceSynchronize = synchronize_all
-    module.runtime.CUDA_R_32F, module.runtime.CUDA_R_64F, module.runtime.CUDA_R_16F = 0, 1, 2
     module.device = types.ModuleType("cupy.cuda.device")
     module.device.get_cublas_handle = lambda: 1
     module.MemoryPool, module.using_allocator = memory.Pool, memory.using_allocator
