@@ -1,4 +1,4 @@
-"""Photos kept in memory as they are after resizing (chapter 7b): train.py --cache.
+"""Photos kept in memory as they are after resizing (chapter 10): train.py --cache.
 
 Decoding a photo takes longer than cropping it by far. A collection of small photos fits the
 memory of a large machine: 41,000 with a shorter side of 128 pixels are 2.7 GB.

@@ -1,4 +1,4 @@
-"""Chapter 9: a photograph in, a coloured photograph out.
+"""Chapter 11: a photograph in, a coloured photograph out.
 
 The network sees the photo's lightness at S x S and answers with ab at S/4 x S/4. Eyes are sharp
 for lightness and blurred for colour, so the small ab is enlarged along the photo's edges (chapter

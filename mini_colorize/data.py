@@ -1,4 +1,4 @@
-"""Photographs -> batches of uint8 sRGB crops (chapter 7).
+"""Photographs -> batches of uint8 sRGB crops (chapter 10).
 
 Notation
     n       photos

@@ -1,4 +1,4 @@
-"""Chapter 9b: enlarging ab along the edges of the photograph.
+"""Chapter 11: enlarging ab along the edges of the photograph.
 
 Bilinear enlargement knows nothing of the photo, so the colour of one thing runs over its edge into
 the next. Yet the photo is there at full resolution: within a small window, colour mostly changes

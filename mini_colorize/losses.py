@@ -1,4 +1,4 @@
-"""Chapter 4: the losses, each with its gradient. The paper: see chapter 2.
+"""Chapter 7: the losses, each with its gradient. The paper: see chapter 2.
 
 Notation
     N, h, w   pictures and their logit pixels
@@ -34,7 +34,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     weight: (N, h, w, K) float, of sum 1; or all 0 for a pixel outside the mask (of a photo
     without colour), which then adds nothing to the loss, the gradient or P'.
     class_weight: (Q,) float; ones give the unweighted loss.
-    scale: () float, factor of the gradient only, against underflow in float16 (chapter 6's s).
+    scale: () float, factor of the gradient only, against underflow in float16 (chapter 9's s).
     Returns Loss: the loss with v, the same with v = 1 in nats a pixel, the gradient.
     """
     mask = weight[..., 0] > 0

@@ -6,7 +6,7 @@ chapters through `ops`. Every layer has `forward(x, train)`, `backward(dy)`, the
 needs only if `train` is true, and lets go of it in backward. Use what is returned, never an
 argument again: dy may be overwritten.
 
-Notation: as in chapters 3 and 6.
+Notation: as in chapters 3 to 6 and 9.
 """
 
 import numpy as np
@@ -61,7 +61,7 @@ class _Convolution:
 
 
 class Conv2d(_Convolution):
-    """Convolution with bias, and with ReLU if `relu`: chapter 3a.
+    """Convolution with bias, and with ReLU if `relu`: chapter 4.
 
     c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1.
     `fill`, a number or (c_in,), is the value of the padding: 0, but for a folded BatchNorm, which
@@ -102,7 +102,7 @@ class Conv2d(_Convolution):
 
 
 class ConvTranspose2d(_Convolution):
-    """Transposed convolution with bias, and with ReLU if `relu`: chapter 3b."""
+    """Transposed convolution with bias, and with ReLU if `relu`: chapter 5."""
 
     def __init__(
         self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, relu=False, dtype=np.float32
@@ -128,7 +128,7 @@ class ConvTranspose2d(_Convolution):
 
 
 class BatchNorm2d:
-    """Normalise every channel over the batch, then scale and shift: chapter 3c.
+    """Normalise every channel over the batch, then scale and shift: chapter 6.
 
     In training the batch's own mean and variance are used and the running averages move towards
     them by `momentum`; in inference the running averages are used. Memory between the passes: the input (borrowed),
@@ -188,7 +188,7 @@ def keep(grads, **values):
 
 
 class Adam:
-    """The optimiser: chapter 6. params: Packed, updated in place. Memory: twice as much more."""
+    """The optimiser: chapter 9. params: Packed, updated in place. Memory: twice as much more."""
 
     def __init__(self, params, betas=(0.9, 0.99), eps=1e-8, decay=0.0):
         self.params, self.betas, self.eps, self.decay = params, betas, eps, decay

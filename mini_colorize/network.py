@@ -1,4 +1,4 @@
-"""Chapter 5: the network, eight blocks of convolutions (figure 2 of the paper).
+"""Chapter 8: the network, eight blocks of convolutions (figure 2 of the paper).
 
 There is no pooling: strided convolutions shrink the picture to 1/8, dilated ones (conv5, conv6)
 widen what a pixel sees without shrinking it further, and one transposed convolution brings it

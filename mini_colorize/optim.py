@@ -1,4 +1,4 @@
-"""Chapter 6: Adam, the schedules of the learning rate, the moving average of the weights.
+"""Chapter 9: Adam, the schedules of the learning rate, the moving average of the weights.
 
 Notation
     p, g    the numbers that are learned, their gradients    m, v   running mean of g and of g^2

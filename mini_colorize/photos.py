@@ -1,4 +1,4 @@
-"""Where photographs lie: folders, .zip and .tar files, read where they are (chapter 7a).
+"""Where photographs lie: folders, .zip and .tar files, read where they are (chapter 10).
 
 Collections come as archives of a hundred gigabytes; unpacking one takes hours and a second disk.
 An archive is listed once, and each photo is then read from its place, by any number of threads.

@@ -1,4 +1,4 @@
-"""Chapter 8d: how many steps fit into the minutes that a run may take."""
+"""Chapter 10: how many steps fit into the minutes that a run may take."""
 
 import dataclasses
 import shutil

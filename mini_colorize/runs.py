@@ -1,4 +1,4 @@
-"""Chapter 8c: what a run has, and what keeps a long one safe: its folder, saved and taken up again.
+"""Chapter 10: what a run has, and what keeps a long one safe: its folder, saved and taken up again.
 
     config.json       what the run was asked to do          prior.npy   (313,), if rebalanced
     log.jsonl         one JSON object a line                loss.png    the curves

@@ -1,4 +1,4 @@
-"""Chapter 7c: what the network is given and asked for, and the prior of the colours.
+"""Chapter 10: what the network is given and asked for, and the prior of the colours.
 
 Notation
     N, S      crops and their side                h = w = S/4

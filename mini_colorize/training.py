@@ -1,4 +1,4 @@
-"""Chapter 8: the training loop.
+"""Chapter 10: the training loop.
 
 Notation
     N, S      batch and side of the crops         h = w = S/4

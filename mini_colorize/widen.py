@@ -1,4 +1,4 @@
-"""Chapter 8b: a wider network that starts with what a narrow one has learned.
+"""Chapter 10: a wider network that starts with what a narrow one has learned.
 
 Every channel of the narrow network is laid r times into the wide one. Its copies all have the same
 value, so a weight that read the channel can be divided among them: shares that add up to 1 leave

@@ -1,4 +1,4 @@
-"""Loop twins of chapter 3: as the definition says it, one number at a time; central differences.
+"""Loop twins of the layers: as the definition says it, one number at a time; central differences.
 
 Slow on purpose and free of every trick, so that they can be checked by reading. The tests compare
 mini_colorize with them on small arrays. All arithmetic is float64, whatever comes in. Where scipy

@@ -1,4 +1,4 @@
-"""Chapter 3, proven: every layer's forward equals a loop twin, every backward is its gradient.
+"""Chapters 3 to 6, proven: every layer's forward equals a loop twin, every backward is its gradient.
 
 Gradients are compared with central differences of sum(dy * y) in float64, relative error below
 1e-6; batches of 2 and 3, odd and non-square pictures, strides and dilations, paddings. Then what

@@ -1,4 +1,4 @@
-"""Chapter 4, proven: the losses equal the dense formulas, their gradients central differences.
+"""Chapter 7, proven: the losses equal the dense formulas, their gradients central differences.
 
 The sparse target (K indices and weights a pixel) is written out to all Q bins here and put
 through the equations as the paper has them. Then the borders: pixels that do not count, extreme

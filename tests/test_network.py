@@ -1,4 +1,4 @@
-"""Chapter 5, proven: the eight blocks, their sizes, and the chain rule through all of them.
+"""Chapter 8, proven: the eight blocks, their sizes, and the chain rule through all of them.
 
 Parameters and FLOPs are counted again from the paper's table. The gradient of the loss to weights
 of every layer is compared with central differences through the whole network, in float64.

@@ -1,4 +1,4 @@
-"""Chapter 6, proven: Adam, the schedule and the moving average, worked out by hand.
+"""Chapter 9, proven: Adam, the schedule and the moving average, worked out by hand.
 
 The comparison with torch over many steps is in test_peers.py.
 """

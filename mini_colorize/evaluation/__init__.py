@@ -1,4 +1,4 @@
-"""Chapter 10: how good are the colours?
+"""Chapter 12: how good are the colours?
 
 python -m mini_colorize.evaluation --data DIR             the paper's table (section 3.1)
 python -m mini_colorize.evaluation.turing --data DIR      the paper's experiment with people

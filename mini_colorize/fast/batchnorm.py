@@ -1,7 +1,7 @@
 """BatchNorm in passes over the pixels: two forward, two backward, by threads or by kernels.
 
 What a pass needs of a channel is put into few numbers first, so that it is one multiplication and
-one addition a value. Notation: as in chapter 3c.
+one addition a value. Notation: as in chapter 6.
 """
 
 import numpy as np
@@ -16,19 +16,19 @@ def _passes(x):
 
 
 def batchnorm(x, gamma, beta, eps):
-    """The same as in chapter 3c."""
+    """The same as in chapter 6."""
     mu, var = _passes(x).batchnorm_statistics(x)
     y = _passes(x).batchnorm_normalize(x, mu, gamma * (1 / np.sqrt(var + eps)), beta)
     return y, mu, var
 
 
 def batchnorm_inference(x, gamma, beta, mu, var, eps):
-    """The same as in chapter 3c."""
+    """The same as in chapter 6."""
     return _passes(x).batchnorm_normalize(x, mu, gamma / np.sqrt(var + eps), beta)
 
 
 def batchnorm_backward(dy, x, gamma, mu, var, eps):
-    """The same as in chapter 3c; dx is written over dy."""
+    """The same as in chapter 6; dx is written over dy."""
     m, inv_sigma = x.size // x.shape[3], 1 / np.sqrt(var + eps)
     dbeta, dgamma = _passes(dy).batchnorm_sums(dy, x, mu)
     dgamma = dgamma * inv_sigma

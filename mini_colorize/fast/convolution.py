@@ -1,4 +1,4 @@
-"""The convolutions of chapters 3a and 3b, by whichever of two ways is the faster one.
+"""The convolutions of chapters 4 and 5, by whichever of two ways is the faster one.
 
 Gather + matrix product (gather.py) does any; Winograd (winograd.py) 3x3 filters at stride 1. A
 transposed 4x4 convolution with stride 2 can be done by the second way, too. Sort its output pixels
@@ -7,7 +7,7 @@ they use four pixels. So it is a 3x3 convolution to 4 C_out channels, C_out for 
 with 20 of 36 filter taps zero), and then every pixel's 4 C_out numbers are laid out as 2 x 2
 pixels.
 
-Notation: as in chapters 3a and 3b; m is the side of Winograd's tiles.
+Notation: as in chapters 4 and 5; m is the side of Winograd's tiles.
 """
 
 from itertools import product
@@ -82,7 +82,7 @@ def _filters(weight, m, make, uses):
 
 
 def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
-    """The same as in chapter 3a."""
+    """The same as in chapter 4."""
     geometry = {"dilation": dilation, "padding": padding}
     pixels = _output_pixels(x, weight, stride=stride, **geometry)
     m, uses = conv_plan(weight.shape, pixels, stride, x.dtype), _uses(weight)
@@ -94,7 +94,7 @@ def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=Fal
 
 
 def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True):
-    """The same as in chapter 3a; of float16, dW is float32."""
+    """The same as in chapter 4; of float16, dW is float32."""
     geometry = {"dilation": dilation, "padding": padding}
     pixels, dx = prod(dy.shape[:3]), None
     m = conv_plan(weight.shape, pixels, stride, x.dtype)
@@ -110,7 +110,7 @@ def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gra
 
 
 def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
-    """The same as in chapter 3b."""
+    """The same as in chapter 5."""
     geometry, uses = (stride, dilation, padding), _uses(weight)
     m = _transposed_plan(x, weight, geometry, uses > 1)
     if m == GATHER:
@@ -128,7 +128,7 @@ def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=F
 def conv_transpose2d_backward(
     dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True
 ):
-    """The same as in chapter 3b; of float16, dW is float32."""
+    """The same as in chapter 5; of float16, dW is float32."""
     dx, m = None, _transposed_plan(x, weight, (stride, dilation, padding))
     if m == GATHER:
         geometry = {"stride": stride, "dilation": dilation, "padding": padding}

@@ -26,7 +26,7 @@ OPTIMIZER_CHUNK = 2**17  # numbers a thread treats at a time
 
 
 def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
-    """The same as in chapter 4; the gradient is written over the logits."""
+    """The same as in chapter 7; the gradient is written over the logits."""
     q, k = logits.shape[-1], index.shape[-1]
     z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
     pixels = np.maximum((weight[:, 0] > 0).sum(), 1)
@@ -53,7 +53,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
 
 
 def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
-    """The same as in chapter 6; p, m and v are written over."""
+    """The same as in chapter 9; p, m and v are written over."""
     if overflow:
         return p, m, v
 
@@ -89,7 +89,7 @@ def _adam_chunk(p, g, m, v, s, decayed, decay, betas, step_size, root_correction
 
 
 def moving_average(average, now, share):
-    """The same as in chapter 6, written over `average`."""
+    """The same as in chapter 9, written over `average`."""
 
     def one(part):
         average[part] += share * (now[part] - average[part])

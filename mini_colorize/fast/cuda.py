@@ -53,12 +53,12 @@ def annealed_mean(logits, temperature=bins.TEMPERATURE):
 
 
 def bias_relu_backward(dy, y, relu=True):
-    """The same as in chapter 3d; dx is written over dy."""
+    """The same as in chapter 3; dx is written over dy."""
     return dy, kernels.bias_relu_backward(dy, y, relu)
 
 
 def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
-    """The same as in chapter 4; the gradient is written over the logits."""
+    """The same as in chapter 7; the gradient is written over the logits."""
     xp, q, k = array_module(logits), logits.shape[-1], index.shape[-1]
     z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
     scale = _on_device(scale, np.float32, xp)
@@ -69,7 +69,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
 
 
 def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
-    """The same as in chapter 6; p, m and v are written over. rates: also (2,) float32."""
+    """The same as in chapter 9; p, m and v are written over. rates: also (2,) float32."""
     xp = array_module(p)
     scale, overflow = _on_device(scale, np.float32, xp), _on_device(overflow, np.int32, xp)
     rates = device_numbers(rates, xp) if isinstance(rates, tuple) else rates
@@ -78,6 +78,6 @@ def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
 
 
 def moving_average(average, now, share):
-    """The same as in chapter 6, written over `average`. share: also () float32."""
+    """The same as in chapter 9, written over `average`. share: also () float32."""
     kernels.moving_average(average, now, _on_device(share, np.float32, array_module(now)))
     return average

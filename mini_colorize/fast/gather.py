@@ -1,6 +1,6 @@
-"""Convolution as gather + matrix multiplication, by blocks: chapters 3a and 3b for large pictures.
+"""Convolution as gather + matrix multiplication, by blocks: chapters 4 and 5 for large pictures.
 
-The columns (the windows of chapter 3a, laid out) are made block by block; neither they nor their
+The columns (the windows of chapter 4, laid out) are made block by block; neither they nor their
 product exceed WORK_BYTES, whatever the picture's size. On the CPU every thread takes a block at a
 time. A transposed convolution is the gradient of a convolution to its input, so three functions
 are all that both need:
@@ -9,7 +9,7 @@ are all that both need:
     correlate_adjoint   dx = columns(dy) W', per phase        conv2d_backward, to the input
     weight_gradient     dW = columns(x)^T dy                  conv2d_backward, to the weights
 
-Notation: as in chapter 3a.
+Notation: as in chapter 4.
 """
 
 from math import gcd, prod

@@ -223,7 +223,7 @@ def _check_channels(x, *vectors):
 
 
 def bias_relu(y, bias, relu):
-    """y <- max(y + b, 0), or y + b without relu: chapter 3d."""
+    """y <- max(y + b, 0), or y + b without relu: chapter 3."""
     _check("y", y, "real")
     _check_channels(y, bias)
     c = _Channelwise(y)
@@ -232,7 +232,7 @@ def bias_relu(y, bias, relu):
 
 
 def bias_relu_backward(dy, y, relu):
-    """dy <- dx. Returns db. y is not read unless relu: chapter 3d."""
+    """dy <- dx. Returns db. y is not read unless relu: chapter 3."""
     _check("dy", dy, "real")
     if relu:
         _check_like("y", y, dy)
@@ -244,7 +244,7 @@ def bias_relu_backward(dy, y, relu):
 
 
 def batchnorm_statistics(x):
-    """mu and var (biased) of every channel: chapter 3c."""
+    """mu and var (biased) of every channel: chapter 6."""
     xp = array_module(x)
     _check("x", x, "real")
     c = _Channelwise(x)
@@ -259,7 +259,7 @@ def batchnorm_statistics(x):
 
 
 def batchnorm_normalize(x, mean, scale, shift):
-    """y = (x - mean) scale + shift: chapter 3c."""
+    """y = (x - mean) scale + shift: chapter 6."""
     _check("x", x, "real")
     _check_channels(x, mean, scale, shift)
     c, y = _Channelwise(x), array_module(x).empty_like(x)
@@ -268,7 +268,7 @@ def batchnorm_normalize(x, mean, scale, shift):
 
 
 def batchnorm_sums(dy, x, mean):
-    """sum dy and sum dy (x - mean) over pixels: chapter 3c."""
+    """sum dy and sum dy (x - mean) over pixels: chapter 6."""
     _check("dy", dy, "real")
     _check_like("x", x, dy)
     _check_channels(dy, mean)
@@ -280,7 +280,7 @@ def batchnorm_sums(dy, x, mean):
 
 
 def batchnorm_backward(dy, x, mean, scale, offset, slope):
-    """dy <- scale (dy - offset - (x - mean) slope): chapter 3c."""
+    """dy <- scale (dy - offset - (x - mean) slope): chapter 6."""
     _check("dy", dy, "real")
     _check_like("x", x, dy)
     _check_channels(dy, mean, scale, offset, slope)

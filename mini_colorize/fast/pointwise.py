@@ -1,6 +1,6 @@
 """Operations of a few numbers a pixel, on the CPU in blocks that stay in a core's cache.
 
-Notation: as in chapters 3c and 3d.
+Notation: as in chapters 6 and 3.
 """
 
 from functools import cache
@@ -64,13 +64,13 @@ def clamp(y):
 
 
 def bias_relu(x, bias, relu=True):
-    """The same as in chapter 3d, written over x, C-contiguous."""
+    """The same as in chapter 3, written over x, C-contiguous."""
     x += bias
     return clamp(x) if relu else x
 
 
 def bias_relu_backward(dy, y, relu=True):
-    """The same as in chapter 3d; dx is written over dy if that is C-contiguous."""
+    """The same as in chapter 3; dx is written over dy if that is C-contiguous."""
     dy = np.ascontiguousarray(dy)
     if not relu:
         return dy, by_blocks(lambda dy: (column_sum(dy),), dy)[0]

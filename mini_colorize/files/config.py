@@ -1,4 +1,4 @@
-"""Chapter 8a: what a training run is asked to do, checked before anything starts."""
+"""Chapter 10: what a training run is asked to do, checked before anything starts."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Chapter 3c: batch normalisation (Ioffe and Szegedy, 2015: algorithm 1, and what follows it).
+"""Chapter 6: batch normalisation (Ioffe and Szegedy, 2015: algorithm 1, and what follows it).
 
 Every channel is brought to mean 0 and variance 1 over the batch, then scaled and shifted:
 

@@ -1,11 +1,11 @@
-"""Chapter 3a: convolution, forward and backward.
+"""Chapter 4: convolution, forward and backward.
 
 A convolution reads, for each output pixel, the kh x kw input pixels under its filter. Lay these
 next to each other, the `windows` (also called im2col), and the sum over taps and channels is one
 matrix product. Backward follows from that, with `scatter`, the way back from windows to pictures:
 
     y = X W + b             X = windows(x), a row for each output pixel
-    dW = X^T dy             dX = dy W^T,    dx = scatter(dX)            db: chapter 3d
+    dW = X^T dy             dX = dy W^T,    dx = scatter(dX)            db: chapter 3
 
 Notation
     N, H, W, C_in     input pictures, NHWC        s   stride       d   dilation

@@ -1,13 +1,13 @@
-"""Chapter 3b: transposed convolution, the network's one step up in size (conv8, chapter 5).
+"""Chapter 5: transposed convolution, the network's one step up in size (conv8, chapter 8).
 
 It is the gradient of a convolution with respect to its input, used as a layer of its own: every
 input pixel stamps its filter onto the output. With stride 2, a 4x4 filter and padding 1 each output
 pixel is under four stamps, at the border under two, in a corner under one. `scatter` is linear and
-`windows` its adjoint, so forward and backward are those of chapter 3a with the roles exchanged:
+`windows` its adjoint, so forward and backward are those of chapter 4 with the roles exchanged:
 
     S = x W,   y = scatter(S) + b          dS = windows(dy),   dx = dS W^T,   dW = x^T dS
 
-Notation: as in chapter 3a, but x (N H W, C_in) and W (C_in, kh kw C_out); the output is
+Notation: as in chapter 4, but x (N H W, C_in) and W (C_in, kh kw C_out); the output is
 (H-1) s - 2p + d (k-1) + 1 pixels high.
 """
 

@@ -1,8 +1,8 @@
-"""Chapter 3d: the bias and the rectified linear unit, which end a convolution.
+"""Chapter 3: the bias and the rectified linear unit, which end a convolution.
 
     y = max(x + b, 0)          dx = dy where y > 0, else 0          db = sum of dx over pixels
 
-The x here is the X W of chapter 3a, and the dx here is the dy that its backward pass wants.
+The x here is the X W of chapter 4, and the dx here is the dy that its backward pass wants.
 
 Notation
     x, y, dy, dx   (N, H, W, C)   input, output and their gradients

@@ -1,4 +1,4 @@
-"""Chapter 3e: bilinear upsampling, from the network's ab to the size of the photograph.
+"""Chapter 11: bilinear upsampling, from the network's ab to the size of the photograph.
 
 Bilinear interpolation is linear and separable, so it is two small matrices, and its gradient is
 their transposes:
