@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo lint test test-peers test-browser gpu-check clean
+.PHONY: help setup demo lint test test-peers test-browser exercise course-check gpu-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +14,8 @@ help:
 	@echo "make test        run the tests (no GPU, no torch)"
 	@echo "make test-peers  run the tests against torch, scikit-image, OpenCV"
 	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
+	@echo "make exercise N=6   check your answers to chapter 6 of the course (none: all chapters)"
+	@echo "make course-check   run the course's code, and what checks the exercises"
 	@echo "make gpu-check   run the GPU tests and benchmarks (says so where there is no GPU)"
 	@echo "make setup       only build .venv, which the others do by themselves"
 	@echo "make clean       remove .venv, out/ and caches; runs/ stays"
@@ -42,6 +44,12 @@ test-peers: $(VENV)/.peers
 test-browser: $(VENV)/.browser
 	PYTHONPATH=tests $(PY) -c "import browser, sys; sys.exit(browser.why_unavailable())"
 	$(PY) -m pytest -q tests/test_turing_browser.py
+
+exercise: $(VENV)/.installed
+	@$(PY) -m course $(N)
+
+course-check: $(VENV)/.installed
+	$(PY) -m pytest -q -n auto --maxprocesses 4 course/tests
 
 # Runs in a Python that has CuPy already; torch there is compared with. make gpu-check GPU_PYTHON=...
 GPU_PYTHON ?= python3

@@ -1,6 +1,8 @@
-"""Make the figures of docs/figures. Needs matplotlib (extra `plots`).
+"""Make the figures of docs/figures and of the course. Needs matplotlib (extra `plots`).
 
     python tools/figures.py                        bins, temperature and pixel
+    python tools/figures.py course                 those of all chapters, into course/figures
+    python tools/figures.py 06-batchnorm           that of one chapter
     python tools/figures.py prior --data DIR       the prior of a folder of photos
     python tools/figures.py pixel --photo photo.jpg --at 120 80 --weights runs/first --out out
 
@@ -14,6 +16,7 @@ each time.
 """
 
 import argparse
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -277,6 +280,11 @@ FIGURES = {
     "temperature": figure_temperature,
     "pixel": figure_pixel,
 }
+CHAPTERS = sorted(path.stem for path in (ROOT / "course").glob("[0-9][0-9]-*.md"))
+
+
+def figure_chapter(name):
+    return importlib.import_module(f"course.drawings.c{name[:2]}").draw()
 
 
 def parse(argv):
@@ -285,31 +293,39 @@ def parse(argv):
         epilog=__doc__.split("\n", 1)[1],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(FIGURES)} (all but prior)")
+    named = f"{', '.join(FIGURES)}, course, or a chapter of it (all but prior and course)"
+    p.add_argument("names", nargs="*", metavar="NAME", help=named)
     p.add_argument("--data", help="photos whose prior is drawn")
     p.add_argument("--photo", type=Path, help="for temperature and pixel")
     p.add_argument("--at", type=int, nargs=2, metavar=("X", "Y"), help="the pixel, from top left")
     p.add_argument("--weights", help="full, tiny, a file or a run's folder (full)")
-    p.add_argument("--out", type=Path, default=ROOT / "docs" / "figures", help="folder")
+    where = "folder (docs/figures; course/figures for chapters)"
+    p.add_argument("--out", type=Path, help=where)
     args = p.parse_args(argv)
     args.names = args.names or [name for name in FIGURES if name != "prior" or args.data]
-    if unknown := [name for name in args.names if name not in FIGURES]:
-        p.error(f"no figure {unknown[0]}; there are {', '.join(FIGURES)}")
+    args.names = [n for name in args.names for n in (CHAPTERS if name == "course" else [name])]
+    if unknown := [name for name in args.names if name not in [*FIGURES, *CHAPTERS]]:
+        p.error(f"no figure {unknown[0]}; there are {', '.join([*FIGURES, *CHAPTERS])}")
     if "prior" in args.names and not args.data:
         p.error("prior needs --data DIR")
     return args
+
+
+def save(figure, file):
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
 
 
 def main(argv=None):
     args = parse(argv)
 
     def work():
-        args.out.mkdir(parents=True, exist_ok=True)
         for name in args.names:
-            figure = FIGURES[name](args)
-            with atomic_write(args.out / f"{name}.png") as file:
-                figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-            print(args.out / f"{name}.png")
+            figure = FIGURES[name](args) if name in FIGURES else figure_chapter(name)
+            out = args.out or ROOT / ("docs" if name in FIGURES else "course") / "figures"
+            out.mkdir(parents=True, exist_ok=True)
+            with atomic_write(out / f"{name}.png") as file:
+                save(figure, file)
+            print(out / f"{name}.png")
 
     if importlib.util.find_spec("matplotlib") is None:
         print(

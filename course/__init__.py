@@ -1,0 +1,1 @@
+"""The course: chapters, exercises and what checks them. See course/README.md."""

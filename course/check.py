@@ -1,0 +1,336 @@
+"""Is an answer right; and if not, what is wrong with it?
+
+An exercise is a function that a student writes. It is called with cases, the smallest first, and
+what it returns is compared with an oracle: loops, central differences, a formula from elsewhere.
+Where it differs, three things are tried in turn, and an explanation counts only if it holds for
+every case that failed:
+
+    mistakes   wrong answers that people give: is this one of them?
+    terms      the right answer is a sum of terms: which of them are missing, or have a factor?
+    views      what can be seen from outside: shape, sign, order of axes, border, first picture
+
+The planted wrong answers that test all this are in tests/planted.
+"""
+
+import copy
+import importlib.util
+import inspect
+import itertools
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+PICTURES = ("picture", "row", "column", "channel")
+FILTERS = ("row of the filter", "column of the filter", "input channel", "output channel")
+CHANNELS = ("channel",)
+UNWRITTEN = "not written yet"
+
+
+class Wrong(Exception):
+    """What is wrong with an answer: one or more lines for the student."""
+
+
+@dataclass
+class Exercise:
+    """A function to write, and all that is known of it.
+
+    file, name: where the function is written, and what it is called. solution: the package's own, which must pass as well. oracle: gives what
+    is right, in the order of `outputs`. outputs: name -> names of its axes; () for a number. cases:
+    dicts of arguments, the smallest first; the arrays of a case are never changed.
+    mistakes: output -> list of (sentence, function of a case that gives the wrong output).
+    terms: output -> function of a case that gives {name: term}, of which the output is the sum.
+    tolerance: of the largest number of the right output.
+    """
+
+    file: str
+    name: str
+    solution: Callable
+    oracle: Callable
+    outputs: dict[str, tuple[str, ...]]
+    cases: list[dict]
+    mistakes: dict[str, list[tuple[str, Callable]]] = field(default_factory=dict)
+    terms: dict[str, Callable] = field(default_factory=dict)
+    tolerance: float = 1e-6
+
+    def verdict(self, folder):
+        """None if the answer in a folder is right, else what is wrong with it, in lines."""
+        try:
+            answer = getattr(load(folder / self.file), self.name, None)
+            if not callable(answer):
+                return f"there is no function {self.name} in {self.file}"
+            self.check(answer)
+        except Wrong as wrong:
+            return str(wrong)
+        return None
+
+    def check(self, answer):
+        """Raises Wrong if `answer`, a function, is not right in every case."""
+        tried = [(case, self._returned(answer, case)) for case in self.cases]
+        for at, (name, axes) in enumerate(self.outputs.items()):
+            rows = [(case, got[at], self._right(case)[at]) for case, got in tried]
+            failed = [row for row in rows if not close(*row[1:], self.tolerance)]
+            if not failed:
+                continue
+            case, got, want = failed[0]
+            why = self._explained(name, axes, failed)
+            lines = [f"{name} is wrong: {why}" if len(self.outputs) > 1 else f"wrong: {why}"]
+            raise Wrong("\n".join([*lines, *shown(case), *compared(name, got, want)]))
+
+    def _right(self, case):
+        return listed(self.oracle(**case), self.outputs)
+
+    def _returned(self, answer, case):
+        """What the answer gives for a case, a list, one for each output."""
+        given = copy.deepcopy(case)
+        try:
+            with np.errstate(all="ignore"):
+                returned = answer(**given)
+        except NotImplementedError:
+            raise Wrong(UNWRITTEN) from None
+        except Exception as error:
+            raise Wrong("\n".join([raised(answer, error), *shown(case)])) from None
+        for name, before in case.items():
+            if isinstance(before, np.ndarray) and not np.array_equal(before, given[name], True):
+                raise Wrong(f"it overwrites its argument {name}; give back a new array instead")
+        found = listed(returned, self.outputs)
+        if found is None:
+            n, wanted = len(self.outputs), ", ".join(self.outputs)
+            raise Wrong(f"it returns {described(returned)}; wanted are {n} values: {wanted}")
+        for (name, axes), got in zip(self.outputs.items(), found, strict=True):
+            if got.dtype.kind not in "fiub":
+                raise Wrong(f"{name} is {described(returned)}, not numbers; is there a return?")
+            want = self._right(case)[list(self.outputs).index(name)]
+            if got.shape != want.shape:
+                raise Wrong("\n".join([reshaped(name, axes, got, want), *shown(case)]))
+        return found
+
+    def _explained(self, name, axes, failed):
+        for sentence, mistake in self.mistakes.get(name, ()):
+            if all(self._explains(mistake, name, case, got) for case, got, _ in failed):
+                return sentence
+        if name in self.terms and (found := fitted(self.terms[name], failed, self.tolerance)):
+            return found
+        for view in VIEWS:
+            found = [view(got, want, axes, self.tolerance) for _, got, want in failed]
+            if found[0] and all(sentence == found[0] for sentence in found):
+                return found[0]
+        return "no known mistake"
+
+    def _explains(self, mistake, name, case, got):
+        try:
+            with np.errstate(all="ignore"):
+                value = np.asarray(mistake(**copy.deepcopy(case)))
+        except ValueError:  # a mistake that this case does not admit
+            return False
+        return value.shape == got.shape and close(got, value, self.tolerance)
+
+
+def close(got, want, tolerance):
+    """Whether two arrays of one shape agree; integers and truth values exactly, NaN with NaN."""
+    if want.dtype.kind in "iub":
+        return np.array_equal(got, want)
+    unlike = np.isfinite(got) != np.isfinite(want)
+    if unlike.any() or not np.array_equal(got[~np.isfinite(got)], want[~np.isfinite(want)], True):
+        return False
+    got, want = (np.where(np.isfinite(v), v, 0).astype(np.float64) for v in (got, want))
+    return bool((abs(got - want) <= tolerance * max(abs(want).max(initial=0), 1e-6)).all())
+
+
+def listed(returned, outputs):
+    """A returned value as a list of arrays, one for each output; None if that cannot be."""
+    if len(outputs) == 1:
+        returned = (returned,)
+    if not isinstance(returned, tuple | list) or len(returned) != len(outputs):
+        return None
+    try:
+        return [np.asarray(value) for value in returned]
+    except ValueError:  # lists of lists of several lengths
+        return None
+
+
+# What is said of a case -------------------------------------------------------------------------
+
+
+def shown(case):
+    """The input, in lines: whole where it is small."""
+    yield "the smallest input that shows it:"
+    for name, value in case.items():
+        if isinstance(value, np.ndarray) and value.ndim:
+            whole = value.round(4) if value.dtype.kind == "f" else value
+            numbers = f": {whole.tolist()}" if value.size <= 24 else ""
+            yield f"  {name}, {value.shape} {value.dtype}{numbers}"
+        else:
+            yield f"  {name} = {value.__name__ if callable(value) else value}"
+
+
+def compared(name, got, want):
+    """The place that is furthest off."""
+    finite = np.isfinite(got) & np.isfinite(want)
+    off = abs(np.where(finite, got, 0) - np.where(finite, want, 0.0))
+    at = np.unravel_index(np.where(finite, off, np.inf).argmax(), got.shape)
+    place = f"{name}[{', '.join(map(str, at))}]" if at else name
+    yield f"{place}: yours {got[at]:.6g}, right {want[at]:.6g}"
+
+
+def described(value):
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, tuple | list):
+        return f"{len(value)} values"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def raised(answer, error):
+    """An exception in a student's function: its kind, text and line."""
+    file = inspect.getsourcefile(answer)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+             if frame.filename == file]  # fmt: skip
+    where = f" in line {lines[-1]}" if lines else " when it is called"
+    return f"{type(error).__name__}{where}: {error}"
+
+
+def reshaped(name, axes, got, want):
+    text = f"{name} has the shape {got.shape}, wanted is {want.shape}"
+    if axes:
+        text += f": {', '.join(axes)}"
+    if got.shape == want.shape[::-1] and got.ndim == 2:
+        return text + "; is it transposed?"
+    if got.ndim == want.ndim and sorted(got.shape) == sorted(want.shape):
+        return text + "; its axes are in another order"
+    return text
+
+
+# Explanations -----------------------------------------------------------------------------------
+
+
+def fitted(terms, failed, tolerance):
+    """The answer as a sum of the right one's terms, each times a factor; None if it is none.
+
+    First with factors that are the same in all cases; then with some of each case's own, such as a
+    count of pixels, of which the first is said.
+    """
+    rows = []
+    for case, got, _ in failed:
+        parts = terms(**case)
+        columns = [np.broadcast_to(v, got.shape).ravel() for v in parts.values()]
+        rows.append((np.stack(columns, axis=1).astype(np.float64), got.ravel().astype(np.float64)))
+    pooled = [tuple(map(np.concatenate, zip(*rows, strict=True)))]
+    for groups in (pooled, rows):
+        said = []
+        for matrix, got in groups:
+            size = len(matrix), matrix.shape[1]
+            if not np.isfinite(got).all() or size[0] <= size[1]:
+                continue  # too small a case to tell the terms apart
+            factors, _, rank, _ = np.linalg.lstsq(matrix, got, rcond=1e-9)
+            if rank < size[1] or not close(matrix @ factors, got, tolerance):
+                break
+            named = zip(parts, factors, strict=True)
+            said.append(" and ".join(spoken(k, c) for k, c in named if abs(c - 1) > 1e-4))
+        else:
+            if said and said[0]:
+                return said[0]
+    return None
+
+
+def spoken(term, factor):
+    if abs(factor) < 1e-4:
+        return f"the term {term} is missing"
+    if abs(factor + 1) < 1e-4:
+        return f"the term {term} has the wrong sign"
+    return f"the term {term} is {factor:.4g} times what it should be"
+
+
+def not_finite(got, want, axes, tolerance):
+    if not np.isfinite(got[np.isfinite(want)]).all():
+        return "some of it is not a finite number (an overflow, 0/0, the logarithm of 0?)"
+
+
+def nothing(got, want, axes, tolerance):
+    if not got.any():
+        return "it is 0 everywhere"
+
+
+def factor(got, want, axes, tolerance):
+    norm = (want.astype(np.float64) ** 2).sum()
+    c = (got * want).sum() / norm if norm else 0
+    if c and close(got / c, want, tolerance):
+        return "it has the wrong sign" if abs(c + 1) < 1e-4 else f"it is {c:.4g} times too large"
+
+
+def offset(got, want, axes, tolerance):
+    off = np.asarray(got - want.astype(np.float64))
+    if off.size > 1 and np.ptp(off) <= tolerance * abs(want).max():
+        return f"everything is too large by {off.flat[0]:.4g}"
+
+
+def first_only(got, want, axes, tolerance):
+    for i, axis in enumerate(axes):
+        if want.shape[i] > 1:
+            one = [slice(None)] * want.ndim
+            for at, word in ((0, "first"), (want.shape[i] - 1, "last")):
+                one[i] = slice(at, at + 1)
+                if want[tuple(one)].any() and close(got[tuple(one)], want[tuple(one)], tolerance):
+                    return f"it is right for the {word} {axis} only"
+
+
+def flipped(got, want, axes, tolerance):
+    long = [i for i in range(len(axes)) if want.shape[i] > 1]
+    for n in range(1, len(long) + 1):
+        for some in itertools.combinations(long, n):
+            if close(np.flip(got, some), want, tolerance):
+                return f"it is flipped along the axis {' and '.join(axes[i] for i in some)}"
+
+
+def exchanged(got, want, axes, tolerance):
+    for i, j in itertools.combinations(range(len(axes)), 2):
+        if want.shape[i] == want.shape[j] and close(np.swapaxes(got, i, j), want, tolerance):
+            return f"the axes {axes[i]} and {axes[j]} are exchanged"
+
+
+def border(got, want, axes, tolerance):
+    if "row" in axes and "column" in axes:
+        inside = tuple(slice(1, -1) if a in ("row", "column") else slice(None) for a in axes)
+        if want[inside].size and want[inside].any() and close(got[inside], want[inside], tolerance):
+            return "it is right inside the picture, and wrong at its border"
+
+
+VIEWS = [not_finite, nothing, factor, offset, flipped, exchanged, first_only, border]
+
+
+# Oracles ----------------------------------------------------------------------------------------
+
+
+def numeric_gradient(f, x, eps=1e-6):
+    """Central differences: the gradient of f(x), a number, with respect to each number of x.
+
+    x: float64, of any shape; it is not changed. Returns x's shape, good to about 9 digits.
+    """
+    gradient = np.zeros_like(x)
+    for at in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[at] = eps
+        gradient[at] = (f(x + step) - f(x - step)) / (2 * eps)
+    return gradient
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def load(path):
+    """A student's file as a module. Raises Wrong if it is not there or cannot be run."""
+    if not path.is_file():
+        raise Wrong(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"answers_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise Wrong(f"{path}, line {error.lineno}: {error.msg}") from None
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise Wrong(f"{path}{where}: {type(error).__name__}: {error}") from None
+    return module

@@ -1,0 +1,94 @@
+"""The course, checked three times: the package's own functions pass, the stubs fail, and planted
+wrong answers fail with the right message. And what the chapters show is what their code prints.
+"""
+
+import inspect
+import io
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from course.__main__ import HERE, chapters, main
+from course.check import UNWRITTEN, Exercise, Wrong, load
+from course.text import refreshed
+from tools.figures import figure_chapter, save
+
+CHAPTERS = chapters()
+EXERCISES = [e for *_, exercises in CHAPTERS.values() for e in exercises]
+PLANTED = [
+    pytest.param(answer, id=f"{path.stem}-{name}")
+    for path in sorted((HERE / "tests" / "planted").glob("*.py"))
+    for name, answer in vars(load(path)).items()
+    if inspect.isfunction(answer) and not name.startswith("_")
+]
+
+
+def names(exercise):
+    return f"{exercise.file}-{exercise.name}"
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=names)
+def test_a_stub_is_said_to_be_unwritten(exercise):
+    assert exercise.verdict(HERE / "exercises") == UNWRITTEN
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if isinstance(e, Exercise)], ids=names)
+def test_the_package_has_the_right_answer(exercise):
+    exercise.check(exercise.solution)
+
+
+@pytest.mark.parametrize("answer", PLANTED)
+def test_a_wrong_answer_is_told_what_is_wrong(answer):
+    name, said = answer.__doc__.split(": ", 1)
+    file = Path(inspect.getsourcefile(answer)).name
+    (exercise,) = [e for e in EXERCISES if (e.file, e.name) == (file, name)]
+    with pytest.raises(Wrong) as wrong:
+        exercise.check(answer)
+    assert said in str(wrong.value)
+
+
+def test_each_exercise_has_three_wrong_answers():
+    planted = [(Path(inspect.getsourcefile(p.values[0])).name, p.values[0]) for p in PLANTED]
+    for exercise in [e for e in EXERCISES if isinstance(e, Exercise)]:
+        own = [a for file, a in planted if file == exercise.file
+               and a.__doc__.startswith(f"{exercise.name}: ")]  # fmt: skip
+        assert len(own) >= 3, exercise.name
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_a_chapter_shows_what_its_code_prints(number):
+    text = CHAPTERS[number][1].read_text(encoding="utf-8")
+    assert refreshed(text) == text, f"python -m course.text {number}"
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_a_figure_is_as_it_is_drawn(number):
+    name = CHAPTERS[number][1].stem
+    drawn = io.BytesIO()
+    save(figure_chapter(name), drawn)
+    there = Image.open(HERE / "figures" / f"{name}.png")
+    pictures = [np.asarray(image.convert("RGB"), float) for image in (there, Image.open(drawn))]
+    assert pictures[0].shape == pictures[1].shape
+    # Fonts are not drawn alike everywhere.
+    assert abs(pictures[0] - pictures[1]).mean() < 2, f"python tools/figures.py {name}"
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_links_lead_somewhere(number):
+    text = CHAPTERS[number][1].read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    assert f"figures/{CHAPTERS[number][1].stem}.png" in links
+    missing = [link for link in links if "://" not in link and not (HERE / link).exists()]
+    assert not missing
+
+
+def test_the_command_says_how_far_one_is(capsys):
+    assert main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(CHAPTERS) + 2 and lines[-1].startswith(f"0 of {len(EXERCISES)} are")
