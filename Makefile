@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo lint test test-peers test-browser exercise course-check gpu-check clean
+.PHONY: help setup demo lint test test-peers test-browser exercise course-check docs gpu-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
 	@echo "make exercise N=6   check your answers to chapter 6 of the course (none: all chapters)"
 	@echo "make course-check   run the course's code, and what checks the exercises"
+	@echo "make docs        make the course's site in out/site, to be read without a network"
 	@echo "make gpu-check   run the GPU tests and benchmarks (says so where there is no GPU)"
 	@echo "make setup       only build .venv, which the others do by themselves"
 	@echo "make clean       remove .venv, out/ and caches; runs/ stays"
@@ -51,6 +52,10 @@ exercise: $(VENV)/.installed
 course-check: $(VENV)/.installed
 	$(PY) -m pytest -q -n auto --maxprocesses 4 course/tests
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build -q --strict
+	@echo "The course is in out/site/index.html"
+
 # Runs in a Python that has CuPy already; torch there is compared with. make gpu-check GPU_PYTHON=...
 GPU_PYTHON ?= python3
 gpu-check:
@@ -60,7 +65,7 @@ clean:
 	rm -rf $(VENV) out build dist .pytest_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# .installed, .peers and .browser are stamps: written last, older than pyproject.toml = do it again.
+# .installed, .peers, .docs and .browser are stamps: written last, older than pyproject.toml = do it again.
 # .making stands in a venv while it is being built: one that still has it is thrown away.
 $(VENV)/.installed: pyproject.toml
 	@if [ -e $(VENV)/.making ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
@@ -79,6 +84,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.peers: $(VENV)/.installed
 	$(PY) -m pip install -q -e '.[peers]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PY) -m pip install -q -e '.[docs]'
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.installed
