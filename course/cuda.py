@@ -36,7 +36,12 @@ ORDERS = 0, 1, 2, 3  # threads and blocks rise, fall, two shuffles
 ERROR, OUTSIDE, TOO_MANY, ENDLESS, CRASH = range(3, 8)  # exit status of the program
 FLAGS = "-fsanitize=thread,bounds -fno-tree-vectorize -fno-thread-jumps -fno-exceptions -no-pie "
 FLAGS += "-fno-pie -nodefaultlibs -lm -lc -lgcc -fdiagnostics-color=never"
-NO_VALUE = 0xFEFEFEFE  # what g++ puts into a variable that is given none
+HINTS = {
+    "inactive lane": "a lane that is read from must be in the mask and run the same line",
+    "not in its mask": "a lane that runs this line must be in the mask",
+    "exited without": "all threads of a block must come to a __syncthreads(): no `if` around it that "
+    "some do not enter, no return before it",
+}  # to what the emulator says
 
 
 @dataclass
@@ -67,7 +72,7 @@ class Report:
     accesses  (n,) ACCESS: those to global and shared memory, in order
     """
 
-    names: list
+    kernel: "Kernel" = None
     outputs: dict = field(default_factory=dict)
     problems: list = field(default_factory=list)
     accesses: np.ndarray = field(default_factory=lambda: np.empty(0, ACCESS))
@@ -76,7 +81,7 @@ class Report:
     def of(self, name, write=None):
         """The accesses to an array; those that write (True), that read (False)."""
         a = self.accesses
-        chosen = (a["argument"] == self.names.index(name)) & ~has(a, SHARED)
+        chosen = (a["argument"] == self.kernel.names.index(name)) & ~has(a, SHARED)
         return a[chosen if write is None else chosen & (has(a, WRITE) == write)]
 
     def bytes(self, name):
@@ -88,6 +93,20 @@ class Report:
         sectors = (traces.by_warp(self.of(name, w))[1] for w in (False, True))
         return tuple(SECTOR * int(n.sum()) for n in sectors)
 
+    def uncoalesced(self, name, write):
+        """A sentence on the line that moves most for what it asks."""
+        a = self.of(name, write)
+        one, sectors, least = traces.by_warp(a)
+        pcs, line = np.unique(a["pc"][one], return_inverse=True)
+        worst = np.argmax(np.bincount(line, sectors - least))
+        i = np.flatnonzero(line == worst)[np.argmax(sectors[line == worst])]
+        return (
+            f"{self.kernel.at(pcs[worst])}in one go a warp's threads {'write' if write else 'read'} "
+            f"{name} in {sectors[i]} sectors of {SECTOR} bytes, {least[i]} would hold it; all in all "
+            f"{SECTOR * sectors.sum() / self.outputs[name].nbytes:.3g} times the array's bytes are "
+            "moved. Let neighbouring threads take neighbouring values"
+        )
+
     def __str__(self):
         lines = [p.text for p in self.problems] or ["nothing wrong was seen"]
         for name in self.outputs:
@@ -96,23 +115,24 @@ class Report:
         return "\n".join(lines)
 
 
-def run(path, grid, block, args, orders=ORDERS, seconds=5):
+def run(path, grid, block, args, defines=None, orders=ORDERS, seconds=5):
     """Compile the one kernel of a .cu file, launch it once an order, and report.
 
     grid, block: a number or up to three. args: of the kernel's parameters in turn, NumPy arrays
     (they are copied, nothing is overwritten), Empty(...) for arrays to be written, numbers.
-    seconds: for one launch. Returns a Report; raises nothing for what the kernel does wrong.
+    defines: name -> value, as -D of a compiler. seconds: for one launch. Returns a Report, and
+    raises nothing for what the kernel does wrong.
     """
     path = Path(path)
     try:
-        kernel = compiled(path)
+        kernel = compiled(path, path.read_text(encoding="utf-8"), tuple((defines or {}).items()))
         arrays = kernel.arguments(args)
     except modules.EmulatorError as error:
-        return Report([], problems=[Problem("compile", str(error))])
+        return Report(problems=[Problem("compile", str(error))])
     except ValueError as error:
-        return Report([], problems=[Problem("arguments", str(error))])
+        return Report(problems=[Problem("arguments", str(error))])
     sizes = [(*np.atleast_1d(n).tolist(), 1, 1)[:3] for n in (grid, block)]
-    report = Report(kernel.names)
+    report = Report(kernel)
     for order in orders:
         status, words, results, accesses = kernel.launch(sizes, order, seconds, arrays)
         if order == orders[0]:
@@ -134,35 +154,37 @@ def run(path, grid, block, args, orders=ORDERS, seconds=5):
 
 
 @cache
-def _compiled(path, text):
+def compiled(path, text, defines):
+    """The Kernel of a file with this text. Raises EmulatorError."""
     plain = re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S)
     found = list(modules.KERNEL.finditer(plain))
     if len(found) != 1 or 'extern "C"' not in plain:
         raise modules.EmulatorError(f'{path.name}: needs one kernel, extern "C" __global__ void')
     bounds, name = found[0].groups()
     parameters = plain[found[0].end() :].partition(")")[0].split(",")
-    source = f'#include "cuda_emu.h"\n#line 1 "{path.name}"\n{text}\n'
-    source += f'EMU_KERNEL({name}, {bounds or 1024})\n#define WATCHED {name}\n#include "watch.h"\n'
+    source = f'#define WATCHED {name}\n#include "watch.h"\n'
+    source += "".join(f"#define {k} {v}\n" for k, v in defines)
+    source += f'#line 1 "{path.name}"\n{text}\nEMU_KERNEL({name}, {bounds or 1024})\n'
     folders = [f"-I{folder}" for folder in (modules.HERE, HERE, path.parent)]
     try:
         program = modules.build(source, [*FLAGS.split(), *folders], "", (HERE / "watch.h").read_text())
     except modules.EmulatorError as error:
         raise modules.EmulatorError(first_error(str(error), path.name, text)) from None
-    return Kernel(program, path.name, text, name, [re.findall(r"\w+", p)[-1] for p in parameters])
-
-
-def compiled(path):
-    """The Kernel of a file as it is now."""
-    return _compiled(path, path.read_text())
+    names = [re.findall(r"\w+", p)[-1] for p in parameters]
+    return Kernel(program, path.name, text, source, folders, name, names)
 
 
 def first_error(message, name, text):
-    """g++'s first error in the file, with the line it is about."""
-    found = re.search(rf"{re.escape(name)}:(\d+):\d+: (?:fatal )?error: (.*)", message)
-    if not found:
+    """g++'s first error, with the line of the file that it is about."""
+    here = rf"{re.escape(name)}:(\d+):\d+:"
+    found = re.search(rf"{here} (?:fatal )?error: (.*)", message)
+    place, error = re.search(here, message), re.search(r"error: (.*)", message)
+    if not found and not (place and error):
         return message
-    line = int(found[1])
-    return f"line {line} does not compile: {found[2]}\n    {text.splitlines()[line - 1].strip()}"
+    line, said = (int(found[1]), found[2]) if found else (int(place[1]), error[1])
+    first = line - 1 - (" before " in said)  # what is missing may belong to the line above
+    shown = [f"    {k + 1}  {text.splitlines()[k]}" for k in range(max(first, 0), line)]
+    return "\n".join([f"line {line} does not compile: {said}", *shown])
 
 
 # Launching ----------------------------------------------------------------------------------------
@@ -173,6 +195,8 @@ class Kernel:
     program: Path
     file: str
     text: str
+    source: str  # text, and what is put around it
+    folders: list  # -I
     name: str
     names: list  # of the parameters
 
@@ -261,12 +285,13 @@ class Kernel:
     def why(self, status, error, accesses, arrays):
         """Why a launch ended early, in a sentence."""
         if status not in (OUTSIDE, TOO_MANY, ENDLESS, CRASH):
-            return error or f"the program ended with status {status}"
+            hints = [f"; {hint}" for said, hint in HINTS.items() if said in error]
+            return "".join([error or f"the program ended with status {status}", *hints])
         last = accesses[-1]
         if status == OUTSIDE:
             i = last["argument"]
-            has_values = f"{self.names[i]} has {arrays[i].size} values"
-            return f"{self.at(last['pc'])}{self.does(last, arrays)}; {has_values}"
+            size = f"{arrays[i].size} value{'s' * (arrays[i].size != 1)}"
+            return f"{self.at(last['pc'])}{self.does(last, arrays)}; {self.names[i]} has {size}"
         if status == TOO_MANY:
             return f"{self.at(last['pc'])}four million accesses to memory: does this loop end?"
         here = self.at(last["pc"], last["barriers"])  # there the address of the last access lies
@@ -304,10 +329,21 @@ class Kernel:
             elif len(missing):
                 words = f"{len(missing)} of the {done.size} values of {name} are never written"
                 yield Problem("unwritten", f"{words}; the first is {name}[{missing[0]}]")
-        for name, result in results.items():
-            if result.dtype == np.float32 and (result.view(np.uint32) == NO_VALUE).any():
-                at = int(np.argmax(result.ravel().view(np.uint32) == NO_VALUE))
-                yield Problem("value", f"{name}[{at}] comes of a variable that was given no value")
+        floats = [r for r in results.values() if r.dtype.kind == "f"]
+        if not all((abs(r) < 1e37).all() for r in floats) and self.without_value:
+            yield Problem("value", self.without_value)
+
+    @cached_property
+    def without_value(self):
+        """What g++ says of variables that are read and may have no value; None."""
+        flags = "-std=c++17 -O1 -S -o /dev/null -Werror=uninitialized -Werror=maybe-uninitialized"
+        try:
+            modules.run_gxx([*flags.split(), *self.folders, "-x", "c++", "-"], self.source)
+        except modules.EmulatorError as error:
+            name = re.search(r"error: \W(\w+)\W (?:is|may be) used uninitialized", str(error))
+            lines = re.findall(rf"{re.escape(self.file)}:(\d+):\d+: (?:note|error)", str(error))
+            if name and lines:
+                return f"line {lines[-1]}: {name[1]} is read before it is given a value"
 
 
 def _output(command):

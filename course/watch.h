@@ -9,11 +9,21 @@
 //                           arguments, and each argument: its size and its bytes (size -1: a scalar
 //                           of 8 bytes). OUT: the arrays' bytes, then the accesses.
 //        Exit status: one of Status; for ERROR, the text is in stderr.
-// cuda.py puts this behind the kernel's source; WATCHED is the kernel's name.
+// cuda.py puts this before the kernel's source; WATCHED is the kernel's name.
+#pragma once
 #include <fcntl.h>
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>
+
+#include "cuda_emu.h"
+
+#define EMU_PASTE(a, b) a##b
+#define EMU_NAMED(prefix, name) EMU_PASTE(prefix, name)
+// What EMU_KERNEL makes of the kernel, below its source.
+extern "C" int EMU_NAMED(emu_launch_, WATCHED)(const unsigned* grid, const unsigned* block,
+                                               unsigned long long order, void** arguments);
+extern "C" void EMU_NAMED(emu_describe_, WATCHED)(char* text);
 
 namespace watch {
 
@@ -95,8 +105,6 @@ EMU_HIDDEN static int64_t number(FILE* file) {
 
 }  // namespace watch
 
-#define EMU_PASTE(a, b) a##b
-#define EMU_NAMED(prefix, name) EMU_PASTE(prefix, name)
 #define WATCH_HOOK(name, size, flags) \
   extern "C" EMU_HIDDEN void name(void* p) { watch::note(p, size, flags, __builtin_return_address(0)); }
 #define WATCH_SIZE(n)                                \

@@ -80,7 +80,7 @@ def test_grid_too_small_shows(cupy):
 
 MEETINGS = [  # bug, message, its lines counted from the line of `if (BUG(...))`
     (1, r"divergent __syncthreads: thread \d+ at line {}, thread \d+ at line {}", (2, 4)),
-    (2, r"__syncthreads: 1 of 64 threads exited without reaching it", ()),
+    (2, r"__syncthreads at line {}: 1 of 64 threads exited without reaching it", (11,)),
     (3, r"deadlock: 0 of 64 threads finished, .* line {} for its warp, .* for __syncthreads", (0,)),
     (4, r"divergent warp operation: lane \d+ at line {}, lane \d+ at line {}", (2, 4)),
     (5, r"shuffle at line {}: lane \d+ reads inactive lane 20", (0,)),

@@ -165,9 +165,12 @@ EMU_HIDDEN static void fail(const char* format, ...) {
 // Opens the barrier if all have come. Called whenever a fiber arrives or finishes.
 EMU_HIDDEN static void try_barrier() {
   if (!n_at_barrier || n_at_barrier + n_finished != n_threads) return;
-  if (n_finished)
-    return fail("__syncthreads: %u of %u threads exited without reaching it", n_finished,
-                n_threads);
+  if (n_finished) {
+    const Fiber* waits = fibers;
+    while (waits->state != AT_BARRIER) waits++;
+    return fail("__syncthreads at line %d: %u of %u threads exited without reaching it",
+                waits->line, n_finished, n_threads);
+  }
   unsigned ids[MAX_THREADS];
   for (unsigned i = 0; i < n_threads; i++) {
     if (fibers[i].line != fibers[0].line)
