@@ -48,7 +48,7 @@ HINTS = {
 class Empty:
     """An array to be written: its memory holds NaN (all bytes 0xFF)."""
 
-    shape: tuple
+    shape: tuple | int
     dtype: type = np.float32
 
 
@@ -116,16 +116,17 @@ class Report:
 
 
 def run(path, grid, block, args, defines=None, orders=ORDERS, seconds=5):
-    """Compile the one kernel of a .cu file, launch it once an order, and report.
+    """Compile the one kernel of a .cu file, or of a text, launch it once an order, and report.
 
     grid, block: a number or up to three. args: of the kernel's parameters in turn, NumPy arrays
     (they are copied, nothing is overwritten), Empty(...) for arrays to be written, numbers.
     defines: name -> value, as -D of a compiler. seconds: for one launch. Returns a Report, and
     raises nothing for what the kernel does wrong.
     """
-    path = Path(path)
+    text = path if "\n" in str(path) else Path(path).read_text(encoding="utf-8")
+    path = Path("kernel.cu" if text is path else path)
     try:
-        kernel = compiled(path, path.read_text(encoding="utf-8"), tuple((defines or {}).items()))
+        kernel = compiled(path, text, tuple((defines or {}).items()))
         arrays = kernel.arguments(args)
     except modules.EmulatorError as error:
         return Report(problems=[Problem("compile", str(error))])
@@ -167,7 +168,9 @@ def compiled(path, text, defines):
     source += f'#line 1 "{path.name}"\n{text}\nEMU_KERNEL({name}, {bounds or 1024})\n'
     folders = [f"-I{folder}" for folder in (modules.HERE, HERE, path.parent)]
     try:
-        program = modules.build(source, [*FLAGS.split(), *folders], "", (HERE / "watch.h").read_text())
+        program = modules.build(
+            source, [*FLAGS.split(), *folders], "", (HERE / "watch.h").read_text()
+        )
     except modules.EmulatorError as error:
         raise modules.EmulatorError(first_error(str(error), path.name, text)) from None
     names = [re.findall(r"\w+", p)[-1] for p in parameters]
@@ -229,7 +232,8 @@ class Kernel:
         """(exit status, (what it printed, errors), {name: array}, accesses)."""
         head = np.array([*sizes[0], *sizes[1], order, seconds, len(arrays)], np.int64).tobytes()
         parts = [
-            np.int64(a.nbytes if a.ndim else -1).tobytes() + a.tobytes().ljust(0 if a.ndim else 8, b"\0")
+            np.int64(a.nbytes if a.ndim else -1).tobytes()
+            + a.tobytes().ljust(0 if a.ndim else 8, b"\0")
             for a in arrays
         ]
         with tempfile.TemporaryDirectory() as folder:
@@ -237,7 +241,10 @@ class Kernel:
             given.write_bytes(head + b"".join(parts))
             done = subprocess.run(
                 [self.program, given, taken],
-                capture_output=True, text=True, errors="replace", timeout=seconds + 30,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=seconds + 30,
             )
             data = taken.read_bytes() if taken.exists() else b""
         results, at = {}, 0

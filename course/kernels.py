@@ -115,4 +115,7 @@ class KernelExercise:
 
 def unwritten(text):
     """Whether the body of the kernel holds nothing but comments."""
-    return re.search(r"\)\s*\{\s*\}\s*$", re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)) is not None
+    return (
+        re.search(r"\)\s*\{\s*\}\s*$", re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S))
+        is not None
+    )
