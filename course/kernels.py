@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .check import UNWRITTEN, Exercise, Wrong
-from .cuda import run, why_unavailable
+from .cuda import run
+from .launches import why_unavailable
 
 SMALL = 1024  # bytes: nobody cares how an array of this size is moved
 

@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from course.check import Wrong
 from course.checks.c14 import EXERCISES
-from course.cuda import Empty, run, why_unavailable
+from course.cuda import Empty, run
+from course.launches import why_unavailable
 
 pytestmark = pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
 HERE = Path(__file__).parent
