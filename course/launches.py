@@ -24,7 +24,7 @@ from emulator import modules, why_unavailable  # noqa: E402
 
 __all__ = ["Empty", "Kernel", "compiled", "modules", "place", "who", "why_unavailable"]
 
-FLAGS = "-fsanitize=thread,bounds -fno-tree-vectorize -fno-thread-jumps -fno-exceptions -no-pie "
+FLAGS = "-O1 -g1 -fsanitize=thread,bounds -fno-tree-vectorize -fno-thread-jumps -fno-exceptions -no-pie "
 FLAGS += "-fno-pie -nodefaultlibs -lm -lc -lgcc -fdiagnostics-color=never"
 
 

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(1, str(Path(__file__).resolve().parents[2] / "tests"))
+
+import test_compile
 
 from course.check import Wrong
 from course.checks.c14 import EXERCISES
@@ -116,3 +119,14 @@ def test_arguments_that_do_not_fit_are_refused():
         ((X, Empty(128), X), "n is a number in the kernel; it is given an array"),
     ):
         assert str(run(source, 2, 64, args).problems[0]) == said
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_the_answer_is_cuda(exercise):
+    """NVRTC compiles it, without spilling registers."""
+    nvrtc, why = test_compile.find_nvrtc()
+    if nvrtc is None:
+        pytest.skip(why)
+    path = exercise.solution
+    log = test_compile.compile_for(nvrtc, test_compile.MEASURED, path.stem, "", path.parent)
+    test_compile.check_no_spill(log)
