@@ -161,6 +161,8 @@ def look(kernel, args, arrays, done):
             "lanes": "no __syncwarp() stands between",
             "blocks": "blocks run in any order",
         }[between]
+        if has(first, WRITE) and has(second, WRITE):
+            nothing += "; are two threads to write the same value, or is an index wrong?"
         other = kernel.line(second["pc"])
         yield Problem(
             "race",
