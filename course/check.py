@@ -92,8 +92,13 @@ class Exercise:
         except Exception as error:
             raise Wrong("\n".join([raised(answer, error), *shown(case)])) from None
         for name, before in case.items():
-            if isinstance(before, np.ndarray) and not np.array_equal(before, given[name], True):
-                raise Wrong(f"it overwrites its argument {name}; give back a new array instead")
+            after = given[name]
+            if isinstance(before, np.ndarray) and not (
+                after.shape == before.shape and close(after, before, 1e-12)
+            ):
+                raise Wrong(
+                    f"it overwrites its argument {name}: work on a copy, or put back what was there"
+                )
         found = listed(returned, self.outputs)
         if found is None:
             n, wanted = len(self.outputs), ", ".join(self.outputs)
@@ -103,7 +108,10 @@ class Exercise:
                 raise Wrong(f"{name} is {described(returned)}, not numbers; is there a return?")
             want = self._right(case)[list(self.outputs).index(name)]
             if got.shape != want.shape:
-                raise Wrong("\n".join([reshaped(name, axes, got, want), *shown(case)]))
+                why = [
+                    s for s, f in self.mistakes.get(name, ()) if self._explains(f, name, case, got)
+                ]
+                raise Wrong("\n".join([reshaped(name, axes, got, want), *why[:1], *shown(case)]))
         return found
 
     def _explained(self, name, axes, failed):
@@ -255,7 +263,7 @@ def nothing(got, want, axes, tolerance):
 def factor(got, want, axes, tolerance):
     norm = (want.astype(np.float64) ** 2).sum()
     c = (got * want).sum() / norm if norm else 0
-    if c and close(got / c, want, tolerance):
+    if abs(c) > 1e-9 and abs(c - 1) > 1e-3 and close(got / c, want, tolerance):
         return "it has the wrong sign" if abs(c + 1) < 1e-4 else f"it is {c:.4g} times too large"
 
 
@@ -289,6 +297,12 @@ def exchanged(got, want, axes, tolerance):
             return f"the axes {axes[i]} and {axes[j]} are exchanged"
 
 
+def reordered(got, want, axes, tolerance):
+    for i, axis in enumerate(axes if want.dtype.kind != "b" else ()):
+        if want.shape[i] > 1 and close(np.sort(got, i), np.sort(want, i), tolerance):
+            return f"the right numbers along the axis {axis}, in another order"
+
+
 def border(got, want, axes, tolerance):
     if "row" in axes and "column" in axes:
         inside = tuple(slice(1, -1) if a in ("row", "column") else slice(None) for a in axes)
@@ -296,7 +310,26 @@ def border(got, want, axes, tolerance):
             return "it is right inside the picture, and wrong at its border"
 
 
-VIEWS = [not_finite, nothing, factor, offset, flipped, exchanged, first_only, border]
+VIEWS = [
+    not_finite, nothing, factor, offset, flipped, exchanged, first_only, reordered, border
+]  # fmt: skip
+
+
+# Mistakes ---------------------------------------------------------------------------------------
+
+
+def combined(make, **steps):
+    """Mistakes in one step of a computation, and those in two of its steps at once.
+
+    make(**options): the computation, a function of a case, with some steps replaced. steps: name of
+    an option -> list of (sentence, what replaces it). Returns a list of (sentence, function).
+    """
+    single = [(name, *mistake) for name, mistakes in steps.items() for mistake in mistakes]
+    found = [(sentence, make(**{name: option})) for name, sentence, option in single]
+    for (name, sentence, option), (other, then, second) in itertools.combinations(single, 2):
+        if name != other:
+            found.append((f"{sentence}; and {then}", make(**{name: option, other: second})))
+    return found
 
 
 # Oracles ----------------------------------------------------------------------------------------
