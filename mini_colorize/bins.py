@@ -13,8 +13,9 @@ Notation
     w   class weights, (Q,)          T   temperature of the annealed mean
 
 Why 313? Rounding the Lab of each of the 16.7 million sRGB colours to this grid occupies 261
-cells. The authors kept these and 52 of the cells next to them: soft-encoding needs
-neighbours on both sides of a colour at the edge of the gamut.
+cells. Soft-encoding needs neighbours on both sides of a colour at the edge of the gamut, so 52 more
+were kept: the 313 are all grid points within one step, in a and in b, of the convex hull of sRGB
+(course/02-bins.md computes them; the authors did not publish their rule).
 """
 
 import numpy as np
