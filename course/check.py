@@ -263,6 +263,11 @@ def not_finite(got, want, axes, tolerance):
         return "some of it is not a finite number (an overflow, 0/0, the logarithm of 0?)"
 
 
+def no_truth_value(got, want, axes, tolerance):
+    if want.dtype.kind == "b" and got.dtype.kind == "f":
+        return "True or False is wanted, and this is a number"
+
+
 def nothing(got, want, axes, tolerance):
     if not got.any():
         return "it is 0 everywhere"
@@ -319,7 +324,8 @@ def border(got, want, axes, tolerance):
 
 
 VIEWS = [
-    not_finite, nothing, factor, offset, flipped, exchanged, first_only, reordered, border
+    not_finite, no_truth_value, nothing, factor, offset, flipped, exchanged, first_only, reordered,
+    border,
 ]  # fmt: skip
 
 
