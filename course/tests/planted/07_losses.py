@@ -196,7 +196,7 @@ def binary_cross_entropy(logits, target):
 
 
 def one_loss_a_pixel(logits, target):
-    """cross_entropy: loss has the shape (1, 1, 1), wanted is ()"""
+    """cross_entropy: loss has the shape (2, 1, 3), wanted is ()"""
     logs = _log_softmax(logits)
     return -(target * logs).sum(-1), (np.exp(logs) - target) / logs[..., 0].size
 
