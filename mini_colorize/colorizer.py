@@ -1,8 +1,8 @@
 """Chapter 11: a photograph in, a coloured photograph out.
 
 The network sees the photo's lightness at S x S and answers with ab at S/4 x S/4. Eyes are sharp
-for lightness and blurred for colour, so the small ab is enlarged along the photo's edges (chapter
-9b) and laid under the photo's own, untouched lightness, at the photo's own resolution.
+for lightness and blurred for colour, so the small ab is enlarged along the photo's edges
+(guided.py) and laid under the photo's own, untouched lightness, at the photo's own resolution.
 
 Notation
     H, W    the photo's size         S       side the network works at, a multiple of 8

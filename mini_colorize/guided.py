@@ -47,6 +47,21 @@ def window_range(x, radii):
     return least, greatest
 
 
+def window_lines(light, ab, boxes, epsilon=EPSILON):
+    """Slope and offset of the line in every window.
+
+    light: (h, w, 1), L. ab: (h, w, C). boxes: `box_matrix` of h and of w. Returns s, o (h, w, C).
+    """
+
+    def mean(x):
+        return apply_matrices(boxes[0], x[None], boxes[1])[0]
+
+    mean_light, mean_ab = mean(light), mean(ab)
+    covariance = mean(light * ab) - mean_light * mean_ab
+    slope = covariance / (mean(light * light) - mean_light**2 + epsilon)
+    return slope, mean_ab - slope * mean_light
+
+
 def fit_lines(lightness, ab):
     """Slope and offset of every window, averaged over the windows of each pixel; and its range.
 
@@ -57,16 +72,10 @@ def fit_lines(lightness, ab):
     h, w = ab.shape[:2]
     radii = [round(n * RADIUS) for n in (h, w)]
     boxes = [box_matrix(n, radius) for n, radius in zip((h, w), radii, strict=True)]
-
-    def mean(x):
-        return apply_matrices(boxes[0], x[None], boxes[1])[0]
-
     light = np.asarray(Image.fromarray(lightness).resize((w, h), Image.Resampling.BOX))
     light = light.astype(np.float64)[..., None]
-    mean_light, mean_ab = mean(light), mean(ab)
-    covariance = mean(light * ab) - mean_light * mean_ab
-    slope = covariance / (mean(light * light) - mean_light**2 + EPSILON)
-    lines = mean(np.concatenate([slope, mean_ab - slope * mean_light], axis=-1))
+    lines = np.concatenate(window_lines(light, ab, boxes), axis=-1)
+    lines = apply_matrices(boxes[0], lines[None], boxes[1])[0]
     lines = np.concatenate([lines, np.stack(window_range(light[..., 0], radii), axis=-1)], axis=-1)
     return xp.asarray(lines, dtype=np.float32)
 
