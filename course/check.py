@@ -17,6 +17,7 @@ import importlib.util
 import inspect
 import itertools
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -43,6 +44,8 @@ class Exercise:
     mistakes: output -> list of (sentence, function of a case that gives the wrong output).
     terms: output -> function of a case that gives {name: term}, of which the output is the sum.
     tolerance: of the largest number of the right output.
+    seen: where many answers are right, what of them is compared: a function of what is returned and
+    of the case, which may raise Wrong. The oracle and the mistakes then give this.
     """
 
     file: str
@@ -54,6 +57,7 @@ class Exercise:
     mistakes: dict[str, list[tuple[str, Callable]]] = field(default_factory=dict)
     terms: dict[str, Callable] = field(default_factory=dict)
     tolerance: float = 1e-6
+    seen: Callable | None = None
     _known: dict = field(default_factory=dict, repr=False)  # what the oracle gave
 
     def verdict(self, folder):
@@ -92,7 +96,8 @@ class Exercise:
         """What the answer gives for a case, a list, one for each output."""
         given = copy.deepcopy(case)
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 returned = answer(**given)
         except NotImplementedError:
             raise Wrong(UNWRITTEN) from None
@@ -106,6 +111,8 @@ class Exercise:
                 raise Wrong(
                     f"it overwrites its argument {name}: work on a copy, or put back what was there"
                 )
+        if self.seen:
+            returned = self.seen(returned, **copy.deepcopy(case))
         found = listed(returned, self.outputs)
         if found is None:
             n, wanted = len(self.outputs), ", ".join(self.outputs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import common, prior, watch
+from benchmarks import common, ladder, prior, watch
 from mini_colorize.data import PhotoLoader
 from mini_colorize.photos import find_photos
 from mini_colorize.targets import measure_prior
@@ -27,6 +27,15 @@ def test_functions_take_turns():
     calls = []
     times = common.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3 and [len(t) for t in times.values()] == [2, 2]
+
+
+def test_every_rung_of_the_ladder_is_the_same_convolution():
+    layer = ladder.layer(18, 16)
+    ladder.check(ladder.rungs(*layer), *layer)
+    assert ladder.threads.THREADS == ladder.gather.THREADS == ladder.COUNT
+    wrong = {"wrong": lambda: ladder.by_taps(*layer) * np.float32(1.01)}
+    with pytest.raises(AssertionError, match="wrong: the two sides differ by 1.0e-02"):
+        ladder.check(wrong, *layer)
 
 
 def test_a_watch_sees_calls_while_it_is_open():

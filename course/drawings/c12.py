@@ -10,7 +10,7 @@ from mini_colorize.guided import enlarged
 from mini_colorize.measures import LAST, classes, curves, histogram
 from tools.figures import ROOT, new_figure
 
-NAMES = ("astronaut", "cat", "coffee", "meadow", "moose", "sea", "tulips")  # all that have colour
+NAMES = ("astronaut", "cat", "coffee", "meadow", "moose", "sea", "tulips")  # those with colour
 MIN_COUNT = 100
 
 
