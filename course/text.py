@@ -8,8 +8,8 @@ marked `text` right behind it is what it printed. A block below the comment
 
     <!-- code: mini_colorize/losses.py softmax_cross_entropy -->
 
-is that function as it stands in the package, without its docstring. The tests require that nothing
-is left to bring up to date.
+is that function as it stands in the package, without its docstring; a method is named as
+Network.initialize. The tests require that nothing is left to bring up to date.
 """
 
 import ast
@@ -17,6 +17,7 @@ import contextlib
 import io
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from .__main__ import HERE, chapters
@@ -30,14 +31,16 @@ BLOCK = re.compile(
 
 
 def without_docstring(source, name):
-    """The source of the function or class `name`, its docstring left out."""
-    for node in ast.parse(source).body:
-        if getattr(node, "name", None) == name:
-            lines, first = source.splitlines()[: node.end_lineno], node.body[0]
-            if ast.get_docstring(node) is not None:
-                del lines[first.lineno - 1 : first.end_lineno]
-            return "\n".join(lines[node.lineno - 1 :]) + "\n"
-    raise LookupError(f"there is no {name}")
+    """The source of the function, class or method `name`, its docstring left out."""
+    node = ast.parse(source)
+    for part in name.split("."):
+        node = next((n for n in node.body if getattr(n, "name", None) == part), None)
+        if node is None:
+            raise LookupError(f"there is no {name}")
+    lines, first = source.splitlines()[: node.end_lineno], node.body[0]
+    if ast.get_docstring(node) is not None:
+        del lines[first.lineno - 1 : first.end_lineno]
+    return textwrap.dedent("\n".join(lines[node.lineno - 1 :]) + "\n")
 
 
 def refreshed(text):
