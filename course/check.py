@@ -13,6 +13,7 @@ The planted wrong answers that test all this are in tests/planted.
 """
 
 import copy
+import functools
 import importlib.util
 import inspect
 import itertools
@@ -46,6 +47,8 @@ class Exercise:
     tolerance: of the largest number of the right output.
     seen: where many answers are right, what of them is compared: a function of what is returned and
     of the case, which may raise Wrong. The oracle and the mistakes then give this.
+    properties: where there are many right answers: functions of an answer, each of which gives a
+    sentence if something does not hold, else None; oracle, outputs and cases may then be empty.
     """
 
     file: str
@@ -58,6 +61,7 @@ class Exercise:
     terms: dict[str, Callable] = field(default_factory=dict)
     tolerance: float = 1e-6
     seen: Callable | None = None
+    properties: list[Callable] = field(default_factory=list)
     _known: dict = field(default_factory=dict, repr=False)  # what the oracle gave
 
     def verdict(self, folder):
@@ -73,6 +77,9 @@ class Exercise:
 
     def check(self, answer):
         """Raises Wrong if `answer`, a function, is not right in every case."""
+        for holds in self.properties:
+            if said := holds(guarded(answer)):
+                raise Wrong(said)
         tried = [(case, self._returned(answer, case)) for case in self.cases]
         for at, (name, axes) in enumerate(self.outputs.items()):
             rows = [(case, got[at], self._right(case)[at]) for case, got in tried]
@@ -150,6 +157,21 @@ class Exercise:
         except ValueError:  # a mistake that this case does not admit
             return False
         return value.shape == got.shape and close(got, value, self.tolerance)
+
+
+def guarded(answer):
+    """An answer whose exceptions are lines for the student."""
+
+    @functools.wraps(answer)
+    def called(*args, **options):
+        try:
+            return answer(*args, **options)
+        except NotImplementedError:
+            raise Wrong(UNWRITTEN) from None
+        except Exception as error:
+            raise Wrong(raised(answer, error)) from None
+
+    return called
 
 
 def close(got, want, tolerance):
