@@ -32,9 +32,10 @@ lint: $(VENV)/.installed
 	$(PY) -m ruff format --check .
 	$(VENV)/bin/lint-imports
 
-# By as many processes as there are cores, at most 4: each test may use all cores itself.
+# By as many processes as there are cores, at most 4: each test may use all cores itself. Whoever is
+# done first takes from the others.
 test: $(VENV)/.installed
-	$(PY) -m pytest -q -n auto --maxprocesses 4 -m "not peers" --ignore tests/test_turing_browser.py
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not peers" --ignore tests/test_turing_browser.py
 
 # The import comes first: without torch the peers tests must fail, not skip.
 test-peers: $(VENV)/.peers

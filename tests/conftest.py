@@ -4,6 +4,8 @@
 """
 
 import contextlib
+import gc
+import os
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ from emulator import standin, why_unavailable
 from photographs import album, small_weights
 from programs import ROOT, default_signals
 
-from mini_colorize import network
+from mini_colorize import network, report
 from mini_colorize.backend import DeviceError, select_device
 
 sys.path.append(str(ROOT / "tools"))
@@ -25,6 +27,17 @@ def pytest_addoption(parser):
     parser.addoption("--orders", default=",".join(ORDERS), help="orders of threads to emulate")
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that no process of pytest-xdist ends long after the rest."""
+    items.sort(key=lambda item: item.path.name != "test_kernels_sanitized.py")
+
+
+def pytest_collection_finish():
+    """The thousands of tests are no garbage: no collection shall look through them again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_generate_tests(metafunc):
     """A test that asks for `gpu` runs once on a real GPU, or once for each order of threads."""
     if "gpu" in metafunc.fixturenames:
@@ -33,6 +46,16 @@ def pytest_generate_tests(metafunc):
         if metafunc.definition.get_closest_marker("one_order"):
             orders = orders[:1]
         metafunc.parametrize("gpu", orders, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick():
+    """The disk is not waited for, and no curve of the loss is drawn: trainings in processes of their
+    own do both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr(report, "loss_curve", lambda *_: True)
+        yield
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import shutil
 
 import numpy as np
 import pytest
-from emulator import standin
+from kernel_cases import PICTURES, PIXELS, SMALL, loss_case
 from naive import CONVS
 from naive import TRANSPOSED as TRANSPOSED_GEOMETRIES
 from photographs import album
@@ -29,7 +29,6 @@ from mini_colorize.ops import chapters, ops
 from mini_colorize.optim import adam_rates
 
 BODIES = {"cpu": cpu, "cuda": cuda}
-SMALL = standin.settings.sanitizer == "tsan"  # slow: a process a launch
 # kernel, stride, dilation, padding, channels, pixels: with many the CPU takes Winograd's way
 MANY, FEW = (20, 24, (19, 17)), (3, 4, (9, 6))
 CONVOLUTIONS = [(3, 1, 1, 1, *MANY), (3, 1, 2, 2, *MANY), (3, 1, 1, 0, *MANY), (3, 2, 1, 1, *MANY)]
@@ -42,13 +41,8 @@ CONVOLUTIONS += [(3, 1, 2, 2, 1, 3, size) for size in ((1, 1), (16, 8), (3, 14))
 TRANSPOSED = [(4, 2, 1, 1, 20, 24, (39, 37)), ((4, 6), 2, 1, 1, 20, 24, (39, 37))]
 TRANSPOSED += [(*geometry, *FEW) for geometry in TRANSPOSED_GEOMETRIES]
 TRANSPOSED += [(4, 2, 1, 1, 2, 3, size) for size in ((1, 1), (2, 4), (9, 11))]
-# For kernels: one pixel, just under and over a warp, just over four blocks; pictures with channels
-# that fill a block's width, part of it, or take several; 313 is odd.
-PIXELS = [33] if SMALL else [1, 31, 33, 1025]
-PICTURES = [(2, 5, 3, 3), (2, 9, 7, 64)]
-if not SMALL:
-    PICTURES += [(1, 1, 1, 1), (1, 33, 31, 4), (1, 3, 11, 313), (3, 4, 5, 512), (3, 9, 7, 12)]
 LARGER = [((2, 4, 3, 2), (13, 9)), ((1, 1, 1, 1), (5, 3)), ((1, 5, 8, 3), (7, 33))]
+LARGER = LARGER[:1] if SMALL else LARGER
 
 # What a twin may write over, and the GPU's does: operation -> places of arguments.
 FIRST = "bias_relu_backward", "batchnorm_backward", "softmax_cross_entropy", "moving_average"
@@ -57,16 +51,6 @@ WRITTEN = dict.fromkeys(FIRST, {0}) | {"adam": {0, 2, 3}}
 
 def random(*shape, seed=0):
     return np.random.default_rng((seed, *shape)).standard_normal(shape)
-
-
-def loss_case(pixels, q, k=5):
-    """Logits, the bins of each pixel, their weights, and the weights of classes."""
-    rng, k = np.random.default_rng(1), min(k, q)
-    index = np.argsort(rng.random((1, 1, pixels, q)), axis=-1)[..., :k].astype(np.int32)
-    weight = -np.sort(-rng.random((1, 1, pixels, k)), axis=-1)
-    weight /= weight.sum(axis=-1, keepdims=True)
-    weight[:, :, 3::7] = 0  # outside the mask
-    return 3 * random(1, 1, pixels, q), index, weight, 1 + abs(random(q))
 
 
 def convolution(kernel, stride, dilation, padding, c_in, c_out, size):
