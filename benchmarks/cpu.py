@@ -2,12 +2,11 @@
 
     python -m benchmarks.cpu                          the whole table, some ten minutes
     python -m benchmarks.cpu --rounds 5 --only small  fewer rounds, the rows with "small" in them
-    python -m benchmarks.cpu --scaling                time against picture size and batch
     python -m benchmarks.cpu --profile                where a training step and a photo spend it
 
 Both sides run in one process in turn, with the same number of threads (OMP_NUM_THREADS changes
 it for both), and every number is a median. Of torch's two memory layouts the faster one counts.
-Needs torch (extra `peers`), but for --profile and --scaling.
+Needs torch (extra `peers`), but for --profile.
 
 "of sgemm" is the speed counted as if every convolution were a direct one, over what a matrix
 product of 2048 x 2048 reaches here; Winograd does fewer operations, so it may exceed 1.
@@ -101,12 +100,9 @@ def command(rounds):
         torch.save(twin(network).state_dict(), t_weights)
         picture(500, 400).save(photo)
         options = ["--device", "cpu", "--size", "256"]
-        sides = {
-            "ours": partial(
-                python, "infer.py", photo, "--weights", weights, "--out", ours, *options
-            ),
-            "torch": partial(python, "-m", "benchmarks.torch_side", photo, t_weights, theirs),
-        }
+        colour = partial(python, "infer.py", photo, "--weights", weights, "--out", ours, *options)
+        rival = partial(python, "-m", "benchmarks.torch_side", photo, t_weights, theirs)
+        sides = {"ours": colour, "torch": rival}
         for run in sides.values():
             run()
         # The two round differently, and resize ab in different ways.
@@ -165,23 +161,6 @@ def _error(name, network):
     exact.load_state(network.state())
     truth, ours = exact.forward(x.astype(np.float64)), network.folded().forward(x)
     print(f"{name:<42} {agree('logits', ours, truth, np.inf):.1e}")
-
-
-# Scaling -----------------------------------------------------------------------------------------
-
-
-def scaling(rounds):
-    """Time of `small` against picture size and batch; linear is a constant last column."""
-    rate, network = sgemm_rate(), initialized("small", pictures(2, 64))
-    print(f"small, inference: {'size':>6} {'batch':>6} {'ms':>9} {'us a kilopixel':>15} of sgemm")
-    cases = [(size, 1) for size in (64, 128, 256, 384, 512, 768, 1024)]
-    for size, batch in cases + [(128, 2**k) for k in range(6)]:
-        ours, x = network.folded(), targets(pictures(batch, size))[0]
-        ours.forward(x)  # the filters are kept from the second use on
-        seconds = medians({"ours": partial(ours.forward, x)}, rounds)["ours"]
-        share = batch * flops(network, size) / seconds / rate
-        pixel = seconds * 1e9 / (batch * size * size)
-        print(f"{'':<17} {size:>6} {batch:>6} {seconds * 1e3:>9.1f} {pixel:>15.1f} {share:>8.2f}")
 
 
 # Profile -----------------------------------------------------------------------------------------
@@ -275,7 +254,6 @@ def main():
     p.add_argument("--rounds", type=int, default=15)
     p.add_argument("--only", default="", metavar="TEXT", help="rows of the table with this in them")
     p.add_argument("--errors", action="store_true", help="only the accuracy")
-    p.add_argument("--scaling", action="store_true")
     p.add_argument("--profile", action="store_true")
     args = p.parse_args()
     print(f"{machine()}, {threads.THREADS} threads, medians of {args.rounds}")
@@ -283,8 +261,6 @@ def main():
         profile_step("tiny", 128, 16, args.rounds)
         profile_step("full", 176, 4, min(args.rounds, 5))
         profile_photo(args.rounds)
-    elif args.scaling:
-        scaling(args.rounds)
     elif args.errors:
         errors()
     else:

@@ -66,10 +66,7 @@ def main():
         cases = {
             "training, tiny, batch 16, 128 x 128": (["-c", TRAIN], 4096),
             "inference, full, 256 x 256, float32": (photo("photo.jpg", "full.npz", *small), 1024),
-            "infer.py, small, a photo of 24 megapixels": (
-                photo("large.jpg", "small.npz", *small),
-                2048,
-            ),
+            "infer.py, small, 24 megapixels": (photo("large.jpg", "small.npz", *small), 2048),
         }
         for name, (arguments, limit) in cases.items():
             print(f"{name:<56} {peak(*arguments)[0]:>9.0f} {limit:>7}")

@@ -1,48 +1,24 @@
 """Writes files as torch.save and Caffe do, byte by byte, without either.
 
-Written from their descriptions and independently of what reads them: names and axes stand here in
-full. Arrays are theirs: convolutions (out, in, kh, kw), the transposed one (in, out, kh, kw).
+Written from their descriptions and independently of what reads them. Arrays are theirs: convolutions (out, in, kh, kw), the transposed one (in, out, kh, kw).
 """
 
 import struct
 import zipfile
 
 import numpy as np
+from paper import NORMALISED, TABLE
 
-# ours, the port's, Caffe's, channels in and out at width 1, side of the filter
-CONVOLUTIONS = [
-    ("conv1_1", "model1.0", "bw_conv1_1", 1, 64, 3),
-    ("conv1_2", "model1.2", "conv1_2", 64, 64, 3),
-    ("conv2_1", "model2.0", "conv2_1", 64, 128, 3),
-    ("conv2_2", "model2.2", "conv2_2", 128, 128, 3),
-    ("conv3_1", "model3.0", "conv3_1", 128, 256, 3),
-    ("conv3_2", "model3.2", "conv3_2", 256, 256, 3),
-    ("conv3_3", "model3.4", "conv3_3", 256, 256, 3),
-    ("conv4_1", "model4.0", "conv4_1", 256, 512, 3),
-    ("conv4_2", "model4.2", "conv4_2", 512, 512, 3),
-    ("conv4_3", "model4.4", "conv4_3", 512, 512, 3),
-    ("conv5_1", "model5.0", "conv5_1", 512, 512, 3),
-    ("conv5_2", "model5.2", "conv5_2", 512, 512, 3),
-    ("conv5_3", "model5.4", "conv5_3", 512, 512, 3),
-    ("conv6_1", "model6.0", "conv6_1", 512, 512, 3),
-    ("conv6_2", "model6.2", "conv6_2", 512, 512, 3),
-    ("conv6_3", "model6.4", "conv6_3", 512, 512, 3),
-    ("conv7_1", "model7.0", "conv7_1", 512, 512, 3),
-    ("conv7_2", "model7.2", "conv7_2", 512, 512, 3),
-    ("conv7_3", "model7.4", "conv7_3", 512, 512, 3),
-    ("conv8_1", "model8.0", "conv8_1", 512, 256, 4),
-    ("conv8_2", "model8.2", "conv8_2", 256, 256, 3),
-    ("conv8_3", "model8.4", "conv8_3", 256, 256, 3),
-    ("conv8_313", "model8.6", "conv8_313", 256, 313, 1),
-]
+# The port numbers the modules of a block, ReLUs among them; conv8_313 is the fourth of its block.
+CONVOLUTIONS = []  # ours, the port's, Caffe's, channels in and out at width 1, side of the filter
+for layer_name, side, c_in, c_out, _ in TABLE:
+    block, number = layer_name.removeprefix("conv").split("_")
+    place = 2 * min(int(number), 4) - 2
+    caffes = f"bw_{layer_name}" if layer_name == "conv1_1" else layer_name
+    CONVOLUTIONS.append((layer_name, f"model{block}.{place}", caffes, c_in, c_out, side))
 NORMS = [  # ours, the port's, Caffe's, channels at width 1
-    ("bn1", "model1.4", "conv1_2norm", 64),
-    ("bn2", "model2.4", "conv2_2norm", 128),
-    ("bn3", "model3.6", "conv3_3norm", 256),
-    ("bn4", "model4.6", "conv4_3norm", 512),
-    ("bn5", "model5.6", "conv5_3norm", 512),
-    ("bn6", "model6.6", "conv6_3norm", 512),
-    ("bn7", "model7.6", "conv7_3norm", 512),
+    (f"bn{n}", f"model{n}.{2 * last}", f"conv{n}_{last}norm", channels)
+    for n, last, channels in zip(range(1, 8), (2, 2, 3, 3, 3, 3, 3), NORMALISED, strict=True)
 ]
 
 
@@ -126,10 +102,10 @@ def storage(key, kind, count, view=None):
     """A reference to a storage. view: None, or ("key", first, count), in the older form only."""
     parts = [text("storage"), name("torch", f"{kind}Storage"), text(key), text("cpu")]
     parts.append(integer(count))
-    if view != ():
-        parts.append(
-            b"N" if view is None else sequence(text(view[0]), integer(view[1]), integer(view[2]))
-        )
+    if view is None:
+        parts.append(b"N")
+    elif view:
+        parts.append(sequence(text(view[0]), *map(integer, view[1:])))
     return sequence(*parts) + b"Q"
 
 

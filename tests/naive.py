@@ -1,13 +1,7 @@
-"""Loop twins of the layers: as the definition says it, one number at a time; central differences.
-
-Slow on purpose and free of every trick, so that they can be checked by reading. The tests compare
-mini_colorize with them on small arrays. All arithmetic is float64, whatever comes in. Where scipy
-has the operation, it is what the tests compare with.
+"""What the tests of layers share: geometries, random numbers, central differences, an error.
 
 Notation: as in mini_colorize.layers.conv.
 """
-
-import math
 
 import numpy as np
 
@@ -24,43 +18,8 @@ CONVS = [
 TRANSPOSED = [(4, 2, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2), (2, 3, 1, 0), (3, 2, 2, 1)]
 
 
-def conv_transpose2d(x, w, b, stride, dilation, padding):
-    """Every input pixel stamps the filter, times its value, onto the output.
-
-    x (N, H, W, C_in), w (kh, kw, C_in, C_out), b (C_out,) -> (N, Ho, Wo, C_out).
-    """
-    n, height, width, c_in = x.shape
-    kh, kw, _, c_out = w.shape
-    ho = (height - 1) * stride - 2 * padding + dilation * (kh - 1) + 1
-    wo = (width - 1) * stride - 2 * padding + dilation * (kw - 1) + 1
-    y = np.zeros((n, ho, wo, c_out)) + b
-    for picture, r, c, k in np.ndindex(x.shape):
-        for i, j in np.ndindex(kh, kw):
-            row, col = r * stride - padding + i * dilation, c * stride - padding + j * dilation
-            if 0 <= row < ho and 0 <= col < wo:
-                for o in range(c_out):
-                    y[picture, row, col, o] += float(x[picture, r, c, k]) * float(w[i, j, k, o])
-    return y
-
-
-def upsample(x, size):
-    """Bilinear, pixel centres at half-integers. x (N, h, w, C) -> (N, H, W, C)."""
-    n, h, w, channels = x.shape
-    y = np.zeros((n, *size, channels))
-
-    def neighbours(o, small, large):
-        """The two input pixels around output pixel o and the share of the second."""
-        at = min(max((o + 0.5) * small / large - 0.5, 0), small - 1)
-        low = math.floor(at)
-        return low, min(low + 1, small - 1), at - low
-
-    for picture, r, c, k in np.ndindex(y.shape):
-        r0, r1, down = neighbours(r, h, size[0])
-        c0, c1, right = neighbours(c, w, size[1])
-        top = (1 - right) * x[picture, r0, c0, k] + right * x[picture, r0, c1, k]
-        bottom = (1 - right) * x[picture, r1, c0, k] + right * x[picture, r1, c1, k]
-        y[picture, r, c, k] = (1 - down) * top + down * bottom
-    return y
+def random(shape, seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def numeric_gradient(f, array, eps=1e-6):

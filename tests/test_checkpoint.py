@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import lzma
 import pickle
 import re
 import struct
@@ -78,11 +77,6 @@ def write_zip(path, members, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in {"meta.npy": meta.getvalue(), **members}.items():
             archive.writestr(name, data)
-
-
-def write_meta(path, text):
-    """A checkpoint without arrays. text: bytes of its meta."""
-    np.savez_compressed(path, meta=np.frombuffer(text, np.uint8))
 
 
 # ---- What is written comes back
@@ -175,34 +169,27 @@ def test_int8_is_small(path):
     assert path.stat().st_size < whole / 4
 
 
-def spoilt_scales(scale):
-    return {
-        "has no conv3_1.scale": [None],
-        "not finite": [
-            np.where(np.arange(8) == 3, odd, scale).astype("f4") for odd in (np.nan, np.inf, 3e38)
-        ],
-        "0 or more": [-scale],
-        "8 factors": [scale[:-1], scale[:1].reshape(()), scale.reshape(2, 4)],
-        "float32": [scale.astype(float), scale.astype(int)],
-    }
-
-
-def spoilt_weights(arrays):
-    weight, bias = arrays["conv3_1.weight"], arrays["conv3_1.bias"]
-    yield "conv3_1.scale does not match", {"conv3_1.weight": weight.astype(np.float32)}
-    yield "conv3_1.weight does not match", {"conv3_1.weight": weight[:2]}
-    yield "real numbers", {"conv3_1.weight": weight.view(np.uint8), "conv3_1.scale": None}
-    yield "real numbers", {"conv3_1.bias": bias.astype(np.int8)}
-    for told, scales in spoilt_scales(arrays["conv3_1.scale"]).items():
-        for scale in scales:
-            yield told, {"conv3_1.scale": scale}
+def spoilt_weights(weight, scale, bias):
+    yield "conv3_1.scale does not match", {"weight": weight.astype(np.float32)}
+    yield "conv3_1.weight does not match", {"weight": weight[:2]}
+    yield "real numbers", {"weight": weight.view(np.uint8), "scale": None}
+    yield "real numbers", {"bias": bias.astype(np.int8)}
+    yield "has no conv3_1.scale", {"scale": None}
+    for odd in (np.nan, np.inf, 3e38):
+        yield "not finite", {"scale": np.where(np.arange(8) == 3, odd, scale).astype("f4")}
+    yield "0 or more", {"scale": -scale}
+    for wrong in (scale[:-1], scale[:1].reshape(()), scale.reshape(2, 4)):
+        yield "8 factors", {"scale": wrong}
+    for dtype in (float, int):
+        yield "float32", {"scale": scale.astype(dtype)}
 
 
 def test_int8_that_is_none(network, path):
     save_network(path, network, np.int8)
     meta, groups = load(path)
-    for told, changed in spoilt_weights(groups["network"]):
-        arrays = {**groups["network"], **changed}
+    good = [groups["network"][f"conv3_1.{part}"] for part in ("weight", "scale", "bias")]
+    for told, changed in spoilt_weights(*good):
+        arrays = groups["network"] | {f"conv3_1.{part}": array for part, array in changed.items()}
         save(path, meta, {"network": {n: a for n, a in arrays.items() if a is not None}})
         assert told in refused(path), changed
 
@@ -251,10 +238,9 @@ def test_pickles_are_refused_and_do_not_run(tmp_path, path, name):
 
 
 def test_a_bare_pickle_does_not_run(tmp_path, path):
-    marker = tmp_path / "ran"
-    path.write_bytes(pickle.dumps(Touch(str(marker))))
+    path.write_bytes(pickle.dumps(Touch(str(tmp_path / "ran"))))
     refused(path)
-    assert not marker.exists()
+    assert not (tmp_path / "ran").exists()
 
 
 # ---- Damage
@@ -369,11 +355,6 @@ def test_damaged_compressed_member(path, method):
     refused(path)
 
 
-def test_lzma_is_what_python_calls_it():
-    """So that the case above is known to raise something that is no OSError and no ValueError."""
-    assert not issubclass(lzma.LZMAError, (OSError, ValueError))
-
-
 # ---- A zip that is whole, with nonsense in it
 
 
@@ -434,26 +415,30 @@ def test_wrong_version(path, version):
     assert "version" in refused(path)
 
 
-def test_no_version(path):
-    write_meta(path, b'{"format": "mini_colorize"}')
-    assert "version" in refused(path)
-
-
-METAS = [b"", b"{", b"null", b"5", b"[]", b'"mini_colorize"', b"{}", b'{"format": "other"}']
+METAS = [
+    b'{"format": "mini_colorize"}',
+    b"",
+    b"{",
+    b"null",
+    b"5",
+    b"[]",
+    b'"mini_colorize"',
+    b"{}",
+    b'{"format": "other"}',
+]
 METAS += [b"\xff\xfe", b'{"format": {"a": 1}}', pytest.param(b"[" * 100_000, id="deep")]
 LONG = b'{"format": "mini_colorize", "version": ' + b"9" * 9999 + b"}"
 
 
 @pytest.mark.parametrize("text", [*METAS, pytest.param(LONG, id="long")])
 def test_meta_that_is_none(path, text):
-    write_meta(path, text)
+    np.savez_compressed(path, meta=np.frombuffer(text, np.uint8))
     refused(path)
 
 
-def test_meta_of_another_type(path):
-    np.savez(path, meta=np.ones((2, 2)))
-    refused(path)
-    np.savez(path, meta=np.array(json.dumps(META)))
+@pytest.mark.parametrize("meta", [np.ones((2, 2)), np.array(json.dumps(META))])
+def test_meta_of_another_type(path, meta):
+    np.savez(path, meta=meta)
     refused(path)
 
 
@@ -491,26 +476,29 @@ def test_no_width(network, path):
 ODD = [(value, dtype) for value in (np.nan, np.inf, -np.inf) for dtype in ("f2", "f4", "f8")]
 
 
+def spoilt(path, network, name, array):
+    """Save the network with this array in the place of another."""
+    save(path, META, {"network": state_of(network, **{name: array})})
+    return path
+
+
 @pytest.mark.parametrize("value, dtype", [*ODD, (1e300, "f8")])  # the last not in the network
 def test_not_finite(network, path, value, dtype):
     array = network.state()["conv5_2.weight"].astype(dtype)
     array[1, 1, 1, 1] = value
-    save(path, META, {"network": state_of(network, **{"conv5_2.weight": array})})
-    assert "not finite" in refused(path)
+    assert "not finite" in refused(spoilt(path, network, "conv5_2.weight", array))
 
 
 def test_a_negative_variance(network, path):
     """Its square root would make every colour none."""
     array = -network.state()["bn2.var"]
-    save(path, META, {"network": state_of(network, **{"bn2.var": array})})
-    assert refused(path) == "bn2.var is negative"
+    assert refused(spoilt(path, network, "bn2.var", array)) == "bn2.var is negative"
 
 
 def test_wrong_shape_or_missing(network, path):
     a = network.state()["conv3_1.weight"]
     for wrong in (a[:-1], a[None], a.ravel(), a.swapaxes(0, 3), a[..., :0], np.float32(1), None):
-        save(path, META, {"network": state_of(network, **{"conv3_1.weight": wrong})})
-        assert "conv3_1.weight" in refused(path)
+        assert "conv3_1.weight" in refused(spoilt(path, network, "conv3_1.weight", wrong))
 
 
 @pytest.mark.parametrize(
@@ -518,22 +506,15 @@ def test_wrong_shape_or_missing(network, path):
 )
 def test_numbers_of_another_kind(network, path, dtype):
     array = np.zeros(network.state()["conv3_1.bias"].shape, dtype)
-    save(path, META, {"network": state_of(network, **{"conv3_1.bias": array})})
-    refused(path)
+    refused(spoilt(path, network, "conv3_1.bias", array))
 
 
-def test_extra_name(network, path):
-    extra = {"conv9_1.weight": np.zeros((3, 3, 2, 2), np.float32)}
-    save(path, META, {"network": {**network.state(), **extra}})
-    assert "conv9_1.weight" in refused(path)
-
-
-def test_odd_names_stay_on_one_line(network, path):
+def test_extra_names(network, path):
+    told = refused(spoilt(path, network, "conv9_1.weight", np.zeros((3, 3, 2, 2), np.float32)))
+    assert "conv9_1.weight" in told
     for name in ("a\nb", "a\r\x1b[2Jb", "x" * 5000):
-        save(path, META, {"network": {**network.state(), name: np.zeros(1, np.float32)}})
-        assert "\x1b" not in refused(path)
-    save(path, META, {"network": {**network.state(), "a\nb": np.full(1, np.nan)}})
-    refused(path)
+        for value in (0, np.nan):
+            assert "\x1b" not in refused(spoilt(path, network, name, np.full(1, value, "f4")))
 
 
 def test_no_arrays_at_all(path):

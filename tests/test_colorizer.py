@@ -88,32 +88,25 @@ def test_what_it_takes(pale, tmp_path):
     np.testing.assert_array_equal(np.asarray(image), rgb)  # the input is left as it was
 
 
-def test_alpha_stays(pale):
-    rgb = middle(21, 33)
-    alpha = np.random.default_rng(2).integers(0, 256, (21, 33), dtype=np.uint8)
-    result = pale(Image.fromarray(np.dstack([rgb, alpha])))
-    assert result.mode == "RGBA"
-    np.testing.assert_array_equal(np.asarray(result)[..., 3], alpha)
-    np.testing.assert_array_equal(np.asarray(result)[..., :3], np.asarray(pale(rgb)))
-
-
-@pytest.mark.parametrize("mode", ["LA", "P", "PA"])
-def test_alpha_of_other_modes_stays(pale, mode):
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])
+def test_alpha_stays(pale, mode):
     """ "RGBA if there was alpha": also grey with alpha, and a palette with a transparent colour."""
-    alpha = np.full((8, 8), 255, np.uint8)
-    alpha[:, 4:] = 0
-    grey = np.full((8, 8), 100, np.uint8)
-    image = Image.fromarray(np.dstack([grey, alpha]), "LA")
+    rgb = middle(8, 8)
+    alpha = np.random.default_rng(2).integers(0, 256, (8, 8), dtype=np.uint8)
+    if mode != "RGBA":
+        alpha[:], alpha[:, 4:] = 255, 0
+    image = Image.fromarray(np.dstack([rgb, alpha]))
     if mode == "P":
         image = Image.fromarray((alpha == 0).astype(np.uint8), "L").convert("P")
         image.putpalette([100, 100, 100, 50, 50, 50])
         image.info["transparency"] = 1
-    elif mode != "LA":
-        image = image.convert(mode)
+    elif mode != "RGBA":
+        image = image.convert("LA").convert(mode)
         image.putalpha(Image.fromarray(alpha))  # Pillow drops it on the way to PA
-    result = pale(image)
-    assert result.mode == "RGBA"
-    np.testing.assert_array_equal(np.asarray(result)[..., 3], alpha)
+    result = np.asarray(pale(image))
+    np.testing.assert_array_equal(result[..., 3], alpha)
+    if mode == "RGBA":
+        np.testing.assert_array_equal(result[..., :3], np.asarray(pale(rgb)))
 
 
 @pytest.mark.parametrize("pixels", [1, 100, 1000])
@@ -219,20 +212,19 @@ def test_size(weights):
     assert Colorizer.load(weights, size=64).predict(lightness).shape == (16, 16, 2)
 
 
-def test_a_file_that_recommends_nothing_is_used_as_in_the_paper(weights, tmp_path):
+@pytest.mark.parametrize(
+    "recommended, asked, used",
+    [
+        ({}, {}, (256, 0.38)),  # as in the paper
+        ({"size": 64, "temperature": 0.6}, {"size": None, "temperature": None}, (64, 0.6)),
+        ({"size": 64, "temperature": 0.6}, {"size": 32, "temperature": 0}, (32, 0)),
+    ],
+)
+def test_a_file_recommends_and_who_asks_decides(weights, tmp_path, recommended, asked, used):
     network, _ = checkpoint.load_network(weights)
-    checkpoint.save_network(tmp_path / "w.npz", network)
-    colorizer = Colorizer.load(tmp_path / "w.npz")
-    assert (colorizer.size, colorizer.temperature) == (256, 0.38)
-
-
-def test_what_a_file_recommends_is_used_unless_something_else_is_asked_for(weights, tmp_path):
-    network, _ = checkpoint.load_network(weights)
-    checkpoint.save_network(tmp_path / "w.npz", network, size=64, temperature=0.6)
-    colorizer = Colorizer.load(tmp_path / "w.npz", size=None, temperature=None)
-    assert (colorizer.size, colorizer.temperature) == (64, 0.6)
-    colorizer = Colorizer.load(tmp_path / "w.npz", size=32, temperature=0)
-    assert (colorizer.size, colorizer.temperature) == (32, 0)
+    checkpoint.save_network(tmp_path / "w.npz", network, **recommended)
+    colorizer = Colorizer.load(tmp_path / "w.npz", **asked)
+    assert (colorizer.size, colorizer.temperature) == used
 
 
 TEMPERATURES, SIZES = ["warm", -1, None, [0.4], 1e999, True, 10**400], ["big", 100, 0, None, [32]]

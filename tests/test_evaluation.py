@@ -1,14 +1,14 @@
-"""The measures by hand and by loops; sums and their intervals; systems; the loop over photos."""
+"""The measures by hand and by scipy; sums and their intervals; systems; the loop over photos."""
 
 import gc
 import weakref
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from photographs import mixed_album
 from PIL import Image
+from scipy.integrate import trapezoid
 
 from mini_colorize import bins, measures
 from mini_colorize.color import rgb_to_lab
@@ -29,10 +29,14 @@ def photos(tmp_path):
     return mixed_album(tmp_path / "photos")
 
 
-def tallied(*histograms, names="abcdefgh"):
+def photos_of(folder):
+    return [Photo(path, path.name) for path in find_photos(folder)]
+
+
+def tallied(*histograms):
     tally = Tally()
-    for name, counts in zip(names, histograms, strict=False):
-        tally.add(times_drawn(name, 0), counts, 1, 1.0)
+    for number, counts in enumerate(histograms):
+        tally.add(times_drawn("abcd"[number], 0), counts, 1, 1.0)
     return tally
 
 
@@ -70,39 +74,28 @@ def test_two_by_two_as_curves():
     np.testing.assert_allclose(balanced, np.select([t < 3, t < 5], [1 / 6, 1 / 3], 0.5))
 
 
-def trapezoid(y):
-    """The area under points one apart; np.trapezoid is new in NumPy 2.0."""
-    return sum((a + b) / 2 for a, b in pairwise(y))
-
-
-def test_the_area_is_that_under_the_curves_by_loops():
-    """Every threshold, every class, one pixel at a time; then the trapezoid rule."""
+def test_the_area_is_that_under_the_curves():
+    """Of the shares within every threshold, of all and of each class, by scipy."""
     rng = np.random.default_rng(0)
     truth = rng.uniform(-60, 60, (7, 9, 2)).astype(np.float32).round(-1)
     ab = (truth + rng.normal(0, 60, truth.shape)).astype(np.float32)
     ab[0, 0], ab[0, 1] = truth[0, 0], truth[0, 1] + 150 / np.sqrt(2)
     label, minimum = classes(truth), 2
-    shares, all_shares = {}, []
-    for t in range(151):
-        within = {}
-        for place in np.ndindex(label.shape):
-            q = int(np.linalg.norm(bins.BINS - truth[place], axis=1).argmin())
-            assert q == label[place]
-            d = float(np.linalg.norm(ab[place].astype(np.float64) - truth[place]))
-            within.setdefault(q, []).append(d <= t)
-        for q, hits in within.items():
-            shares.setdefault(q, []).append(np.mean(hits))
-        all_shares.append(np.mean(sum(within.values(), [])))
-        counted = [q for q, hits in within.items() if len(hits) >= minimum]
-    area = [trapezoid(shares[q]) / 1.5 for q in counted]
-    assert 1 < len(counted) < len(shares)
+    nearest = np.linalg.norm(bins.BINS - truth[:, :, None], axis=-1).argmin(axis=-1)
+    np.testing.assert_array_equal(label, nearest)
+    distance = np.linalg.norm(ab.astype(np.float64) - truth, axis=-1)
+    within = distance[..., None] <= np.arange(151)
+    of_classes = [within[label == q] for q in np.unique(label)]
+    shares = [hits.mean(axis=0) for hits in of_classes if len(hits) >= minimum]
+    assert 1 < len(shares) < len(of_classes)
+    all_shares, areas = within.mean(axis=(0, 1)), trapezoid(shares) / 1.5
     counts = histogram(ab, truth, label)
     found = scores(tallied(counts), minimum)
     assert found["auc_raw"] == pytest.approx(trapezoid(all_shares) / 1.5, abs=1e-9)
-    assert found["auc_balanced"] == pytest.approx(np.mean(area), abs=1e-9)
+    assert found["auc_balanced"] == pytest.approx(areas.mean(), abs=1e-9)
     raw, balanced = curves(counts, minimum)
     np.testing.assert_allclose(raw, all_shares, atol=1e-12)
-    np.testing.assert_allclose(balanced, np.mean([shares[q] for q in counted], axis=0), atol=1e-12)
+    np.testing.assert_allclose(balanced, np.mean(shares, axis=0), atol=1e-12)
 
 
 AREAS = [(0, 150), (1e-3, 149.5), (1, 149.5), (1.001, 148.5), (149.5, 0.5), (150, 0.5)]
@@ -192,7 +185,7 @@ def test_gray_by_hand(photos):
     """The distance of grey to a colour is its chroma; its PSNR that of the grey picture."""
     result = evaluate(find_photos(photos), [Gray()], progress=False)
     found = scores(result.tallies[0])
-    pictures = [Photo(p, p.name) for p in find_photos(photos)]
+    pictures = photos_of(photos)
     k = np.concatenate([np.ceil(np.hypot(*p.lab[..., 1:].reshape(-1, 2).T)) for p in pictures])
     area = np.where(k == 0, 150, np.clip(150.5 - k, 0, None))
     assert found["auc_raw"] == pytest.approx(area.mean() / 1.5, abs=0.01)
@@ -220,7 +213,7 @@ def test_random_lends_in_a_circle(photos):
 def test_a_checkpoint_colors_as_infer_does(photos, weights, regression):
     for path in (weights, regression):
         system = Checkpoint(path, 0.5)
-        for photo in [Photo(p, p.name) for p in find_photos(photos)]:
+        for photo in photos_of(photos):
             expected = Colorizer.load(path, temperature=0.5)(photo.file.path).convert("RGB")
             picture = painted(photo, system.answer([photo])[0].ab)
             assert abs(picture.astype(int) - np.asarray(expected)).max() <= 1
@@ -230,7 +223,7 @@ def test_a_checkpoint_colors_as_infer_does(photos, weights, regression):
 def test_the_loss_is_that_of_training(photos, weights):
     """On the photo at 32 x 32; a photo without colour has none."""
     system = Checkpoint(weights)
-    pictures = [Photo(p, p.name) for p in find_photos(photos)]
+    pictures = photos_of(photos)
     answers = system.answer(pictures)
     assert answers[-1].nats is None and pictures[-1].name == "sub/gray.png"
     for photo, answer in zip(pictures[:-1], answers, strict=False):
@@ -249,7 +242,7 @@ def test_a_regression_has_no_loss_in_nats_and_no_temperature(photos, regression)
 
 
 def test_at_several_temperatures_the_network_runs_once(photos, weights):
-    pictures, calls = [Photo(p, p.name) for p in find_photos(photos)], []
+    pictures, calls = photos_of(photos), []
     first = Checkpoint(weights, 0.5)
     forward = first.colorizer.inference.forward
     first.colorizer.inference.forward = lambda x: calls.append(1) or forward(x)
@@ -268,7 +261,7 @@ def test_at_several_temperatures_the_network_runs_once(photos, weights):
 
 @pytest.mark.one_order
 def test_a_checkpoint_on_a_gpu(gpu, photos, weights, regression):
-    pictures = [Photo(p, p.name) for p in find_photos(photos)[:2]]
+    pictures = photos_of(photos)[:2]
     for path in (weights, regression):
         there = Checkpoint(path, device="cuda")
         there.warm_up()

@@ -8,8 +8,9 @@ import pytest
 from emulator import standin
 from networks import small_trainer
 from PIL import Image
-from programs import TRAIN, assert_same_bits, flags, log, python
+from programs import TRAIN, assert_same_bits, called, flags, log, python
 
+import train
 from mini_colorize import checkpoint as convert
 from mini_colorize import network
 from mini_colorize.backend import to_host, uploaded
@@ -147,9 +148,9 @@ def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
         (["--resume", "x", "--loss", "regression"], "--loss cannot change"),
     ],
 )
-def test_errors_are_one_line(arguments, told):
-    done = python(*TRAIN, *arguments)
-    assert done.returncode == 2 and told in done.stderr.splitlines()[-1]
+def test_errors_are_one_line(arguments, told, capsys):
+    code, _, err = called(train.main, capsys, *arguments)
+    assert code == 2 and told in err.splitlines()[-1]
 
 
 def test_an_unknown_loss_in_a_run_and_weights_of_another_head(photos, narrow, tmp_path):

@@ -5,15 +5,33 @@ Nothing in them runs, none takes much memory or time.
 
 import os
 import pickle
+import re
 import struct
 import time
-import tracemalloc
 import warnings
 import zipfile
 
 import foreign_files as files
 import numpy as np
 import pytest
+from foreign_files import (
+    EMPTY,
+    MACHINE,
+    MAGIC,
+    field,
+    integer,
+    layer,
+    mapping,
+    name,
+    pickled,
+    sequence,
+    storage,
+    tensor,
+    text,
+    varint,
+    whole,
+)
+from programs import at_most
 
 from mini_colorize.bins import BINS
 from mini_colorize.files.checkpoint import CheckpointError, load_meta, load_network
@@ -21,8 +39,8 @@ from mini_colorize.files.checkpoint import CheckpointError, load_meta, load_netw
 STATE = files.port(1 / 32, BINS)
 MEMORY, SECONDS = 40e6, 10  # of each; the largest of the files has 4 MB
 MARKER = "this-ran"  # what the code in the files would make, in the current folder
-RUN = files.sequence(files.text(f"touch {MARKER}")) + b"R"
-SYSTEM = files.name("os", "system") + RUN
+RUN = sequence(text(f"touch {MARKER}")) + b"R"
+SYSTEM = name("os", "system") + RUN
 ZEROS = np.zeros((2, 2), "f4")
 
 
@@ -41,48 +59,46 @@ def raw(data):
 
 def rebuilt(**changed):
     """An archive with the paper's network, of which one thing is wrong: `tensor`'s arguments."""
-    given = {"reference": files.storage("0", "Float", 4, ()), "shape": (2, 2), "strides": (2, 1)}
-    value = files.mapping({"model1.0.weight": files.tensor(**{**given, **changed})})
+    given = {"reference": storage("0", "Float", 4, ()), "shape": (2, 2), "strides": (2, 1)}
+    value = mapping({"model1.0.weight": tensor(**{**given, **changed})})
     return archive(value, {"0": bytes(16)})
 
 
 def one(value):
     """A state dict with one entry, pickled."""
-    return files.mapping({"model1.0.weight": value})
+    return mapping({"model1.0.weight": value})
 
 
 def wide(path):
     """Tensors of a network four times as wide, every one of them one number repeated."""
     shapes = {n: a.shape for n, a in files.port(1 / 32, BINS).items()}
     items = {}
-    for name, shape in shapes.items():
+    for key, shape in shapes.items():
         grown = [n * 128 if n not in (1, 2, 3, 4, 313) else n for n in shape]
-        reference = files.storage("0", "Float", 1, ())
-        items[name] = files.tensor(reference, grown, [0] * len(grown))
+        reference = storage("0", "Float", 1, ())
+        items[key] = tensor(reference, grown, [0] * len(grown))
     centres = STATE["model_out.weight"]
-    items["model_out.weight"] = files.whole("1", centres)
-    files.write_archive(path, files.mapping(items), {"0": bytes(4), "1": centres.tobytes()})
+    items["model_out.weight"] = whole("1", centres)
+    files.write_archive(path, mapping(items), {"0": bytes(4), "1": centres.tobytes()})
 
 
 def repeated_bins(path):
     """The colours of the classes as one number, two trillion times."""
-    state = {n: files.whole(str(i), a) for i, (n, a) in enumerate(STATE.items(), 1)}
-    reference = files.storage("0", "Float", 1, ())
-    state["model_out.weight"] = files.tensor(reference, (2, 10**12, 1, 1), (0, 0, 0, 0))
+    state = {n: whole(str(i), a) for i, (n, a) in enumerate(STATE.items(), 1)}
+    reference = storage("0", "Float", 1, ())
+    state["model_out.weight"] = tensor(reference, (2, 10**12, 1, 1), (0, 0, 0, 0))
     data = {str(i): a.tobytes() for i, a in enumerate(STATE.values(), 1)}
-    files.write_archive(path, files.mapping(state), {"0": bytes(4), **data})
+    files.write_archive(path, mapping(state), {"0": bytes(4), **data})
 
 
 def two_programs(path):
     """Another pickle stands before the honest one."""
-    files.write_pth(path, STATE)
-    honest = path.read_bytes()
-    with zipfile.ZipFile(path, "w") as target:
-        target.writestr("evil/data.pkl", files.pickled(SYSTEM))
-        path.with_suffix(".honest").write_bytes(honest)
-        with zipfile.ZipFile(path.with_suffix(".honest")) as source:
-            for info in source.infolist():
-                target.writestr(info.filename, source.read(info))
+    honest = path.with_suffix(".honest")
+    files.write_pth(honest, STATE)
+    with zipfile.ZipFile(path, "w") as target, zipfile.ZipFile(honest) as source:
+        target.writestr("evil/data.pkl", pickled(SYSTEM))
+        for info in source.infolist():
+            target.writestr(info.filename, source.read(info))
 
 
 def same_name_twice(path):
@@ -90,23 +106,23 @@ def same_name_twice(path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with zipfile.ZipFile(path, "a") as target:
-            target.writestr("archive/data.pkl", files.pickled(SYSTEM))
+            target.writestr("archive/data.pkl", pickled(SYSTEM))
 
 
 def stream_before_an_archive(path):
     files.write_pth(path, STATE)
-    path.write_bytes(files.pickled(SYSTEM) + path.read_bytes())
+    path.write_bytes(pickled(SYSTEM) + path.read_bytes())
 
 
 def archive_before_a_stream(path):
     """An archive with its directory cut off; what is left is the archive's mark, and a pickle."""
-    path.write_bytes(b"PK\x03\x04" + files.pickled(SYSTEM))
+    path.write_bytes(b"PK\x03\x04" + pickled(SYSTEM))
 
 
 def directory_that_lies(path):
     """The directory says that a storage has terabytes, and so does the pickle."""
     count = 2**30 - 1
-    value = one(files.tensor(files.storage("0", "Float", count, ()), (count,), (1,)))
+    value = one(tensor(storage("0", "Float", count, ()), (count,), (1,)))
     files.write_archive(path, value, {"0": bytes(16)})
     data = bytearray(path.read_bytes())
     at = data.rfind(b"archive/data/0") - 46
@@ -116,35 +132,28 @@ def directory_that_lies(path):
 
 def encrypted(path):
     files.write_pth(path, STATE)
-    data = bytearray(path.read_bytes())
-    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = data.find(mark)
-        while at >= 0:
-            data[at + offset] |= 1
-            at = data.find(mark, at + 4)
+    good = path.read_bytes()
+    data = bytearray(good)
+    for mark, offset in ((rb"PK\x03\x04", 6), (rb"PK\x01\x02", 8)):
+        for found in re.finditer(mark, good):
+            data[found.start() + offset] |= 1
     path.write_bytes(data)
 
 
 def overlapping(path):
     """A thousand names for the same 4 MB."""
-    value = files.mapping(
-        {
-            f"x{i}": files.tensor(files.storage(str(i), "Float", 2**20, ()), (2**20,), (1,))
-            for i in range(1000)
-        }
+    value = mapping(
+        {f"x{i}": tensor(storage(str(i), "Float", 2**20, ()), (2**20,), (1,)) for i in range(1000)}
     )
     files.write_archive(path, value, {"0": bytes(2**22), "1": b""})
     data = path.read_bytes()
     start = data.find(b"PK\x01\x02")
     at = data.rfind(b"archive/data/0") - 46
-    entry = data[at : at + 60]
-    copies = b"".join(
-        entry[:28]
-        + struct.pack("<H", 14 + len(str(i)) - 1)
-        + entry[30:46]
-        + f"archive/data/{i}".encode()
-        for i in range(1, 1000)
-    )
+    copies = b""
+    for i in range(1, 1000):
+        called = f"archive/data/{i}".encode()
+        copies += data[at : at + 28] + struct.pack("<H", len(called))
+        copies += data[at + 30 : at + 46] + called
     end = bytearray(data[-22:])
     count = struct.unpack_from("<H", end, 10)[0] + 999
     size = len(data) - 22 - start + len(copies)
@@ -154,11 +163,9 @@ def overlapping(path):
 
 def keys_of_a_stream(keys):
     """A stream whose list of storages' keys is this pickle."""
-    value = one(files.whole("0", ZEROS, zipped=False))
-    start = files.MAGIC + files.pickled(files.integer(1001)) + files.MACHINE
-    return raw(
-        start + files.pickled(value) + files.pickled(keys) + struct.pack("<q", 4) + bytes(16)
-    )
+    value = one(whole("0", ZEROS, zipped=False))
+    start = MAGIC + pickled(integer(1001)) + MACHINE
+    return raw(start + pickled(value) + pickled(keys) + struct.pack("<q", 4) + bytes(16))
 
 
 def deep_tuples(levels):
@@ -167,18 +174,16 @@ def deep_tuples(levels):
 
 
 LONG = 2**63
-NET = files.field(1, b"LtoAB")
+NET = field(1, b"LtoAB")
 
 
 def net_with(blob):
     """A Caffe network with a layer that has this blob."""
-    return raw(NET + files.field(100, files.field(1, b"bw_conv1_1") + files.field(7, blob)))
+    return raw(NET + field(100, field(1, b"bw_conv1_1") + field(7, blob)))
 
 
 def shaped(*dims, data=bytes(16), number=5):
-    return files.field(7, files.field(1, b"".join(map(files.varint, dims)))) + files.field(
-        number, data
-    )
+    return field(7, field(1, b"".join(map(varint, dims)))) + field(number, data)
 
 
 def huge_scale(path):
@@ -187,73 +192,67 @@ def huge_scale(path):
     files.write_caffemodel(path, layers)
 
 
+RAN, DAMAGED = "asks for os.system", "damaged checkpoint"
+SHORT, CUT = "not as long as it says", "cut short"
+ORDERED = name("collections", "OrderedDict")
 HOSTILE = {
     # Pickles that call
-    "os.system": (archive(SYSTEM), "asks for os.system"),
-    "os.system in the older form": (stream(SYSTEM), "asks for os.system"),
-    "os.system as the whole file": (raw(files.pickled(SYSTEM)), "asks for os.system"),
-    "os.system in the first pickle of a stream": (
-        raw(files.pickled(SYSTEM) + files.MAGIC),
-        "asks for os.system",
-    ),
+    "os.system": (archive(SYSTEM), RAN),
+    "os.system in the older form": (stream(SYSTEM), RAN),
+    "os.system as the whole file": (raw(pickled(SYSTEM)), RAN),
+    "os.system in the first pickle of a stream": (raw(pickled(SYSTEM) + MAGIC), RAN),
     "os.system in the pickle about the machine": (
-        raw(files.MAGIC + files.pickled(files.integer(1001)) + files.pickled(SYSTEM)),
-        "asks for os.system",
+        raw(MAGIC + pickled(integer(1001)) + pickled(SYSTEM)),
+        RAN,
     ),
-    "os.system in the storages' keys": (keys_of_a_stream(SYSTEM), "asks for os.system"),
-    "builtins.eval": (archive(files.name("builtins", "eval") + RUN), "asks for builtins.eval"),
-    "builtins.exec of Python 2": (archive(files.name("__builtin__", "exec") + RUN), "asks for"),
-    "getattr": (archive(files.name("builtins", "getattr") + RUN), "asks for builtins.getattr"),
+    "os.system in the storages' keys": (keys_of_a_stream(SYSTEM), RAN),
+    "builtins.eval": (archive(name("builtins", "eval") + RUN), "asks for builtins.eval"),
+    "builtins.exec of Python 2": (archive(name("__builtin__", "exec") + RUN), "asks for"),
+    "getattr": (archive(name("builtins", "getattr") + RUN), "asks for builtins.getattr"),
     "posix.system by its name on the stack": (
-        archive(files.text("posix") + files.text("system") + b"\x93" + RUN),
+        archive(text("posix") + text("system") + b"\x93" + RUN),
         "asks for posix.system",
     ),
-    "a nested call": (
-        archive(files.name("collections", "OrderedDict") + files.sequence(SYSTEM) + b"R"),
-        "asks for os.system",
-    ),
-    "a call in a tensor's hooks": (rebuilt(hooks=SYSTEM), "asks for os.system"),
-    "a call as a storage's type": (
-        archive(one(files.sequence(files.text("storage"), SYSTEM) + b"Q")),
-        "asks for os.system",
-    ),
-    "torch.hub.load": (archive(files.name("torch.hub", "load") + RUN), "asks for torch.hub.load"),
+    "a nested call": (archive(ORDERED + sequence(SYSTEM) + b"R"), RAN),
+    "a call in a tensor's hooks": (rebuilt(hooks=SYSTEM), RAN),
+    "a call as a storage's type": (archive(one(sequence(text("storage"), SYSTEM) + b"Q")), RAN),
+    "torch.hub.load": (archive(name("torch.hub", "load") + RUN), "asks for torch.hub.load"),
     "numpy's pickles": (
-        archive(files.name("numpy.core.multiarray", "_reconstruct") + RUN),
+        archive(name("numpy.core.multiarray", "_reconstruct") + RUN),
         "asks for numpy.core",
     ),
     "a name with line ends and colours": (
         archive(b"\x8c\x03a\nb\x8c\x04\x1b[2J\x93" + RUN),
         "asks for a b.?[2J",
     ),
-    "INST": (archive(b"(" + files.text("touch " + MARKER) + b"ios\nsystem\n"), "instruction INST"),
-    "OBJ": (archive(b"(" + files.EMPTY + b"o"), "instruction OBJ"),
-    "NEWOBJ": (archive(files.name("collections", "OrderedDict") + b")\x81"), "NEWOBJ"),
+    "INST": (archive(b"(" + text("touch " + MARKER) + b"ios\nsystem\n"), "instruction INST"),
+    "OBJ": (archive(b"(" + EMPTY + b"o"), "instruction OBJ"),
+    "NEWOBJ": (archive(ORDERED + b")\x81"), "NEWOBJ"),
     "an extension code": (archive(b"\x82\x01" + RUN), "instruction EXT1"),
-    "a dictionary is called": (archive(files.EMPTY + RUN), "a pickle has dict in place"),
+    "a dictionary is called": (archive(EMPTY + RUN), "a pickle has dict in place"),
     "a storage's type is called": (
-        archive(files.name("torch", "FloatStorage") + RUN),
+        archive(name("torch", "FloatStorage") + RUN),
         "a pickle calls torch FloatStorage",
     ),
     "a state for a function": (
-        archive(files.name("torch._utils", "_rebuild_tensor_v2") + files.EMPTY + b"b"),
+        archive(name("torch._utils", "_rebuild_tensor_v2") + EMPTY + b"b"),
         "in place",
     ),
     # Pickles that waste
     "a memo of 2^31": (archive(b"Nr\xff\xff\xff\x7f"), "not a network"),
-    "a memo that is empty": (archive(b"j\xff\xff\xff\x7f"), "damaged checkpoint"),
+    "a memo that is empty": (archive(b"j\xff\xff\xff\x7f"), DAMAGED),
     "a key of tuples in tuples": (archive(b"}" + deep_tuples(60) + b"Ns"), "tuple as a key"),
     "30,000 tuples in one another": (archive(b")" + b"\x85" * 30_000), "not a network"),
     "a dictionary that holds itself": (
-        archive(b"}q\x00" + files.text("state_dict") + b"h\x00s"),
+        archive(b"}q\x00" + text("state_dict") + b"h\x00s"),
         "no state dict in it",
     ),
     "a dictionary made of the same pairs again and again": (
         archive(
             b"]("
-            + b"".join(b"](" + files.text(f"{i}") + b"Ne" for i in range(10_000))
+            + b"".join(b"](" + text(f"{i}") + b"Ne" for i in range(10_000))
             + b"eq\x00"
-            + (files.name("collections", "OrderedDict") + b"h\x00\x85R0") * 5000
+            + (ORDERED + b"h\x00\x85R0") * 5000
         ),
         "a pickle calls collections OrderedDict",
     ),
@@ -261,34 +260,22 @@ HOSTILE = {
         archive(b"\x8b" + struct.pack("<I", 100_000) + bytes(100_000)),
         "instruction LONG4",
     ),
-    "a text of 4 GB": (archive(b"X\xff\xff\xff\xffabc"), "damaged checkpoint"),
-    "bytes of 2^63": (archive(b"\x8e" + struct.pack("<Q", LONG) + b"abc"), "damaged checkpoint"),
+    "a text of 4 GB": (archive(b"X\xff\xff\xff\xffabc"), DAMAGED),
+    "bytes of 2^63": (archive(b"\x8e" + struct.pack("<Q", LONG) + b"abc"), DAMAGED),
     "a frame of 2^63": (archive(b"\x95" + struct.pack("<Q", LONG) + b"N"), "not a network"),
     "a pickle of a megabyte": (archive(b"N0" * 2**19), "too long"),
-    "a stream whose pickle is a megabyte": (
-        stream(files.text("x" * 1000) * 1100),
-        "damaged checkpoint",
-    ),
-    "nothing on the stack": (archive(b"R"), "damaged checkpoint"),
+    "a stream whose pickle is a megabyte": (stream(text("x" * 1000) * 1100), DAMAGED),
+    "nothing on the stack": (archive(b"R"), DAMAGED),
     "a dictionary called with a call": (
-        archive(files.name("collections", "OrderedDict") + files.sequence(files.EMPTY) + b"R"),
+        archive(ORDERED + sequence(EMPTY) + b"R"),
         "a pickle calls",
     ),
-    "no end": (raw(b"\x80\x02" + b"N" * 100), "damaged checkpoint"),
+    "no end": (raw(b"\x80\x02" + b"N" * 100), DAMAGED),
     # Storages and tensors
-    "a storage larger than the file": (
-        rebuilt(reference=files.storage("0", "Float", 2**40, ())),
-        "not as long as it says",
-    ),
-    "a storage of 2^62 numbers": (
-        rebuilt(reference=files.storage("0", "Float", 2**62, ())),
-        "not as long as it says",
-    ),
-    "a storage of -1": (rebuilt(reference=files.storage("0", "Float", -1, ())), "a length"),
-    "a storage that is not there": (
-        rebuilt(reference=files.storage("../../0", "Float", 4, ())),
-        "damaged checkpoint",
-    ),
+    "a storage larger than the file": (rebuilt(reference=storage("0", "Float", 2**40, ())), SHORT),
+    "a storage of 2^62 numbers": (rebuilt(reference=storage("0", "Float", 2**62, ())), SHORT),
+    "a storage of -1": (rebuilt(reference=storage("0", "Float", -1, ())), "a length"),
+    "a storage that is not there": (rebuilt(reference=storage("../../0", "Float", 4, ())), DAMAGED),
     "a tensor beyond its storage": (rebuilt(offset=1), "larger than its storage"),
     "a tensor before its storage": (rebuilt(offset=-1), "a place that is none"),
     "strides backwards": (rebuilt(strides=(-2, 1)), "a place that is none"),
@@ -298,19 +285,19 @@ HOSTILE = {
     "a wide network of four bytes": (wide, "more numbers than it holds"),
     "two trillion colours": (repeated_bins, "not the paper's 313 bins"),
     "a stream's storage larger than the file": (
-        stream(one(files.whole("0", np.zeros(2**20, "f4"), zipped=False)), {"0": (2**20, b"")}),
-        "not as long as it says",
+        stream(one(whole("0", np.zeros(2**20, "f4"), zipped=False)), {"0": (2**20, b"")}),
+        SHORT,
     ),
     "a stream's storage of another length": (
-        stream(one(files.whole("0", ZEROS, zipped=False)), {"0": (5, bytes(20))}),
+        stream(one(whole("0", ZEROS, zipped=False)), {"0": (5, bytes(20))}),
         "not as long",
     ),
     "a part of a storage beyond it": (
-        stream(one(files.tensor(files.storage("0", "Float", 4, ("v", 3, 2)), (2,), (1,)))),
+        stream(one(tensor(storage("0", "Float", 4, ("v", 3, 2)), (2,), (1,)))),
         "not as long",
     ),
     "a stream without its numbers": (
-        stream(one(files.whole("0", ZEROS, zipped=False)), {}),
+        stream(one(whole("0", ZEROS, zipped=False)), {}),
         "lacks the numbers",
     ),
     "keys of tuples in tuples": (
@@ -321,7 +308,7 @@ HOSTILE = {
     # Archives
     "a zip bomb": (
         archive(
-            one(files.tensor(files.storage("0", "Float", 2**25, ()), (2**25,), (1,))),
+            one(tensor(storage("0", "Float", 2**25, ()), (2**25,), (1,))),
             {"0": bytes(2**20)},
             method=zipfile.ZIP_DEFLATED,
         ),
@@ -330,44 +317,38 @@ HOSTILE = {
     "a zip bomb for a pickle": (archive(b"N0" * 2**17, method=zipfile.ZIP_LZMA), "compressed"),
     "another pickle first": (two_programs, "holds 2 objects"),
     "a pickle's name twice": (same_name_twice, "holds 2 objects"),
-    "a pickle before the archive": (stream_before_an_archive, "asks for os.system"),
+    "a pickle before the archive": (stream_before_an_archive, RAN),
     "an archive's mark before a pickle": (archive_before_a_stream, "not a checkpoint"),
-    "a directory that lies": (directory_that_lies, "not as long as it says"),
-    "encrypted": (encrypted, "damaged checkpoint"),
+    "a directory that lies": (directory_that_lies, SHORT),
+    "encrypted": (encrypted, DAMAGED),
     "a thousand names for the same bytes": (overlapping, "not the paper's"),
     # Caffe
-    "a length of 2^63": (raw(NET + b"\xa2\x06" + files.varint(LONG) + b"x"), "cut short"),
-    "a length of 2^63 in a layer": (
-        raw(NET + files.field(100, b"\x3a" + files.varint(LONG))),
-        "cut short",
-    ),
-    "a length that leads out of its layer": (
-        raw(NET + files.field(100, b"\x3a\x20") + bytes(100)),
-        "cut short",
-    ),
-    "an integer without an end": (raw(NET + b"\xff" * 50), "cut short"),
+    "a length of 2^63": (raw(NET + b"\xa2\x06" + varint(LONG) + b"x"), CUT),
+    "a length of 2^63 in a layer": (raw(NET + field(100, b"\x3a" + varint(LONG))), CUT),
+    "a length that leads out of its layer": (raw(NET + field(100, b"\x3a\x20") + bytes(100)), CUT),
+    "an integer without an end": (raw(NET + b"\xff" * 50), CUT),
     "100,000 groups in one another": (raw(NET + b"\x0b" * 100_000), "no such field"),
     "layers in layers": (
-        raw(NET + b"".join(b"\xa2\x06" + files.varint(10**6 - 5 * i) for i in range(10**4))),
-        "cut short",
+        raw(NET + b"".join(b"\xa2\x06" + varint(10**6 - 5 * i) for i in range(10**4))),
+        CUT,
     ),
-    "a million fields": (raw(NET + files.field(9, 1, 0) * 10**6), "more than 20,000 fields"),
-    "a shape of 2^63": (net_with(shaped(LONG, LONG)), "not as long as it says"),
-    "a shape of -1": (net_with(shaped(2**64 - 4, 2**64 - 1)), "not as long as it says"),
-    "a shape of a million axes": (net_with(shaped(*[1] * 10**6)), "not as long as it says"),
+    "a million fields": (raw(NET + field(9, 1, 0) * 10**6), "more than 20,000 fields"),
+    "a shape of 2^63": (net_with(shaped(LONG, LONG)), SHORT),
+    "a shape of -1": (net_with(shaped(2**64 - 4, 2**64 - 1)), SHORT),
+    "a shape of a million axes": (net_with(shaped(*[1] * 10**6)), SHORT),
     "a shape that is a number": (
-        net_with(files.field(7, 4, 0) + files.field(5, bytes(16))),
+        net_with(field(7, 4, 0) + field(5, bytes(16))),
         "a number is where",
     ),
-    "three and a half numbers": (net_with(shaped(3, data=bytes(14))), "not as long as it says"),
-    "numbers in pieces": (net_with(shaped(4) + files.field(5, bytes(16))), "in pieces"),
-    "numbers one by one": (net_with(files.field(5, bytes(4), 5) * 4), "a Caffe model with"),
+    "three and a half numbers": (net_with(shaped(3, data=bytes(14))), SHORT),
+    "numbers in pieces": (net_with(shaped(4) + field(5, bytes(16))), "in pieces"),
+    "numbers one by one": (net_with(field(5, bytes(4), 5) * 4), "a Caffe model with"),
     "a layer's name of a megabyte": (
-        raw(NET + files.layer("x" * 2**20, "Convolution", [ZEROS])),
+        raw(NET + layer("x" * 2**20, "Convolution", [ZEROS])),
         "bw_conv1_1 is missing",
     ),
     "a layer twice": (
-        raw(NET + files.layer("conv1_2", "Convolution", [ZEROS]) * 2),
+        raw(NET + layer("conv1_2", "Convolution", [ZEROS]) * 2),
         "two layers conv1_2",
     ),
     "a scale of half a million numbers": (huge_scale, "not one factor"),
@@ -378,18 +359,13 @@ HOSTILE = {
 def refused(path):
     """The line that is said, without the path; and that nothing ran, and what it took."""
     start = time.monotonic()
-    tracemalloc.start()
-    try:
-        with pytest.raises(CheckpointError) as caught:
-            load_network(path)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    with at_most(MEMORY), pytest.raises(CheckpointError) as caught:
+        load_network(path)
     message = str(caught.value)
     assert not os.path.exists(MARKER)
     assert message.startswith(f"{path}: ") and len(message.splitlines()) == 1
     assert message.isprintable() and len(message) < 400
-    assert peak < MEMORY and time.monotonic() - start < SECONDS
+    assert time.monotonic() - start < SECONDS
     return message.removeprefix(f"{path}: ")
 
 
@@ -399,14 +375,12 @@ def test_hostile(tmp_path, monkeypatch, what):
     make, told = HOSTILE[what]
     path = tmp_path / "x.pth"
     make(path)
-    said = refused(path)
-    print(f"{what}: {said}")
-    assert told in said
+    assert told in refused(path)
 
 
 def test_the_traps_are_real(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pickle.loads(files.pickled(SYSTEM))
+    pickle.loads(pickled(SYSTEM))
     assert os.path.exists(MARKER)
 
 
@@ -425,7 +399,7 @@ def test_cut_off_at_every_tenth(tmp_path, write, tenths):
     write(path, STATE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * tenths // 10])
     said = refused(path)
-    assert any(word in said for word in ("cut short", "damaged", "not as long", "not a Caffe"))
+    assert any(word in said for word in (CUT, "damaged", "not as long", "not a Caffe"))
 
 
 @pytest.mark.parametrize("write", [files.write_pth, write_stream, write_caffe])

@@ -357,7 +357,8 @@ def test_pages_and_frames_that_are_left_out(tmp_path):
     frames = [Image.new("RGB", (3, 2), c) for c in ("red", "blue")]
     for extension in ("gif", "webp", "png"):
         path = save(frames[0], tmp_path / f"a.{extension}", save_all=True, append_images=frames[1:])
-        read_image(path, tell=told.append)
+        got = pixels(read_image(path, tell=told.append).convert("RGB"))
+        assert abs(got.astype(int) - [255, 0, 0]).max() < 9  # WebP is lossy
         assert told[-1] == f"{path}: is an animation; its first picture is taken"
     assert len(told) == 4
 
@@ -403,12 +404,6 @@ def test_cmyk_jpeg(tmp_path):
     image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
     got = pixels(read_image(save(image, tmp_path / "a.jpg", quality=100)))
     assert np.abs(got.astype(int) - [0, 255, 255]).max() <= 3
-
-
-def test_first_frame_of_a_gif(tmp_path):
-    red, blue = Image.new("RGB", (3, 2), "red"), Image.new("RGB", (3, 2), "blue")
-    path = save(red, tmp_path / "a.gif", save_all=True, append_images=[blue])
-    np.testing.assert_array_equal(pixels(read_image(path).convert("RGB"))[0, 0], [255, 0, 0])
 
 
 # ---- orientation, draft, colour profiles

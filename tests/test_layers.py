@@ -1,4 +1,4 @@
-"""Chapters 3 to 6, proven: every layer's forward equals a loop twin, every backward is its gradient.
+"""Chapters 3 to 6, proven: every layer's forward equals scipy's, every backward is its gradient.
 
 Gradients are compared with central differences of sum(dy * y) in float64, relative error below
 1e-6; batches of 2 and 3, odd and non-square pictures, strides and dilations, paddings. Then what
@@ -10,8 +10,9 @@ import functools
 import naive
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.signal
-from naive import CONVS, TRANSPOSED
+from naive import CONVS, TRANSPOSED, random
 
 from mini_colorize.fast import cpu, gather, memory
 from mini_colorize.fast.convolution import GATHER, transposed_plan
@@ -38,10 +39,6 @@ def conv(c_in, kernel, stride, dilation, padding, dtype=np.float64):
 
 def transposed(c_in, kernel, stride, dilation, padding, dtype=np.float64):
     return filled(ConvTranspose2d(c_in, 4, kernel, stride, dilation, padding, dtype=dtype))
-
-
-def random(shape, seed=0, dtype=np.float64):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def check_gradients(layer, x, limit=1e-6):
@@ -114,42 +111,51 @@ def test_input_gradient_can_be_left_out(layer):
 # Values -------------------------------------------------------------------------------------------
 
 
+def spread(x, step):
+    """Zeros between the pixels of (..., H, W, C, D), so that they lie `step` apart."""
+    *n, h, w, c, d = x.shape
+    wide = np.zeros((*n, step * (h - 1) + 1, step * (w - 1) + 1, c, d))
+    wide[..., ::step, ::step, :, :] = x
+    return wide
+
+
 def correlated(x, weight, bias, stride, dilation, padding, fill=0):
     """By scipy.signal.correlate, in float64: a dilated filter has zeros between its taps, and of
     the pixels at stride 1 every so manieth is taken."""
     n, h, w, c = x.shape
     around = np.full((n, h + 2 * padding, w + 2 * padding, c), fill, np.float64)
     around[:, padding : padding + h, padding : padding + w] = x
-    spread = [dilation * (k - 1) + 1 for k in weight.shape[:2]]
-    wide = np.zeros((*spread, *weight.shape[2:]))
-    wide[::dilation, ::dilation] = weight
+    wide = spread(weight, dilation)
     one = functools.partial(scipy.signal.correlate, mode="valid", method="direct")
     planes = [[one(p, wide[..., o])[..., 0] for o in range(len(bias))] for p in around]
     return np.moveaxis(planes, 1, 3)[:, ::stride, ::stride] + bias
 
 
-@pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-13), (np.float32, 1e-6)])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("geometry", CONVS, ids=str)
-def test_conv_equals_scipys(geometry, shape, dtype, limit):
-    layer, x = conv(shape[3], *geometry, dtype=dtype), random(shape, dtype=dtype)
-    y = layer.forward(x)
-    truth = correlated(x, *layer.params.values(), **layer.geometry)
-    assert y.dtype == dtype
-    assert naive.relative_error(y, truth) < limit
-    assert layer.output_shape(shape[1:]) == y.shape[1:]
+def transposed_correlated(x, weight, bias, stride, dilation, padding):
+    """By scipy.signal.convolve2d: the input's pixels lie a stride apart, and each stamps the
+    filter; the padding is cut off."""
+    x, wide = spread(x[..., None], stride)[..., 0], spread(weight, dilation)
+    filters = [wide[..., o].T for o in range(len(bias))]  # (C_in, kw, kh)
+    full = [[sum(map(scipy.signal.convolve2d, p.T, f)) for f in filters] for p in x]
+    y = np.transpose(full, (0, 3, 2, 1))  # of (N, C_out, W, H)
+    rows, columns = (slice(padding, side - padding) for side in y.shape[1:3])
+    return y[:, rows, columns] + bias
+
+
+KINDS = [(conv, correlated, SHAPES, g) for g in CONVS]
+KINDS += [(transposed, transposed_correlated, [(2, 5, 3, 3), (3, 1, 4, 2)], g) for g in TRANSPOSED]
 
 
 @pytest.mark.parametrize("dtype, limit", [(np.float64, 1e-13), (np.float32, 1e-6)])
-@pytest.mark.parametrize("shape", [(2, 5, 3, 3), (3, 1, 4, 2)], ids=str)
-@pytest.mark.parametrize("geometry", TRANSPOSED, ids=str)
-def test_conv_transpose_equals_the_loops(geometry, shape, dtype, limit):
-    layer, x = transposed(shape[3], *geometry, dtype=dtype), random(shape, dtype=dtype)
-    y = layer.forward(x)
-    truth = naive.conv_transpose2d(x, *layer.params.values(), **layer.geometry)
-    assert y.dtype == dtype
-    assert naive.relative_error(y, truth) < limit
-    assert layer.output_shape(shape[1:]) == y.shape[1:]
+@pytest.mark.parametrize("kind, by_scipy, shapes, geometry", KINDS)
+def test_convolutions_equal_scipys(kind, by_scipy, shapes, geometry, dtype, limit):
+    for shape in shapes:
+        layer, x = kind(shape[3], *geometry, dtype=dtype), random(shape, dtype=dtype)
+        y = layer.forward(x)
+        truth = by_scipy(x, *layer.params.values(), **layer.geometry)
+        assert y.dtype == dtype
+        assert naive.relative_error(y, truth) < limit
+        assert layer.output_shape(shape[1:]) == y.shape[1:]
 
 
 @pytest.mark.parametrize("fill", [2.5, np.array([1.0, -2.0, 3.0])], ids=["number", "per channel"])
@@ -198,10 +204,13 @@ def test_relu_inside_a_layer_is_relu_after_it(kind, kernel, stride):
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 5), (3, 10), (13, 4)], ids=str)
 @pytest.mark.parametrize("source", [(1, 1), (2, 3), (4, 4), (5, 2)], ids=str)
-def test_upsample_equals_the_loops(source, size):
+def test_upsample_equals_scipys(source, size):
+    """Bilinear, pixel centres at half-integers, clamped to the border."""
     x = random((2, *source, 3))
-    y = upsample(x, size)
-    np.testing.assert_allclose(y, naive.upsample(x, size), atol=1e-14)
+    at = [(np.arange(n) + 0.5) * m / n - 0.5 for m, n in zip(source, size, strict=True)]
+    grid = np.meshgrid(range(2), *at, range(3), indexing="ij")
+    truth = scipy.ndimage.map_coordinates(x, grid, order=1, mode="nearest")
+    np.testing.assert_allclose(upsample(x, size), truth, atol=1e-14)
 
 
 def test_upsample_by_hand():
@@ -323,11 +332,7 @@ def test_batchnorm_forward_and_running_averages():
     layer = filled(BatchNorm2d(3, momentum=0.1, dtype=np.float64))
     gamma, beta = layer.params.values()
     y = layer.forward(x, train=True)
-    mean, var = np.zeros(3), np.zeros(3)
-    for c in range(3):
-        values = x[..., c].ravel().tolist()
-        mean[c] = sum(values) / 70
-        var[c] = sum((v - mean[c]) ** 2 for v in values) / 70
+    mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5) * gamma + beta, atol=1e-13)
     # They start at 0 and 1; the variance goes in without bias, over M - 1 = 69.
     np.testing.assert_allclose(layer.buffers["mean"], 0.1 * mean, rtol=1e-13)
@@ -343,10 +348,9 @@ def test_batchnorm_inference_uses_the_running_averages_and_leaves_them():
     x = random((2, 3, 5, 2))
     kept = x.copy()
     y = layer.forward(x)
-    for c, (mean, var) in enumerate([(1, 4), (-2, 0.25)]):
-        gamma, beta = layer.params["gamma"][c], layer.params["beta"][c]
-        truth = (x[..., c] - mean) / (var + 1e-5) ** 0.5 * gamma + beta
-        np.testing.assert_allclose(y[..., c], truth, atol=1e-13)
+    gamma, beta = layer.params.values()
+    truth = (x - [1, -2]) / np.sqrt(np.array([4, 0.25]) + 1e-5) * gamma + beta
+    np.testing.assert_allclose(y, truth, atol=1e-13)
     np.testing.assert_array_equal(x, kept)
     np.testing.assert_array_equal(layer.buffers["mean"], [1, -2])
     np.testing.assert_array_equal(layer.buffers["var"], [4, 0.25])

@@ -81,39 +81,25 @@ def fill(layer, dtype):
 # Layers -------------------------------------------------------------------------------------------
 
 
+# kernel, stride, dilation; of the transposed convolution the padding, too
+CONVS = [(Conv2d, g) for g in ((1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 2), (3, 2, 2))]
+CONVS += [(ConvTranspose2d, g) for g in ((4, 2, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2))]
+
+
 @pytest.mark.parametrize("dtype, limit", DTYPES)
-@pytest.mark.parametrize(
-    "kernel, stride, dilation", [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 2), (3, 2, 2)]
-)
-def test_conv2d(kernel, stride, dilation, dtype, limit):
-    layer = fill(Conv2d(5, 7, kernel, stride, dilation, dtype=dtype), dtype)
+@pytest.mark.parametrize("kind, geometry", CONVS)
+def test_convolutions(kind, geometry, dtype, limit):
+    layer, transposed = fill(kind(5, 7, *geometry, dtype=dtype), dtype), kind is ConvTranspose2d
     x = random((3, 13, 17, 5), dtype)
-    tx, w, b = nchw(x), oihw(layer.params["weight"]), vector(layer.params["bias"])
-    ty = F.conv2d(tx, w, b, **layer.geometry)
+    tx, b = nchw(x), vector(layer.params["bias"])
+    w = oihw(layer.params["weight"], transposed)
+    ty = (F.conv_transpose2d if transposed else F.conv2d)(tx, w, b, **layer.geometry)
     y = layer.forward(x, train=True)
     close(y, nhwc(ty), limit)
     dy = random(y.shape, dtype, 2)
     ty.backward(nchw(dy))
     close(layer.backward(dy), nhwc(tx.grad), limit)
-    close(layer.grads["weight"], hwio(w.grad), limit)
-    close(layer.grads["bias"], b.grad.numpy(), limit)
-
-
-@pytest.mark.parametrize("dtype, limit", DTYPES)
-@pytest.mark.parametrize(
-    "kernel, stride, dilation, padding", [(4, 2, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2)]
-)
-def test_conv_transpose2d(kernel, stride, dilation, padding, dtype, limit):
-    layer = fill(ConvTranspose2d(5, 7, kernel, stride, dilation, padding, dtype=dtype), dtype)
-    x = random((3, 9, 6, 5), dtype)
-    tx, w, b = nchw(x), oihw(layer.params["weight"], True), vector(layer.params["bias"])
-    ty = F.conv_transpose2d(tx, w, b, **layer.geometry)
-    y = layer.forward(x, train=True)
-    close(y, nhwc(ty), limit)
-    dy = random(y.shape, dtype, 2)
-    ty.backward(nchw(dy))
-    close(layer.backward(dy), nhwc(tx.grad), limit)
-    close(layer.grads["weight"], hwio(w.grad, True), limit)
+    close(layer.grads["weight"], hwio(w.grad, transposed), limit)
     close(layer.grads["bias"], b.grad.numpy(), limit)
 
 
@@ -286,8 +272,8 @@ def test_cross_entropy(dtype, limit):
 @pytest.mark.parametrize("decay", [0.0, 1e-3])
 def test_adam(decay):
     """20 steps in float64; the decay on the array of 4 dimensions, as ours has it."""
-    params = {"weight": random((3, 3, 2, 4), np.float64), "bias": random(4, np.float64, 1)}
-    params = Packed(params)
+    arrays = {"weight": random((3, 3, 2, 4), np.float64), "bias": random(4, np.float64, 1)}
+    params = Packed(arrays)
     theirs = {name: torch.tensor(p.copy(), requires_grad=True) for name, p in params.items()}
     ours = Adam(params, betas=(0.9, 0.99), eps=1e-8, decay=decay)
     groups = [
@@ -389,10 +375,8 @@ def test_the_layers_that_the_benchmark_times_are_ours(torch_side):
 
     for _, layer, shape in convolutions(Network(1 / 32), (2, 24, 16, 1)):
         fill(layer, np.float32)
-        x, dy = (
-            random(shape, np.float32),
-            random((2, *layer.output_shape(shape[1:])), np.float32, 1),
-        )
+        x = random(shape, np.float32)
+        dy = random((2, *layer.output_shape(shape[1:])), np.float32, 1)
         relu, layer.relu = layer.relu, False
         dy *= abs(layer.forward(x)) > 1e-3  # away from the kink
         layer.relu = relu

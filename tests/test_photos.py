@@ -17,11 +17,15 @@ from mini_colorize.photos import DataError, find_photos
 # ---- Folders
 
 
+def make_folder(path, files):
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
 def touch(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    make_folder(folder, dict.fromkeys(names, b""))
 
 
 def test_find_photos_by_posix_path(tmp_path):
@@ -57,18 +61,13 @@ def test_what_this_program_made_is_left_out(tmp_path, kind):
         touch(tmp_path, *photos, *own, "run/samples/step_0000200.png", "mine/h.png")
         (tmp_path / "run" / "config.json").write_text(CONFIG)
         (tmp_path / "mine" / "config.json").write_text('{"model": "of something else"}')
-        source, told = (
-            tmp_path,
-            "named like results of this program (5), folders of training runs (1)",
-        )
+        source, told = tmp_path, ", folders of training runs (1)"
         photos = sorted([*photos, "mine/h.png"])
     else:
-        members = {name: b"x" for name in photos + own}
-        source = archive_of(tmp_path, kind, members)
-        told = "named like results of this program (5)"
+        source, told = archive_of(tmp_path, kind, dict.fromkeys(photos + own, b"x")), ""
     lines = []
     assert [p.name for p in find_photos(source, lines.append)] == photos
-    assert lines == [f"{source}: left out: {told}"]
+    assert lines == [f"{source}: left out: named like results of this program (5){told}"]
     with pytest.raises(DataError, match="holds no pictures .left out: folders of training runs"):
         touch(tmp_path, "r/samples/a.png")
         (tmp_path / "r" / "config.json").write_text(CONFIG)
@@ -105,21 +104,13 @@ def test_pictures_of_other_kinds_are_counted(tmp_path):
 
 def test_find_photos_refuses(tmp_path):
     touch(tmp_path, "a.txt")
-    for path, reason in [
-        (tmp_path / "no", "no such folder or archive"),
-        (tmp_path / "a.txt", "neither a folder nor a .zip or .tar file"),
-        (tmp_path, "holds no pictures"),
-    ]:
-        with pytest.raises(DataError) as caught:
-            find_photos(path)
-        assert str(caught.value) == f"{path}: {reason}"
-
-
-def test_a_folder_of_archives_says_so(tmp_path):
+    one_line(find_photos, tmp_path / "no", DataError, "no such folder or archive")
+    told = "neither a folder nor a .zip or .tar file"
+    one_line(find_photos, tmp_path / "a.txt", DataError, told)
+    one_line(find_photos, tmp_path, DataError, "holds no pictures")
     touch(tmp_path, "b.zip", "a.tar")
-    told = "holds no pictures; name the archives in it, such as .*a.tar"
-    with pytest.raises(DataError, match=told):
-        find_photos(tmp_path)
+    told = "holds no pictures; name the archives in it, such as ", "a.tar"
+    one_line(find_photos, tmp_path, DataError, *told)
 
 
 # ---- Archives
@@ -177,13 +168,6 @@ def tar_bytes(files):
 
 def archive_of(folder, kind, files):
     return {"zip": make_zip, "tar": make_tar}[kind](folder / f"x.{kind}", files)
-
-
-def make_folder(path, files):
-    for name, data in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(data)
-    return path
 
 
 def files():
@@ -269,7 +253,7 @@ def one_line(read, path, error, *parts):
     with pytest.raises(error) as caught:
         read(path)
     line = str(caught.value)
-    assert line.startswith(f"{path}: ") and len(line.splitlines()) == 1 and len(line) < 300
+    assert line.startswith(f"{path}: ") and line.isprintable() and len(line) < 300
     for part in parts:
         assert part in line
 
@@ -288,9 +272,9 @@ def test_a_broken_member_is_named_and_the_others_are_read(tmp_path, kind):
 
 
 def test_a_name_that_a_terminal_would_obey(tmp_path):
-    path = make_zip(tmp_path / "x.zip", {"a\x1b[2J\n.png": b"no picture"})
+    (photo,) = find_photos(make_zip(tmp_path / "x.zip", {"a\x1b[2J\n.png": b"no picture"}))
     with pytest.raises(ImageError) as got:
-        read_image(find_photos(path)[0])
+        read_image(photo)
     assert r"a\x1b[2J\n.png" in str(got.value) and str(got.value).isprintable()
 
 
@@ -341,8 +325,7 @@ def test_a_tar_with_a_damaged_header_is_not_taken_for_a_short_one(tmp_path):
     at = data.find(b"b.png")
     data[at : at + 100] = b"?" * 100
     path.write_bytes(data)
-    with pytest.raises(DataError, match="damaged header"):
-        find_photos(path)
+    one_line(find_photos, path, DataError, "damaged header")
 
 
 @pytest.mark.parametrize("how", ["name", "no name", "size", "negative size"])
@@ -378,18 +361,16 @@ def test_fields_that_are_absurd(tmp_path, how):
 def test_compressed_tars_are_refused(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w:gz") as archive:
         add(archive, "a.png", picture(1))
-    with pytest.raises(DataError, match="not a plain .tar file"):
-        find_photos(tmp_path / "x.tar")
-    with pytest.raises(DataError, match="neither a folder nor a .zip or .tar file"):
-        find_photos((tmp_path / "x.tar").rename(tmp_path / "x.tar.gz"))
+    one_line(find_photos, tmp_path / "x.tar", DataError, "not a plain .tar file")
+    told = "neither a folder nor a .zip or .tar file"
+    named = (tmp_path / "x.tar").rename(tmp_path / "x.tar.gz")
+    one_line(find_photos, named, DataError, told)
 
 
 def test_members_that_claim_too_much_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 50)
-    for path in (
-        make_zip(tmp_path / "x.zip", {"a.png": picture(1)}),
-        make_tar(tmp_path / "x.tar", {"a.png": picture(1)}),
-    ):
+    for kind in ("zip", "tar"):
+        path = archive_of(tmp_path, kind, {"a.png": picture(1)})
         unreadable(find_photos(path)[0], "are no photo")
 
 
@@ -404,17 +385,9 @@ def test_an_archive_that_was_cut_since_it_was_listed(tmp_path):
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_many_threads_read_at_once(tmp_path, kind):
     path = archive_of(tmp_path, kind, {f"{i:03}.png": picture(i) for i in range(120)})
-    photos, wrong = find_photos(path), []
-
-    def read(part):
-        for _ in range(5):
-            for photo in part:
-                if value(photo) != int(photo.name[:3]):
-                    wrong.append(photo)
-
+    photos = find_photos(path) * 5
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(read, (photos[i::4] for i in range(4))))
-    assert not wrong
+        assert list(pool.map(value, photos)) == [int(photo.name[:3]) for photo in photos]
 
 
 def test_drawings_of_the_evaluation_are_no_photos(tmp_path):

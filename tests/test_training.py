@@ -129,15 +129,6 @@ def test_divergence_before_the_first_checkpoint(photos, tmp_path):
     assert json.loads((run / "config.json").read_text())["lr"] == 1e-3
 
 
-def test_resume_before_the_first_checkpoint_starts_again(photos, tmp_path):
-    run = tmp_path / "run"
-    Trainer(Config([str(photos)], **SMALL), run).start()
-    assert not (run / "checkpoint.npz").exists()
-    trainer = Trainer(Config([str(photos)], **SMALL), run)
-    trainer.resume()
-    assert trainer.step == 0
-
-
 def test_init_starts_from_given_weights(photos, tmp_path):
     run = tmp_path / "first"
     assert train(*arguments(photos, run, steps=2)).returncode == 0

@@ -161,13 +161,6 @@ def test_after_a_failed_start_the_same_command_works(tmp_path, go, kind):
     assert code == 0, text
 
 
-def test_validation_photos_that_are_broken(photos, tmp_path, go):
-    """Found out at the start, not at the first validation, hours later."""
-    folder = spoilt(tmp_path / "given", "broken")
-    refused(go(*options(photos, tmp_path / "run", val=folder)), folder)
-    assert not (tmp_path / "run" / "checkpoint.npz").exists()
-
-
 # ---- First weights
 
 
@@ -232,14 +225,29 @@ def test_a_name_that_is_not_text(photos, tmp_path):
 def test_runs_is_no_folder(photos, tmp_path, go):
     (tmp_path / "runs").write_text("x")
     refused(go(*options(photos, None)), "runs")
+    (tmp_path / "runs").unlink()
+    (tmp_path / "runs").symlink_to("nowhere/runs")
+    refused(go(*options(photos, None)), "train.py: runs: not a folder")
 
 
-@pytest.mark.parametrize("name", ["weights.npz", "checkpoint.npz"])
-def test_weights_that_lie_in_out_are_not_overwritten(photos, tmp_path, go, name):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / name).write_bytes(b"mine")
-    refused(go(*options(photos, tmp_path / "run")), name, "another --out")
-    assert (tmp_path / "run" / name).read_bytes() == b"mine"
+RUN_FILES = "weights.npz checkpoint.npz last.npz log.jsonl loss.png prior.npy samples"
+
+
+@pytest.mark.parametrize("name", RUN_FILES.split())
+def test_what_lies_in_out_is_not_overwritten(photos, tmp_path, go, name):
+    mine = tmp_path / "run" / name / ("mine" if name == "samples" else "")
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    refused(go(*options(photos, tmp_path / "run")), f"holds a run's {name}: choose another --out")
+    assert mine.read_bytes() == b"mine" and len(list((tmp_path / "run").rglob("[!.]*"))) < 3
+
+
+def test_a_start_that_fails_leaves_no_folder(tmp_path, go):
+    """Named by nobody: the next number is not taken."""
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        refused(go("--data", "empty", "--device", "cpu"), "empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 def test_out_is_tried_before_the_long_work(photos, tmp_path, go, monkeypatch):
@@ -445,12 +453,6 @@ def test_fewer_steps_than_were_made(run, go):
     code, lines, text = resume(go, run, "--steps", 1)
     assert code in (0, 2) and "go on with" not in text
     assert code == 0 or "step" in lines[0]
-
-
-def test_other_photos_than_before(run, tmp_path, go):
-    """Allowed, and it goes on with them."""
-    code, _, text = resume(go, run, "--data", album(tmp_path / "other"), "--steps", 3)
-    assert code == 0, text
 
 
 # ---- The computer

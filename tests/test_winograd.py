@@ -1,7 +1,8 @@
-"""Winograd's convolution: its matrices, transforms and gradients; test_twins.py compares the whole.
+"""Winograd's convolution: its matrices, and what makes it fast, small and exact enough: blocks,
+buffers used again, and the digits that float32 loses.
 
-Then what makes it fast, small and exact enough: the order of the tiles that the kernels rely on,
-blocks, buffers used again, and the digits that float32 loses.
+Values and gradients of every tile are compared in test_twins.py, the GPU's transforms with these in
+test_kernels.py.
 """
 
 import sys
@@ -9,21 +10,14 @@ import sys
 import naive
 import numpy as np
 import pytest
+from naive import random
 
-from mini_colorize.fast import gather, tiles, winograd, winograd_cpu
+from mini_colorize.fast import gather, winograd, winograd_cpu
 from mini_colorize.fast.memory import scratch
 from mini_colorize.fast.winograd import matrices
 from mini_colorize.layers.conv import output_size
 
 TILES = pytest.mark.parametrize("m", [2, 4])
-# Shapes of x: several pictures, odd and even sides, less than a tile, one pixel.
-SHAPES = [(2, 7, 5, 3), (3, 6, 9, 2), (1, 1, 1, 2), (2, 16, 8, 1), (1, 3, 14, 4)]
-# dilation, padding; with more than 2 d the padding of the input's gradient is less than 0
-GEOMETRIES = [(1, 0), (1, 1), (1, 4), (2, 1), (2, 2), (2, 5), (3, 3), (3, 2)]
-CASES = [(shape, *geometry) for shape in SHAPES for geometry in GEOMETRIES]
-CASES = [(shape, d, p) for shape, d, p in CASES if min(shape[1:3]) + 2 * p > 2 * d]
-EVERY_CASE = pytest.mark.parametrize("shape, dilation, padding", CASES, ids=str)
-
 # As printed by Lavin & Gray (2016), section 4: B^T, G, A^T.
 PRINTED = {
     2: (
@@ -39,10 +33,6 @@ PRINTED = {
         [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
     ),
 }
-
-
-def random(shape, seed=0, dtype=np.float64):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def arrays(shape, dilation, padding, c_out=3):
@@ -115,114 +105,6 @@ def test_errors():
         winograd.correlate(x, weight, dilation=2)
 
 
-# Gradients ----------------------------------------------------------------------------------------
-
-
-@TILES
-@pytest.mark.parametrize(
-    "shape, dilation, padding",
-    [((2, 7, 5, 3), 1, 1), ((3, 6, 9, 2), 2, 2), ((2, 5, 7, 2), 1, 0), ((2, 4, 5, 2), 3, 4)],
-    ids=str,
-)
-def test_gradients(shape, dilation, padding, m):
-    x, weight, _, dy = arrays(shape, dilation, padding)
-    options = {"dilation": dilation, "padding": padding, "m": m}
-    dx = winograd.correlate_adjoint(dy, weight, **options)
-    dw = winograd.weight_gradient(x, dy, **options)
-
-    def loss():
-        return (dy * winograd.correlate(x, weight, **options)).sum()
-
-    assert naive.relative_error(dx, naive.numeric_gradient(loss, x)) < 1e-6
-    assert naive.relative_error(dw, naive.numeric_gradient(loss, weight)) < 1e-6
-
-
-# Transforms ---------------------------------------------------------------------------------------
-
-
-def tiles_by_loops(x, m, side, dilation, first, size):
-    """{place among the P tiles: its side x side pixels}, by the definition; what lies outside is 0.
-
-    The first pixel of a tile is its first output pixel moved by `first`. size: (Ho, Wo).
-    """
-    n, height, width, c = x.shape
-    rows, cols = (-(-s // (m * dilation)) for s in size)
-    order = np.ndindex(n, rows, dilation, cols, dilation)
-    found = {}
-    for p, (picture, i, a, j, b) in enumerate(order):
-        found[p] = tile = np.zeros((side, side, c))
-        for u, v in np.ndindex(side, side):
-            row = (i * m + u) * dilation + a + first
-            col = (j * m + v) * dilation + b + first
-            if 0 <= row < height and 0 <= col < width:
-                tile[u, v] = x[picture, row, col]
-    return found
-
-
-def sandwich(left, tile, right):
-    """left tile right, for every channel of tile (side, side, C), as a matrix of (t*t, C)."""
-    product = np.einsum("su,uvc,vr->src", left, tile, right)
-    return product.reshape(-1, tile.shape[2])
-
-
-@TILES
-@EVERY_CASE
-def test_every_transformed_tile_is_in_its_place(shape, dilation, padding, m):
-    x, _, _, dy = arrays(shape, dilation, padding)
-    size, (bt, _, at) = dy.shape[1:3], matrices(m)
-    V = winograd.input_transform(x, m, dilation, padding)
-    tiles = tiles_by_loops(x, m, m + 2, dilation, -padding, size)
-    assert V.shape == ((m + 2) ** 2, len(tiles), shape[3])
-    for p, tile in tiles.items():
-        np.testing.assert_allclose(V[:, p], sandwich(bt, tile, bt.T), atol=1e-12)
-    dM = winograd.gradient_transform(dy, m, dilation)
-    tiles = tiles_by_loops(dy, m, m, dilation, 0, size)
-    assert dM.shape == ((m + 2) ** 2, len(tiles), dy.shape[3])
-    for p, tile in tiles.items():
-        np.testing.assert_allclose(dM[:, p], sandwich(at.T, tile, at), atol=1e-12)
-
-
-@TILES
-@EVERY_CASE
-def test_output_and_gradient_transforms_are_adjoint(shape, dilation, padding, m):
-    """<output_transform(M), dy> = <M, gradient_transform(dy)> for any M and dy."""
-    *_, dy = arrays(shape, dilation, padding)
-    forward = winograd.gradient_transform(dy, m, dilation)
-    M = random(forward.shape, seed=6)
-    y = winograd.output_transform(M, m, np.empty_like(dy), dilation)
-    assert (y * dy).sum() == pytest.approx((M * forward).sum(), rel=1e-11, abs=1e-11)
-
-
-@TILES
-@pytest.mark.parametrize("flip", [False, True])
-def test_filter_transform_and_its_adjoint(m, flip):
-    weight, dU = random((3, 3, 2, 5)), random(((m + 2) ** 2, 2, 5), seed=1)
-    _, g, _ = matrices(m)
-    U = winograd.filter_transform(weight, m, flip=flip)
-    turned = weight[::-1, ::-1] if flip else weight
-    truth = np.einsum("si,ijcd,rj->srcd", g, turned, g).reshape(U.shape)
-    np.testing.assert_allclose(U, truth, atol=1e-13)
-    if not flip:
-        dw = winograd.filter_transform_adjoint(dU, m)
-        assert dw.shape == weight.shape
-        assert (U * dU).sum() == pytest.approx((weight * dw).sum(), rel=1e-12)
-
-
-@TILES
-def test_a_block_is_a_part_of_the_whole(m):
-    """Cells 1.. of the rows and columns of the second picture: the same tiles of V and dM."""
-    x, dy, d = random((2, 13, 20, 3)), random((2, 15, 22, 2)), 2
-    rows, cols = -(-15 // (m * d)), -(-22 // (m * d))
-    block = slice(1, 2), slice(1, rows), slice(1, cols)
-    whole = [winograd.input_transform(x, m, d, 3), winograd.gradient_transform(dy, m, d)]
-    parts = [winograd.input_transform(x, m, d, 3, block=block)]
-    parts += [winograd.gradient_transform(dy, m, d, block=block)]
-    for value, part in zip(whole, parts, strict=True):
-        c = value.shape[2]
-        expected = value.reshape(-1, 2, rows, d, cols, d, c)[:, 1:, 1:, :, 1:]
-        np.testing.assert_array_equal(part, expected.reshape(part.shape))
-
-
 # Blocks and buffers -------------------------------------------------------------------------------
 
 
@@ -236,18 +118,6 @@ def all_three(x, weight, bias, dy, fill=0, **options):
 
 # From one cell a block, over parts of rows, rows and parts of pictures, to pictures.
 CELLS = pytest.mark.parametrize("cells", [1, 2, 3, 4, 7, 12, 24, 36])
-
-
-@CELLS
-@pytest.mark.parametrize("dilation", [1, 2])
-@TILES
-def test_blocks_cover_every_cell_once(m, dilation, cells):
-    most, side = cells * dilation**2, m * dilation
-    seen = np.zeros((3, 3, 4), int)
-    for block in tiles.cut_cells(3, (3 * side - 1, 4 * side - 1), m, dilation, most):
-        seen[block] += 1
-        assert tiles.count(block, dilation) == seen[block].size * dilation**2 <= most
-    assert (seen == 1).all()
 
 
 @CELLS

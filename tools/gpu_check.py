@@ -36,12 +36,7 @@ from benchmarks.gpu import RESULTS, SECTIONS, result_path  # noqa: E402
 from benchmarks.gpu_common import plain  # noqa: E402
 from mini_colorize.files.disk import write_json  # noqa: E402
 
-TESTS = [
-    "tests/test_kernels.py",
-    "tests/test_twins.py",
-    "tests/test_gpu_path.py",
-    "tests/test_graphs.py",
-]
+TESTS = [f"tests/test_{name}.py" for name in ("kernels", "twins", "gpu_path", "graphs")]
 SANITIZERS = {"memcheck": 90, "racecheck": 60}
 # name of a part -> how long it may take, seconds; the sections of the benchmarks in this order
 PARTS = {"tests": 200}
@@ -198,23 +193,12 @@ def sanitizer(tool, folder, seconds):
     if program is None:
         return {"skipped": "not installed"}, "SKIPPED: compute-sanitizer is not installed", True
     log, report, output = (folder / f"{tool}.{kind}" for kind in ("log", "jsonl", "txt"))
-    command = [
-        program,
-        "--tool",
-        tool,
-        "--error-exitcode",
-        "99",
-        "--print-limit",
-        "30",
-        "--log-file",
-        str(log),
-        sys.executable,
-        "-c",
-        NO_POOL,
-        *test_command(TESTS[0], "-k", CHOSEN[tool]),
-    ]
+    options = ["--tool", tool, "--log-file", str(log)]
+    options += ["--error-exitcode", "99", "--print-limit", "30"]
     if tool == "memcheck":
-        command[1:1] = ["--report-api-errors", "no"]  # CuPy asks for what may not be there
+        options += ["--report-api-errors", "no"]  # CuPy asks for what may not be there
+    python = [sys.executable, "-c", NO_POOL]
+    command = [program, *options, *python, *test_command(TESTS[0], "-k", CHOSEN[tool])]
     with open(output, "w") as file:
         streams = {"stdout": file, "stderr": subprocess.STDOUT}
         code = run(command, seconds, env={REPORT: str(report)}, **streams)
