@@ -415,17 +415,12 @@ def test_wrong_version(path, version):
     assert "version" in refused(path)
 
 
-METAS = [
-    b'{"format": "mini_colorize"}',
-    b"",
-    b"{",
-    b"null",
-    b"5",
-    b"[]",
-    b'"mini_colorize"',
-    b"{}",
-    b'{"format": "other"}',
-]
+def test_no_version(path):
+    np.savez(path, meta=np.frombuffer(b'{"format": "mini_colorize"}', np.uint8))
+    assert "version" in refused(path)
+
+
+METAS = [b"", b"{", b"null", b"5", b"[]", b'"mini_colorize"', b"{}", b'{"format": "other"}']
 METAS += [b"\xff\xfe", b'{"format": {"a": 1}}', pytest.param(b"[" * 100_000, id="deep")]
 LONG = b'{"format": "mini_colorize", "version": ' + b"9" * 9999 + b"}"
 

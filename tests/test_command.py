@@ -131,6 +131,12 @@ def test_two_trainings_without_a_name_have_a_folder_each(photos, tmp_path, start
         assert (tmp_path / "runs" / name / "weights.npz").exists()
 
 
+def test_runs_that_lead_nowhere(photos, tmp_path):
+    (tmp_path / "runs").symlink_to("nowhere/runs")
+    done = python(*TRAIN, "--data", photos, *SMALL, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2 and "train.py: runs: not a folder" in done.stderr
+
+
 def test_a_claim_leaves_nothing_behind_and_takes_nothing_away(tmp_path):
     folder = tmp_path / "a" / "b"
     with claimed(folder):

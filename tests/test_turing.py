@@ -121,6 +121,16 @@ def test_same_seed_same_page(make, tmp_path):
     assert a == b != c
 
 
+def test_mask_is_what_the_browser_computes():
+    """mulberry32 with seed 0: the first two numbers, by its published C code."""
+    masked = turing_page._masked(bytes(10), "0" * 16)
+    for i, a in enumerate((0x6D2B79F5, 2 * 0x6D2B79F5)):
+        t = (a ^ a >> 15) * (a | 1) & 0xFFFFFFFF
+        t ^= t + ((t ^ t >> 7) * (t | 61) & 0xFFFFFFFF) & 0xFFFFFFFF
+        assert int.from_bytes(masked[4 * i : 4 * i + 4], "little") == t ^ t >> 14
+    assert turing_page._masked(masked, "0" * 16) == bytes(10)
+
+
 # ---- Which photos --------------------------------------------------------------------------
 
 

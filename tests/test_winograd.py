@@ -140,7 +140,8 @@ def test_blocks_and_threads_change_nothing(m, dilation, threads, cells, monkeypa
         np.testing.assert_array_equal(blocks[name], again[name], err_msg=name)
 
 
-def test_a_large_convolution_stays_in_the_cache(monkeypatch):
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_large_convolution_stays_in_the_cache(monkeypatch, dilation):
     """2 x 200 x 200 pixels of 64 channels: 46 MB of V at once."""
     sizes = {}
 
@@ -151,11 +152,12 @@ def test_a_large_convolution_stays_in_the_cache(monkeypatch):
 
     monkeypatch.setattr(winograd_cpu, "scratch", spy)
     x, weight = (random(s, dtype=np.float32) for s in ((2, 200, 200, 64), (3, 3, 64, 64)))
-    winograd.correlate(x, weight, padding=1)
+    options = {"dilation": dilation, "padding": dilation}
+    winograd.correlate(x, weight, **options)
     limit = winograd_cpu.ROW_BYTES
     assert limit // 2 < sizes["V"] <= limit == 2**19 and sizes["M"] == sizes["V"]
     assert max(sizes.values()) < 6 * limit
-    winograd.weight_gradient(x, x, padding=1)
+    winograd.weight_gradient(x, x, **options)
     limit = winograd_cpu.GRADIENT_ROW_BYTES
     assert limit // 2 < sizes["V"] <= limit == 2**20 and sizes["M"] == sizes["V"]
 
