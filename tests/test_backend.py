@@ -20,14 +20,11 @@ def broken_cupy(devices=0):
     return cupy
 
 
-@pytest.mark.parametrize(
-    "module, reason",
-    [
-        (None, "cupy is not installed"),
-        (broken_cupy(0), "no CUDA device found"),
-        (broken_cupy(None), "cudaErrorInsufficientDriver: driver too old"),
-    ],
-)
+BROKEN = [(None, "cupy is not installed"), (broken_cupy(0), "no CUDA device found")]
+BROKEN += [(broken_cupy(None), "cudaErrorInsufficientDriver: driver too old")]
+
+
+@pytest.mark.parametrize("module, reason", BROKEN)
 def test_without_cuda(monkeypatch, module, reason):
     monkeypatch.setitem(sys.modules, "cupy", module)
     xp, line = select_device("auto")
@@ -70,11 +67,8 @@ def test_a_working_gpu_is_taken(gpu):
 
 @pytest.mark.one_order
 def test_a_gpu_whose_compiler_fails_is_not_taken(gpu, monkeypatch):
-    monkeypatch.setattr(
-        gpu,
-        "RawModule",
-        Mock(side_effect=RuntimeError("catastrophic error:\n cannot open source file cuda_fp16.h")),
-    )
+    told = RuntimeError("catastrophic error:\n cannot open source file cuda_fp16.h")
+    monkeypatch.setattr(gpu, "RawModule", Mock(side_effect=told))
     xp, line = select_device("auto")
     assert xp is np and "cannot open source file cuda_fp16.h" in line
     with pytest.raises(DeviceError, match="cuda_fp16"):

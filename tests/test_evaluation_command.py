@@ -161,18 +161,16 @@ def test_an_out_that_cannot_be_written(photos, weights, tmp_path, capsys, monkey
         assert main("--data", photos, "--weights", weights, "--out", out) == 2
         line = capsys.readouterr().err
         assert len(line.splitlines()) == 1 and (str(file) in line or str(broken) in line)
-    monkeypatch.setattr(
-        "tempfile.TemporaryFile", Mock(side_effect=PermissionError(13, "Permission denied"))
-    )
+    denied = Mock(side_effect=PermissionError(13, "Permission denied"))
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
     assert main("--data", photos, "--weights", weights, "--out", tmp_path / "new") == 2
     assert f"{tmp_path}: Permission denied" in capsys.readouterr().err
     assert file.read_text() == "mine"
 
 
 def test_ctrl_c_leaves_nothing_half_written(photos, weights, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        "mini_colorize.evaluation.evaluate.histogram", Mock(side_effect=KeyboardInterrupt)
-    )
+    stopped = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr("mini_colorize.evaluation.evaluate.histogram", stopped)
     assert main("--data", photos, "--weights", weights, "--out", tmp_path / "o") == 130
     assert "stopped" in capsys.readouterr().err and not (tmp_path / "o").exists()
 

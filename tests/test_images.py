@@ -100,29 +100,19 @@ GREY16 = np.array([[0, 128, 129, 257], [32896, 65535, 65406, 65407]], np.uint16)
 GREY8 = np.array([[0, 0, 1, 1], [128, 255, 254, 255]], np.uint8)  # v / 257, rounded
 
 
-@pytest.mark.parametrize(
-    "name, values",
-    [
-        ("a.png", GREY16),
-        ("a.tif", GREY16),
-        ("b.tif", GREY16.astype(np.int32)),
-        ("c.tif", GREY16.astype(np.float32)),
-        ("d.tif", (GREY16 / 65535).astype(np.float32)),
-        ("e.tif", GREY8.astype(np.int32)),
-        ("f.tif", GREY8.astype(np.float32)),
-    ],
-)
-def test_deep_greys(tmp_path, name, values):
-    got = read_image(save(Image.fromarray(values), tmp_path / name))
+DEEP = [GREY16, GREY16.astype(np.int32), GREY16.astype(np.float32), GREY8.astype(np.int32)]
+DEEP += [(GREY16 / 65535).astype(np.float32), GREY8.astype(np.float32)]
+IMAGES = [("png", Image.fromarray(GREY16)), *(("tif", Image.fromarray(v)) for v in DEEP)]
+BIG_ENDIAN = Image.frombytes("I;16B", (4, 2), GREY16.astype(">u2").tobytes())
+
+
+@pytest.mark.parametrize("extension, image", [*IMAGES, ("tif", BIG_ENDIAN)])
+def test_deep_greys(tmp_path, extension, image):
+    path = save(image, tmp_path / f"a.{extension}")
+    assert (Image.open(path).mode == "I;16B") == (image is BIG_ENDIAN)
+    got = read_image(path)
     assert got.mode == "RGB"
     np.testing.assert_array_equal(pixels(got), np.dstack([GREY8] * 3))
-
-
-def test_big_endian_16_bits(tmp_path):
-    image = Image.frombytes("I;16B", (4, 2), GREY16.astype(">u2").tobytes())
-    path = save(image, tmp_path / "a.tif")
-    assert Image.open(path).mode == "I;16B"
-    np.testing.assert_array_equal(pixels(read_image(path))[..., 1], GREY8)
 
 
 def test_float_oddities(tmp_path):

@@ -292,9 +292,8 @@ def test_out_that_cannot_be_a_folder(photos, tmp_path, go, out):
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file", "below a file", "photos"])
 def test_resume_of_no_run(photos, tmp_path, go, kind):
-    folder = tmp_path / {"below a file": "file/run", "missing": "given", "empty": "given"}.get(
-        kind, kind
-    )
+    places = {"below a file": "file/run", "missing": "given", "empty": "given"}
+    folder = tmp_path / places.get(kind, kind)
     (tmp_path / "file").write_text("x")
     if kind == "empty":
         folder.mkdir()
@@ -398,9 +397,7 @@ def test_checkpoint_whose_arrays_do_not_fit(run, go, group, how):
     refused(resume(go, run, "--steps", 3), run)
 
 
-@pytest.mark.parametrize(
-    "kind", ["missing", "empty", "cut", "text", "shape", "long", "nan", "zip", "zero"]
-)
+@pytest.mark.parametrize("kind", "missing empty cut text shape long nan zip zero".split())
 def test_prior_that_is_damaged(run, go, kind):
     path = run / "prior.npy"
     whole = path.read_bytes()
@@ -457,9 +454,8 @@ def test_fewer_steps_than_were_made(run, go):
 
 def test_too_little_memory(photos, tmp_path, go, monkeypatch):
     """The commonest of failures, of a --batch too large; CuPy's is a MemoryError too."""
-    monkeypatch.setattr(
-        training.Trainer, "train_step", Mock(side_effect=MemoryError("Unable to allocate 9.9 TiB"))
-    )
+    full = Mock(side_effect=MemoryError("Unable to allocate 9.9 TiB"))
+    monkeypatch.setattr(training.Trainer, "train_step", full)
     refused(go(*options(photos, tmp_path / "run")), "memory")
 
 
