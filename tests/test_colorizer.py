@@ -16,7 +16,6 @@ from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byt
 from mini_colorize.colorizer import Colorizer, paint
 from mini_colorize.files import checkpoint
 from mini_colorize.files.checkpoint import CheckpointError
-from mini_colorize.files.images import ImageError
 
 # Half a level of all three channels at once: dL/d(level) is at most 0.44, so 0.22, and float32.
 L_TOLERANCE = 0.25
@@ -238,11 +237,6 @@ def test_what_is_nonsense_in_the_file(weights, tmp_path, name, value):
     checkpoint.save_network(tmp_path / "w.npz", network, **{name: value})
     with pytest.raises(CheckpointError, match=f"^{tmp_path / 'w.npz'}: .*{name}"):
         Colorizer.load(tmp_path / "w.npz")
-
-
-def test_a_photo_that_is_none(pale, tmp_path):
-    with pytest.raises(ImageError, match="no such file"):
-        pale(tmp_path / "nothing.png")
 
 
 def test_the_import_is_lazy():

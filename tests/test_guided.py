@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
-from mini_colorize.guided import EPSILON, box_matrix, enlarge, fit_lines, window_range
+from mini_colorize.guided import EPSILON, enlarge, fit_lines
 from mini_colorize.layers.upsample import upsample
 
 
@@ -53,12 +53,6 @@ def test_lines_are_the_least_squares(size, radii):
     np.testing.assert_allclose(lines[..., 4:], np.dstack(ranges(light, radii)), rtol=1e-6)
 
 
-def test_box_matrix():
-    expected = [[3, 3, 0, 0], [2, 2, 2, 0], [0, 2, 2, 2], [0, 0, 3, 3]]
-    np.testing.assert_allclose(6 * box_matrix(4, 1), expected)
-    np.testing.assert_array_equal(box_matrix(5, 0), np.eye(5))
-
-
 def test_colour_that_is_a_line_in_lightness_gets_its_edges():
     """A hard edge in L, ab = L - 50: bilinear blurs it over 8 pixels, the fit keeps it."""
     lightness = np.full((128, 128), 20, np.float32)
@@ -96,12 +90,6 @@ def test_a_small_ab_has_no_windows():
     lightness, ab = photo(50, 37), smooth_ab(8, 8)
     bilinear = upsample(ab[None], (50, 37))[0]
     np.testing.assert_allclose(enlarge(fit_lines(lightness, ab), lightness), bilinear, atol=1e-4)
-
-
-@pytest.mark.parametrize("radii", [(0, 0), (1, 3), (4, 0)])
-def test_the_range_of_windows(radii):
-    x = np.random.default_rng(0).uniform(size=(9, 12))
-    np.testing.assert_array_equal(window_range(x, radii), ranges(x, radii))
 
 
 def test_rows_are_part_of_the_whole():

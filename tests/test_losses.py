@@ -113,12 +113,6 @@ def test_no_pixel_counts():
     assert (loss.gradient == 0).all()
 
 
-def test_class_weights_of_one_give_the_unweighted_loss():
-    logits, index, weight, _ = problem()
-    loss = softmax_cross_entropy(logits, index, weight, np.ones(7))
-    assert float(loss.weighted) == float(loss.unweighted)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_extreme_logits(dtype):
     """Logits of 1e4: the loss is the distance to the largest, the gradient stays in [-v, v] / P."""

@@ -186,10 +186,3 @@ def test_moving_average_of_trained_arrays_forgets_slowly_from_the_first_step_on(
     for average in (6, 4.5):
         moving.step()
         assert moving.average["p"][0] == average
-
-
-def test_moving_average_of_a_constant_is_that_constant():
-    moving = MovingAverage([Packed({"p": np.full(2, 3.0)})], decay=0.999)
-    for _ in range(5):
-        moving.step()
-    np.testing.assert_array_equal(moving.average["p"], [3.0, 3.0])

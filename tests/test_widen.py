@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from mini_colorize.bins import Q
 from mini_colorize.network import Network
 from mini_colorize.widen import widened
 
@@ -54,9 +53,3 @@ def test_seeds(pair):
 def test_widths_that_do_not_divide(pair, width):
     with pytest.raises(ValueError, match="cannot be widened"):
         widened(pair[0], width)
-
-
-def test_the_logits_stay_q(pair):
-    assert widened(pair[0], 1 / 16).forward(pair[1]).shape[-1] == (
-        Q if pair[0].head == "bins" else 2
-    )
