@@ -778,19 +778,10 @@ def test_cuda_without_cuda(tmp_path, go, no_cuda):
     assert names(tmp_path) == ["a.png"]
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "empty", "folder", "foreign", "picture"])
-def test_weights_that_are_none(tmp_path, go, kind):
-    source, bad = photo(tmp_path / "a.png"), tmp_path / "w.npz"
-    if kind == "folder":
-        bad.mkdir()
-    elif kind == "foreign":
-        np.savez(bad, a=np.eye(3))
-    elif kind == "picture":
-        shutil.copy(source, bad)
-    else:
-        bad_file(bad, kind)
-    one_line(go(source, "--weights", bad), bad)
-    assert "a.color.png" not in names(tmp_path)
+def test_weights_that_are_none(tmp_path, go, source):
+    for bad in (tmp_path / "missing.npz", source, tmp_path):
+        one_line(go(source, "--weights", bad), bad)
+        assert names(tmp_path) == ["a.png"]
 
 
 def test_weights_with_a_size_that_is_nonsense(tmp_path, weights, go):
@@ -844,20 +835,6 @@ def test_program_with_names_that_are_not_utf8(tmp_path, weights):
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most UTF-8 locales
     assert program(weights, tmp_path, env=strict) == (0, [])
     assert len(names(tmp_path)) == 4
-
-
-@unix
-def test_program_whose_output_is_cut_off(tmp_path, weights):
-    """infer.py ... | head -1: the pictures are made all the same, or it stops without noise."""
-    for name in "abc":
-        photo(tmp_path / f"{name}.png")
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        program(weights, tmp_path, stdout=writer, stderr=subprocess.PIPE, capture_output=False)
-    finally:
-        os.close(writer)
-    assert not [n for n in names(tmp_path) if n.endswith(".tmp")]
 
 
 def test_a_jpeg_through_a_pipe(tmp_path):
