@@ -172,11 +172,8 @@ def test_every_type_and_dimension(cupy):
     vector = rng.integers(0, 99, (n, 4)).astype(np.float32)
     places, flags = cupy.empty(n, np.int64), cupy.empty(n, np.uint8)
     inputs = [cupy.asarray(a) for a in (half, double, vector)]
-    kernel(
-        grid,
-        block,
-        (inputs[0], flags, *inputs[1:], places, np.bool_(True), np.float64(0.5), np.uint32(n)),
-    )
+    scalars = np.bool_(True), np.float64(0.5), np.uint32(n)
+    kernel(grid, block, (inputs[0], flags, *inputs[1:], places, *scalars))
     expected = np.arange(n) % 4 * 1000 + 1000 + (half + 0.5 * double + vector[:, 3]).astype(int)
     assert np.array_equal(places.get(), expected) and np.all(flags.get() == 1)
 

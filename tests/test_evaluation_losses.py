@@ -236,9 +236,8 @@ def test_a_regression_on_a_gpu(gpu, precision, limit, narrow, photos, tmp_path):
 @pytest.mark.one_order
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_a_regression_colors_on_a_gpu(gpu, precision, narrow, photos, tmp_path):
-    made = small_trainer(
-        photos, tmp_path / "run", gpu, loss="regression", steps=3, precision=precision
-    )
+    options = dict(loss="regression", steps=3, precision=precision)
+    made = small_trainer(photos, tmp_path / "run", gpu, **options)
     run(made, gpu)
     made.save()
     colorizer = Colorizer.load(tmp_path / "run", device="cuda", precision=precision)

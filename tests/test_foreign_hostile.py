@@ -114,11 +114,6 @@ def stream_before_an_archive(path):
     path.write_bytes(pickled(SYSTEM) + path.read_bytes())
 
 
-def archive_before_a_stream(path):
-    """An archive with its directory cut off; what is left is the archive's mark, and a pickle."""
-    path.write_bytes(b"PK\x03\x04" + pickled(SYSTEM))
-
-
 def directory_that_lies(path):
     """The directory says that a storage has terabytes, and so does the pickle."""
     count = 2**30 - 1
@@ -318,7 +313,7 @@ HOSTILE = {
     "another pickle first": (two_programs, "holds 2 objects"),
     "a pickle's name twice": (same_name_twice, "holds 2 objects"),
     "a pickle before the archive": (stream_before_an_archive, RAN),
-    "an archive's mark before a pickle": (archive_before_a_stream, "not a checkpoint"),
+    "an archive's mark before a pickle": (raw(b"PK\x03\x04" + pickled(SYSTEM)), "not a checkpoint"),
     "a directory that lies": (directory_that_lies, SHORT),
     "encrypted": (encrypted, DAMAGED),
     "a thousand names for the same bytes": (overlapping, "not the paper's"),

@@ -92,10 +92,8 @@ def of_pictures():
         for rows in (slice(0, 2), slice(3, size[0])):
             yield f"upsample {shape} {rows}", (random(*shape), size, rows), {}
     rgb = np.random.default_rng(0).integers(0, 256, (2, 36, 28, 3), dtype=np.uint8)
-    rgb[:, :2, :3] = [
-        [[0, 0, 0], [255, 255, 255], [1, 0, 254]],
-        [[3, 2, 1], [10, 11, 9], [0, 255, 0]],
-    ]
+    rgb[:, 0, :3] = [[0, 0, 0], [255, 255, 255], [1, 0, 254]]
+    rgb[:, 1, :3] = [[3, 2, 1], [10, 11, 9], [0, 255, 0]]
     yield "crops_to_lab", (rgb,), {}
     yield "crops_to_lab, small", (rgb[:1, :4, :4],), {}
     ab = random(2, 5, 7, 2)
@@ -153,9 +151,8 @@ CASES = {
 CONVOLVED = [name for name in CASES if name.startswith("conv")]
 OTHERS = [name for name in CASES if not name.startswith("conv")]
 # float16 pictures; what else there is stays float32. Adam and the like know no float16.
-HALF = [
-    name for name in OTHERS if name.startswith(("bias_relu", "batchnorm", "softmax", "annealed"))
-]
+IN_HALF = "bias_relu", "batchnorm", "softmax", "annealed"
+HALF = [name for name in OTHERS if name.startswith(IN_HALF)]
 
 
 def converted(value, dtype, asarray, picture=True):

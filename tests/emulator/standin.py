@@ -268,10 +268,6 @@ def ascontiguousarray(a, dtype=None):
     return asarray(a, dtype, order="C")
 
 
-def asnumpy(a):
-    return a.get() if isinstance(a, ndarray) else np.asarray(a)
-
-
 def empty(shape, dtype=float, order="C"):
     return to_device(fill_with_garbage(np.empty(shape, dtype, order)))
 
@@ -322,7 +318,7 @@ def _make_module():
         setattr(module, name, getattr(np, name))
     for alias, name in ALIASES.items():
         setattr(module, alias, getattr(module, name))
-    for value in (ndarray, asarray, array, ascontiguousarray, asnumpy, empty, empty_like):
+    for value in (ndarray, asarray, array, ascontiguousarray, empty, empty_like):
         setattr(module, value.__name__, value)
     module.RawModule = modules.RawModule
     module.get_default_memory_pool = lambda: memory.default_pool
