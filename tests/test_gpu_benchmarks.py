@@ -294,7 +294,7 @@ def test_gpu_check_passes_only_if_every_part_does(checked, capsys):
     assert "FAILED tests: RuntimeError: broken" in capsys.readouterr().out
 
 
-def tests_of(code, folder, monkeypatch, seconds):
+def run_of(code, folder, monkeypatch, seconds):
     """gpu_check.tests by a real run of pytest on this code."""
     (folder / "test_these.py").write_text(code)
     option = "def pytest_addoption(parser): parser.addoption('--gpu', action='store_true')\n"
@@ -307,7 +307,7 @@ def test_gpu_check_counts_tests(tmp_path, monkeypatch):
     """One that passes, one that fails, one that is skipped."""
     code = "import pytest\ndef test_a(): pass\ndef test_b(): assert 1 == 2\n"
     code += "def test_c(): pytest.skip('no reason')\n"
-    found, line, well = tests_of(code, tmp_path, monkeypatch, 60)
+    found, line, well = run_of(code, tmp_path, monkeypatch, 60)
     assert (line, well) == ("1 passed, 1 failed, 1 skipped", False)
     assert "1 == 2" in found["failed"][0]["message"] and "test_b" in found["failed"][0]["test"]
     assert list(found["skipped"].values()) == ["no reason"]
@@ -315,7 +315,7 @@ def test_gpu_check_counts_tests(tmp_path, monkeypatch):
 
 def test_gpu_check_keeps_what_a_part_found_in_its_time(tmp_path, monkeypatch):
     code = "import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n"
-    found, line, well = tests_of(code, tmp_path, monkeypatch, 5)
+    found, line, well = run_of(code, tmp_path, monkeypatch, 5)
     assert found["passed"] == 1 and found["exit_code"] is None and well
     assert line == "1 passed, 0 failed, 0 skipped; not finished in 5 s"
 
