@@ -35,35 +35,17 @@ is the moving average at the step with the lowest loss on --val (without --val, 
 last.npz the last. Colour a photo by  python infer.py photo.jpg --weights runs/try
 """
 
-
-# What a run writes, and a new one would overwrite.
+# What a run writes, and a new one would overwrite; and what may change when it is resumed.
 RUN_FILES = "config.json weights.npz checkpoint.npz last.npz log.jsonl loss.png prior.npy samples"
+FREE = "device precision lr steps workers data val cache log_every sample_every save_every"
 
 
 def parse(argv):
-    p = argparse.ArgumentParser(
-        prog="train.py",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = command.new_parser("train.py", __doc__, EPILOG)
     what = p.add_argument_group("what to do")
-    what.add_argument(
-        "--data",
-        nargs="+",
-        action="extend",
-        metavar="SOURCE",
-        help="folders of photos, with or without subfolders, .zip and .tar files, and .tar files in "
-        "a .tar file; archives are read where they are",
-    )
-    what.add_argument(
-        "--val",
-        nargs="+",
-        action="extend",
-        metavar="SOURCE",
-        help="photos to measure the loss on, never trained on; all of them, every --sample-every "
-        "steps",
-    )
+    command.add_options(what, "data")
+    judges = "photos to measure the loss on, never trained on; all, every --sample-every steps"
+    what.add_argument("--val", **{**command.OPTIONS["data"], "help": judges})
     what.add_argument("--out", metavar="DIR", help="the run's folder (runs/MODEL, a new one)")
     what.add_argument("--resume", metavar="DIR", help="go on with this run; needs nothing else")
     what.add_argument(
@@ -73,18 +55,8 @@ def parse(argv):
         "of such a name is ./full); the authors' .pth and .caffemodel are read, too; those of "
         "a narrower model are widened",
     )
-    what.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        help="auto takes a CUDA GPU if one works and says so; cuda fails without one (auto)",
-    )
-    what.add_argument(
-        "--precision",
-        choices=("fp32", "tf32", "mixed"),
-        help="of the matrix products on a GPU. fp32: float32, as on the CPU. tf32: inputs rounded "
-        "to 10 bits, several times faster. mixed: float16 pictures, sums and weights in float32, "
-        "half the memory, fastest (fp32)",
-    )
+    # Without a default: a run that is resumed has its own.
+    command.add_options(what, "device", "precision", default=None)
     net = p.add_argument_group("network and data")
     net.add_argument(
         "--model",
@@ -194,7 +166,7 @@ def parse(argv):
 
 
 def prepare(parser, args):
-    """The Config and the folder that the arguments ask for, and whether the run is an old one."""
+    """The Config and the folder that the arguments ask for. A run that is resumed has its own."""
     from mini_colorize.files.checkpoint import SHIPPED
     from mini_colorize.files.config import Config, load_config
 
@@ -205,34 +177,21 @@ def prepare(parser, args):
     if given.get("init") and given["init"] not in SHIPPED:
         given["init"] = os.path.abspath(given["init"])
     if args.resume:
-        free = {
-            "device",
-            "precision",
-            "lr",
-            "steps",
-            "workers",
-            "data",
-            "val",
-            "cache",
-            "log_every",
-            "sample_every",
-            "save_every",
-        }
-        fixed = sorted(given.keys() - free)
-        if fixed or args.out:
-            name = fixed[0] if fixed else "out"
-            parser.error(f"--{name.replace('_', '-')} cannot change in a run that is resumed")
-        return dataclasses.replace(load_config(args.resume), **given), Path(args.resume), True
+        fixed = [*sorted(given.keys() - set(FREE.split())), *(["out"] if args.out else [])]
+        if fixed:
+            parser.error(f"--{fixed[0].replace('_', '-')} cannot change in a run that is resumed")
+        return dataclasses.replace(load_config(args.resume), **given), Path(args.resume)
     if not args.data:
         parser.error("say which photos: --data SOURCE (or --resume DIR)")
     config = Config(**given).settled()
+    config.check_warmup()
     if args.lam is not None and config.loss != "rebalanced":
         parser.error("--lam has a say with --loss rebalanced only")
-    return config, Path(args.out) if args.out else None, False
+    return config, Path(args.out) if args.out else None
 
 
 @contextlib.contextmanager
-def claimed_folder(parser, folder, config, old):
+def claimed_folder(parser, folder, config, resumed):
     """The run's folder, Path, for this process alone; None makes a new one, runs/MODEL."""
     from mini_colorize.files.disk import claimed
 
@@ -245,11 +204,26 @@ def claimed_folder(parser, folder, config, old):
                     break
         else:
             stack.enter_context(claimed(folder))
-        there = [name for name in RUN_FILES.split() if not old and (folder / name).exists()]
+        there = [name for name in RUN_FILES.split() if not resumed and (folder / name).exists()]
         if there:
             go_on = f"go on with --resume {folder}, or " if "config.json" in there else ""
             parser.error(f"{folder} holds a run's {there[0]}: {go_on}choose another --out")
         yield folder
+
+
+@contextlib.contextmanager
+def told_where_photos_are_said(args, config):
+    """Of a run that is resumed: photos that are missing may have moved."""
+    from mini_colorize.photos import DataError
+
+    try:
+        yield
+    except DataError as error:
+        names = [n for n in ("data", "val") if getattr(config, n) and not getattr(args, n)]
+        if not (args.resume and names):
+            raise
+        flags = " and ".join(f"--{name}" for name in names)
+        raise DataError(f"{error}; photos that have moved are named by {flags}") from None
 
 
 def main(argv=None):
@@ -267,14 +241,15 @@ def train(parser, args, started):
     from mini_colorize.backend import device_memory, select_device
     from mini_colorize.training import Trainer
 
-    config, folder, old = prepare(parser, args)
+    config, folder = prepare(parser, args)
     xp, line = select_device(config.device)
     # Saved as what it turned out to be: a resumed run stays where it began.
     config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
     print(line)
-    with claimed_folder(parser, folder, config, old) as folder:
-        trainer = Trainer(config, folder, xp, started)
-        trainer.resume() if old else trainer.start()
+    with claimed_folder(parser, folder, config, args.resume) as folder:
+        with told_where_photos_are_said(args, config):
+            trainer = Trainer(config, folder, xp, started)
+        trainer.resume() if args.resume else trainer.start()
         print(f"precision: {config.precision}")
         print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")
         done = trainer.train()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .cache import free_memory
 from .color import lab_to_rgb, rgb_to_lightness, to_byte
-from .colorizer import Colorizer
+from .colorizer import UNHEARD, Colorizer
 from .errors import UserError
 from .files import images
 from .files.canonical import flatten
@@ -241,6 +241,8 @@ def colorize_all(args):
         raise UsageError(error) from None
     if args.device == "auto" and "not installed" not in colorizer.device:
         print(colorizer.device)  # whoever installed CuPy wants to know whether it is used
+    if args.temperature is not None and colorizer.regression:
+        _say(UNHEARD)
     failed = sum(_complain(problem) for problem in problems)
     if args.skip_done:
         left = [job for job in jobs if not job.is_done()]

@@ -29,6 +29,8 @@ STRIP_PIXELS = 2**18  # full-resolution pixels treated at a time: bounds memory 
 WIDE = STRIP_PIXELS // 16  # of wider photos a strip is few rows, and each costs a matrix as wide
 SIZE = 256  # the paper's
 MAX_STRENGTH = 10
+UNHEARD = "--temperature has no say: a regression network knows one colour for each place"
+BICUBIC = Image.Resampling.BICUBIC
 
 
 def paint(lightness, ab):
@@ -64,12 +66,11 @@ def lightness_of(rgb):
     return lightness
 
 
-def sensible_temperature(temperature):
-    """The temperature, if it can be one. Raises ValueError."""
+def check_temperature(temperature):
+    """Raises ValueError."""
     most = checkpoint.MAX_TEMPERATURE
     if not 0 <= temperature <= most:
         raise ValueError(f"temperature {temperature:g}: must be 0 or more, at most {most}")
-    return temperature
 
 
 class Colorizer:
@@ -91,16 +92,21 @@ class Colorizer:
         if not whole or size % MULTIPLE or not 0 < size <= checkpoint.MAX_SIZE:
             most = checkpoint.MAX_SIZE
             raise ValueError(f"size {size}: must be a multiple of {MULTIPLE}, at most {most}")
-        self.network, self.size, self.xp = network, int(size), xp
-        self.temperature = sensible_temperature(temperature)
+        check_temperature(temperature)
         if not 0 <= strength <= MAX_STRENGTH:
             raise ValueError(f"strength {strength:g}: must be 0 to {MAX_STRENGTH}")
-        self.strength = strength
+        self.network, self.size, self.xp = network, int(size), xp
+        self.temperature, self.strength = temperature, strength
         set_precision(precision, xp)
         self.inference = network.folded().to(xp)
         if precision == "mixed":
             self.inference.halved()
         self.graphs = Graphs(xp)
+
+    @property
+    def regression(self):
+        """Whether the network says a colour, not a distribution: it has no temperature."""
+        return self.network.head == "ab"
 
     def __getstate__(self):
         # A module and a graph cannot be pickled.
@@ -144,34 +150,32 @@ class Colorizer:
         image = canonical(image)  # nothing is left to do if it comes from read_image
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
         lightness = lightness_of(np.asarray(image)[..., :3])
-        painted = Image.fromarray(paint(lightness, self.predict(lightness)))
+        _, (ab,) = self.predict([lightness])
+        painted = Image.fromarray(paint(lightness, ab))
         if alpha is not None:
             painted.putalpha(alpha)
         return painted
 
-    def look(self, lightness):
-        """What the network says of photos. lightness: list of (H, W) float32, L, of any sizes.
+    def predict(self, photos):
+        """What the network says of photos. photos: list of (H, W) float32, L, each of any size.
 
-        Returns logits (n, S/4, S/4, Q), on the device.
+        Returns logits (n, h, w, Q) and ab (n, h, w, 2) float32, on the device.
         """
-        small = self.xp.asarray(np.stack([self.shrunk(light) for light in lightness]))
-        (logits,) = self.graphs("look", self._look, small)
-        return logits
+        side = (self.size, self.size)
+        small = [Image.fromarray(lightness).resize(side, BICUBIC) for lightness in photos]
+        (logits,) = self.graphs("look", self._look, self.xp.asarray(np.stack(small)))
+        return logits, self.colors(logits)
 
     def _look(self, small):
         return (self.inference.forward(normalize_lightness(small)[..., None]),)
 
     def colors(self, logits, temperature=None):
-        """The logits of `look` as ab (n, S/4, S/4, 2) float32, at this temperature or our own."""
+        """The ab of `predict`, at this temperature or our own."""
         temperature = self.temperature if temperature is None else temperature
         ab = self.network.colors(logits, temperature).astype(np.float32, copy=False)
         return ab if self.strength == 1 else ab * self.strength
 
-    def predict(self, lightness):
-        """lightness: (H, W) float32, L, any size. Returns ab (S/4, S/4, 2) float32."""
-        return self.colors(self.look([lightness]))[0]
-
-    def shrunk(self, lightness):
-        """What the network sees. lightness: (H, W) float32, L. Returns (S, S) float32."""
-        small = Image.fromarray(lightness).resize((self.size, self.size), Image.Resampling.BICUBIC)
-        return np.asarray(small)
+    @staticmethod
+    def enlarge(lightness, ab):
+        """ab at the photo's size, whole. Both as of `predict`. Returns (H, W, 2) float32, NumPy."""
+        return to_host(enlarge(fit_lines(lightness, ab), lightness))

@@ -1,10 +1,11 @@
-"""What all command lines have in common: output that nobody reads any more, and being stopped.
+"""What all command lines have in common: options, output that nobody reads, and being stopped.
 
 A long piece of work must not be lost because its output goes to a pipe whose reader has left, to a
 full disk or nowhere. And who is told to end, by Ctrl-C, by `kill`, by a terminal that is closed,
 cleans up first.
 """
 
+import argparse
 import contextlib
 import math
 import os
@@ -60,6 +61,64 @@ def positive(string):
 
 
 positive.__name__ = "number above 0"  # argparse: invalid ... value
+
+# The options that several commands have: argparse's own keywords.
+OPTIONS = {
+    "data": dict(
+        nargs="+",
+        action="extend",
+        metavar="SOURCE",
+        help="folders of photos, with or without subfolders, .zip and .tar files, and .tar files in "
+        "a .tar file; archives are read where they are",
+    ),
+    "weights": dict(
+        metavar="full|tiny|FILE|RUN",
+        help="full or tiny, those that ship: tiny takes half of the time and a third of the "
+        "memory, with paler colours; or a weights file (one named so is ./full), or the folder of a "
+        "training run; or the authors' own weights, their .pth or .caffemodel, which cannot be "
+        "shipped here (full)",
+    ),
+    "temperature": dict(
+        type=float,
+        metavar="T",
+        help="0 the likeliest colour .. 1 the mean of all that are possible (what the weights "
+        "recommend, else 0.38, the paper's)",
+    ),
+    "size": dict(
+        type=int,
+        metavar="S",
+        help="side at which the network looks at the photo, a multiple of 8, at most 4096 (what "
+        "the weights recommend, else 256, the paper's)",
+    ),
+    "device": dict(
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="auto takes a CUDA GPU if one works and says so; cuda fails without one (auto)",
+    ),
+    "precision": dict(
+        default="fp32",
+        choices=("fp32", "tf32", "mixed"),
+        help="of the matrix products on a GPU. fp32: float32, as on the CPU. tf32: inputs rounded "
+        "to 10 bits, several times faster. mixed: pictures in float16, sums in float32, half the "
+        "memory, fastest (fp32)",
+    ),
+}
+
+
+def new_parser(name, description, epilog=None):
+    """An ArgumentParser for the command `name` that prints its texts as they stand."""
+    return argparse.ArgumentParser(
+        prog=name,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_options(parser, *names, **changed):
+    """Add some of OPTIONS to a parser, with other keywords where `changed` says so."""
+    for name in names:
+        parser.add_argument(f"--{name}", **{**OPTIONS[name], **changed})
 
 
 def attempt(name, work, *, also=(), memory="", stopped="stopped"):

@@ -80,11 +80,6 @@ def fit_lines(lightness, ab):
     return xp.asarray(lines, dtype=np.float32)
 
 
-def enlarged(lightness, ab):
-    """ab at the photo's size, whole, as the arguments of `fit_lines`. (H, W, 2) float32, NumPy."""
-    return to_host(enlarge(fit_lines(lightness, ab), lightness))
-
-
 def enlarge(lines, lightness, rows=slice(None)):
     """ab at the photo's size, or some rows of it. Returns (rows, W, 2) float32 on lines' device.
 

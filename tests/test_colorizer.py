@@ -140,9 +140,9 @@ def test_it_can_be_pickled_and_copied(pale):
 
 def test_strength(weights):
     lightness = rgb_to_lightness(middle(20, 30))
-    expected = Colorizer.load(weights).predict(lightness)
+    _, expected = Colorizer.load(weights).predict([lightness])
     for strength in (0, 0.5, 2):
-        found = Colorizer.load(weights, strength=strength).predict(lightness)
+        _, found = Colorizer.load(weights, strength=strength).predict([lightness])
         np.testing.assert_allclose(found, strength * expected, rtol=1e-6)
     for strength in (-1, float("nan"), 11):
         with pytest.raises(ValueError, match="^strength"):
@@ -180,7 +180,7 @@ def test_temperatures(weights):
     lightness = rgb_to_lightness(middle(32, 32))
 
     def predict(temperature):
-        return Colorizer.load(weights, temperature=temperature).predict(lightness)
+        return Colorizer.load(weights, temperature=temperature).predict([lightness])[1][0]
 
     mode, mean, flat = predict(0), predict(1.0), predict(1000)
     assert mode.shape == (8, 8, 2) and not (mode % 10).any()
@@ -208,7 +208,8 @@ def test_sizes_that_are_none(weights, size):
 def test_size(weights):
     lightness = rgb_to_lightness(middle(20, 30))
     assert Colorizer.load(weights).size == 32  # the file's
-    assert Colorizer.load(weights, size=64).predict(lightness).shape == (16, 16, 2)
+    logits, ab = Colorizer.load(weights, size=64).predict([lightness] * 3)
+    assert logits.shape == (3, 16, 16, 313) and ab.shape == (3, 16, 16, 2)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ Photos and weights are those of the clone unless said otherwise; the pictures co
 each time.
 """
 
-import argparse
 import importlib
 import importlib.util
 import sys
@@ -29,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from mini_colorize import bins  # noqa: E402
 from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byte  # noqa: E402
 from mini_colorize.colorizer import Colorizer  # noqa: E402
-from mini_colorize.command import attempt  # noqa: E402
+from mini_colorize.command import add_options, attempt, new_parser  # noqa: E402
 from mini_colorize.data import PhotoLoader  # noqa: E402
 from mini_colorize.files.disk import atomic_write  # noqa: E402
 from mini_colorize.files.images import read_image  # noqa: E402
@@ -227,10 +226,10 @@ def figure_pixel(args):
     image = read_image(args.photo or ROOT / "examples" / "tulips.jpg").convert("RGB")
     rgb = np.asarray(image)
     colorizer = Colorizer.load(args.weights)
-    if colorizer.network.head != "bins":
+    if colorizer.regression:
         raise ValueError("a regression network has no distribution over bins")
     lightness = rgb_to_lightness(rgb)
-    logits = colorizer.look([lightness])[0]
+    (logits,), _ = colorizer.predict([lightness])
     x, y = args.at or (image.width // 2, image.height // 2)
     if not (0 <= x < image.width and 0 <= y < image.height):
         raise ValueError(f"--at {x} {y}: the photo is {image.width} x {image.height}")
@@ -288,17 +287,14 @@ def figure_chapter(name):
 
 
 def parse(argv):
-    p = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0],
-        epilog=__doc__.split("\n", 1)[1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    title, _, epilog = __doc__.partition("\n")
+    p = new_parser("figures.py", title, epilog)
     named = f"{', '.join(FIGURES)}, course, or a chapter of it (all but prior and course)"
     p.add_argument("names", nargs="*", metavar="NAME", help=named)
     p.add_argument("--data", help="photos whose prior is drawn")
     p.add_argument("--photo", type=Path, help="for temperature and pixel")
     p.add_argument("--at", type=int, nargs=2, metavar=("X", "Y"), help="the pixel, from top left")
-    p.add_argument("--weights", help="full, tiny, a file or a run's folder (full)")
+    add_options(p, "weights")
     where = "folder (docs/figures; course/figures for chapters)"
     p.add_argument("--out", type=Path, help=where)
     args = p.parse_args(argv)

@@ -6,7 +6,6 @@ python tools/sheet.py docs/gallery --across 3 --height 120 --out docs/gallery.jp
                                                          the model card's
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from mini_colorize import Colorizer  # noqa: E402
 from mini_colorize.album import comparison  # noqa: E402
-from mini_colorize.command import attempt, positive  # noqa: E402
+from mini_colorize.command import add_options, attempt, new_parser, positive  # noqa: E402
 from mini_colorize.evaluation.evaluate import limited  # noqa: E402
 from mini_colorize.files.images import read_image  # noqa: E402
 from mini_colorize.files.results import write_image  # noqa: E402
@@ -53,13 +52,11 @@ def sheet(pictures, across):
 
 
 def main(argv=None):
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = new_parser("sheet.py", __doc__)
     p.add_argument("folder", nargs="?", type=Path, default=ROOT / "examples")
     p.add_argument("--out", type=Path, help="(docs/examples.jpg, of the examples only)")
     p.add_argument("--photos", type=positive, metavar="N", help="evenly spread by name (all)")
-    p.add_argument("--weights", metavar="full|tiny|FILE|RUN", help="(full)")
+    add_options(p, "weights")
     p.add_argument("--across", type=positive, default=2, metavar="N", help="photos a row (2)")
     p.add_argument(
         "--height", type=positive, default=150, metavar="H", help="of a row, pixels (150)"

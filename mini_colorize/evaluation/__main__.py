@@ -1,6 +1,5 @@
 """Measure colourings as the paper does: AuC, PSNR, colourfulness, loss; baselines included."""
 
-import argparse
 from pathlib import Path
 
 from .. import command
@@ -33,42 +32,12 @@ columns
 
 
 def parse(argv):
-    p = argparse.ArgumentParser(
-        prog="python -m mini_colorize.evaluation",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    p.add_argument(
-        "--data",
-        required=True,
-        nargs="+",
-        action="extend",
-        metavar="SOURCE",
-        help="folders of photos, .zip or .tar files",
-    )
-    p.add_argument(
-        "--weights",
-        nargs="+",
-        action="extend",
-        metavar="full|tiny|FILE|RUN",
-        help="full and tiny, those that ship; weights files, the authors' .pth and .caffemodel among "
-        "them; runs' folders (full)",
-    )
-    p.add_argument(
-        "--temperature",
-        nargs="+",
-        type=float,
-        default=[None],
-        metavar="T",
-        help="of the annealed mean; several give a row each (each weights' own)",
-    )
-    p.add_argument(
-        "--size",
-        type=int,
-        metavar="S",
-        help="side at which the networks look, a multiple of 8, at most 4096 (each weights' own)",
-    )
+    p = command.new_parser("python -m mini_colorize.evaluation", __doc__, EPILOG)
+    command.add_options(p, "data", required=True)
+    command.add_options(p, "weights", nargs="+", action="extend")
+    several = command.OPTIONS["temperature"]["help"] + "; several give a row each"
+    command.add_options(p, "temperature", nargs="+", default=[None], help=several)
+    command.add_options(p, "size")
     p.add_argument(
         "--limit", type=command.positive, metavar="N", help="photos, evenly spread (all)"
     )
@@ -88,12 +57,7 @@ def parse(argv):
         "depends on it (100)",
     )
     p.add_argument("--seed", type=int, default=0, help="of the resamples and of `random` (0)")
-    p.add_argument(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda"),
-        help="of the networks: auto takes a CUDA GPU if one works (auto)",
-    )
+    command.add_options(p, "device")
     p.add_argument(
         "--out",
         type=Path,
@@ -109,6 +73,7 @@ def parse(argv):
 
 def print_scores(args):
     """Measure, print and write. Raises what `main` turns into a line."""
+    from ..colorizer import UNHEARD
     from ..files.checkpoint import DEFAULT
     from ..photos import find_photos
     from . import report
@@ -116,13 +81,16 @@ def print_scores(args):
     from .systems import Checkpoint, Gray, Random, Truth
 
     check_folder(args.out)  # now, not after an hour
+    report.check_out(args.out)
     photos = limited(find_photos(args.data), args.limit)
     systems = [Truth(), Gray(), Random(photos, args.seed)]
     for weights in args.weights or [DEFAULT]:
         first, *others = args.temperature
         systems.append(Checkpoint(weights, first, args.size, args.device))
-        if not systems[-1].regression:  # it has no temperature
+        if not systems[-1].colorizer.regression:
             systems += [systems[-1].at(temperature) for temperature in others]
+        elif first is not None:
+            print(f"{weights}: {UNHEARD}")
     print(systems[-1].colorizer.device)
     result = evaluate(photos, systems, data=" ".join(args.data), seed=args.seed, batch=args.batch)
     rows = report.rows(result, args.min_count)

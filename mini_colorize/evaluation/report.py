@@ -1,5 +1,6 @@
 """An Evaluation as text, as JSON and as a picture of its curves."""
 
+import json
 import math
 
 import numpy as np
@@ -134,6 +135,28 @@ def as_json(result, min_count, found):
             "rows": [dict(zip(names, row, strict=True)) for row in published.ROWS],
         },
     }
+
+
+def check_out(folder):
+    """Raises ValueError if what `write` would replace is no result of this evaluation."""
+    for name in ("scores.txt", "scores.json", "curves.png"):
+        path = folder / name
+        if path.exists() and not _is_ours(path):
+            raise ValueError(
+                f"{path}: is there already and no result of this evaluation; choose another --out"
+            )
+
+
+def _is_ours(path):
+    """A text says how its intervals were drawn, a JSON file what it counted; a picture lies beside
+    one."""
+    try:
+        if path.suffix == ".txt":
+            return b"resamples of the photos (bootstrap, seed" in path.read_bytes()
+        told = json.loads(path.with_suffix(".json").with_stem("scores").read_bytes())
+        return {"class_pixels", "bootstrap", "rows"} <= told.keys()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
 
 
 def write(result, min_count, found, folder):

@@ -13,12 +13,11 @@ import numpy as np
 from PIL import Image
 
 from ..bins import Q
-from ..color import rgb_to_lab, rgb_to_lightness
-from ..colorizer import Colorizer, sensible_temperature
+from ..color import rgb_to_lab
+from ..colorizer import BICUBIC, Colorizer, check_temperature, lightness_of
 from ..files.canonical import flatten
 from ..files.checkpoint import DEFAULT
 from ..files.images import ImageError, read_image
-from ..guided import enlarged
 from ..measures import classes
 from ..ops import ops
 from ..photos import DataError
@@ -44,7 +43,7 @@ class Photo:
     @cached_property
     def lightness(self):
         """(H, W) float32, L as infer.py has it."""
-        return rgb_to_lightness(self.rgb)
+        return lightness_of(self.rgb)
 
     @cached_property
     def label(self):
@@ -104,7 +103,7 @@ class Random:
             except ImageError:
                 continue
             wanted = photo.size[::-1]
-            image = image.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=3.0)
+            image = image.resize(wanted, BICUBIC, reducing_gap=3.0)
             return rgb_to_lab(np.asarray(image))[..., 1:]
         raise DataError("only one photo can be read: at least two are needed")
 
@@ -112,68 +111,66 @@ class Random:
 class Checkpoint:
     """A network, and its colours as infer.py gives them.
 
-    weights: as of Colorizer.load. temperature: of the annealed mean;
-    size: S; None for those that the weights recommend. device: "auto", "cpu" or "cuda". name: in
-    place of one made of all these.
+    weights: as of Colorizer.load. temperature: of the annealed mean; size: S; None for those that
+    the weights recommend. device: "auto", "cpu" or "cuda". name: in place of one made of all these.
     Raises CheckpointError, DeviceError, ValueError.
     """
 
     def __init__(self, weights=DEFAULT, temperature=None, size=None, device="cpu", name=None):
         self.colorizer = Colorizer.load(weights, device, temperature=temperature, size=size)
-        self.weights = str(weights)
-        self.regression = self.colorizer.network.head == "ab"
-        self.ones = self.colorizer.xp.ones(Q, dtype=np.float32)
-        self.temperature, self.own_name = self.colorizer.temperature, name
+        self.weights, self.own_name = str(weights), name
+        self.temperature = self.colorizer.temperature
         self.seen = {}  # what the network made of the last photos, at any temperature
 
     def at(self, temperature):
         """The same network at another temperature: all of them see a photo only once."""
+        check_temperature(temperature)
         other = copy.copy(self)
-        other.temperature = sensible_temperature(temperature)
+        other.temperature = temperature
         return other
 
     @property
     def name(self):
         if self.own_name is not None:
             return self.own_name
-        how = "regression" if self.regression else f"T {self.temperature:g}"
+        how = "regression" if self.colorizer.regression else f"T {self.temperature:g}"
         return f"{self.weights}, {how}, S {self.colorizer.size}"
 
     def warm_up(self):
         """Do once what only the first picture costs (compiled kernels, fresh memory)."""
-        self.colorizer.predict(np.full((8, 8), 50, np.float32))
+        self.colorizer.predict([np.full((8, 8), 50, np.float32)])
 
     def answer(self, photos):
         if self.seen.get("photos") is not photos:
             self.seen.update(self._see(photos))
-        start = time.perf_counter()
-        colors = self.colorizer.colors(self.seen["logits"], self.temperature)
-        large = [enlarged(photo.lightness, ab) for photo, ab in zip(photos, colors, strict=True)]
+        start, small = time.perf_counter(), self.seen["ab"]
+        if self.temperature != self.colorizer.temperature:
+            small = self.colorizer.colors(self.seen["logits"], self.temperature)
+        lightness = [photo.lightness for photo in photos]
+        large = list(map(self.colorizer.enlarge, lightness, small))
         seconds = (time.perf_counter() - start + self.seen["seconds"]) / len(photos)
-        return [
-            Answer(ab, nats, seconds) for ab, nats in zip(large, self.seen["nats"], strict=True)
-        ]
+        return [Answer(*each, seconds) for each in zip(large, self.seen["nats"], strict=True)]
 
     def _see(self, photos):
         """What the network says of photos, its losses and the seconds it took."""
         start = time.perf_counter()
-        logits = self.colorizer.look([photo.lightness for photo in photos])
-        seconds = time.perf_counter() - start
-        nats = [
-            None if self.regression else self._nats(photo, each.copy())
-            for photo, each in zip(photos, logits, strict=True)
-        ]
-        return {"photos": photos, "logits": logits, "seconds": seconds, "nats": nats}
+        logits, ab = self.colorizer.predict([photo.lightness for photo in photos])
+        seconds, nats = time.perf_counter() - start, [None] * len(photos)
+        if not self.colorizer.regression:
+            nats = [self._nats(*each) for each in zip(photos, logits, strict=True)]
+        return {"photos": photos, "logits": logits, "ab": ab, "seconds": seconds, "nats": nats}
 
     def _nats(self, photo, logits):
         """The unweighted loss, as in training: on the photo at S x S, at one pixel of every 4 x 4.
 
-        logits: (h, w, Q), overwritten. Returns a float, or None for a photo without colour.
+        logits: (h, w, Q). Returns a float, or None for a photo without colour.
         """
+        xp = self.colorizer.xp
         side = (self.colorizer.size,) * 2
-        rgb = np.asarray(Image.fromarray(photo.rgb).resize(side, Image.Resampling.BICUBIC))
-        _, index, weight = targets(self.colorizer.xp.asarray(rgb[None]))
+        rgb = np.asarray(Image.fromarray(photo.rgb).resize(side, BICUBIC))
+        _, index, weight = targets(xp.asarray(rgb[None]))
         if not bool(weight.any()):
             return None
-        loss = ops(logits).softmax_cross_entropy(logits[None], index, weight, self.ones)
+        ones = xp.ones(Q, dtype=np.float32)
+        loss = ops(logits).softmax_cross_entropy(logits[None].copy(), index, weight, ones)
         return float(loss.unweighted)

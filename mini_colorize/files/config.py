@@ -11,7 +11,13 @@ from ..network import MULTIPLE, WIDTHS
 from .checkpoint import MAX_SIZE, load_meta, short
 
 LOSSES = ("rebalanced", "classification", "regression")  # the paper's three systems
-SCHEDULES = ("cosine", "steps")
+CHOICES = {
+    "precision": PRECISIONS,
+    "model": WIDTHS,
+    "loss": LOSSES,
+    "schedule": ("cosine", "steps"),
+}
+POSITIVE = "size batch steps minutes lr lr_every log_every sample_every save_every"
 STEPS = 10_000  # where neither steps nor minutes are said
 LR, LR_INIT = 1e-3, 1e-4  # from random weights, and from trained ones: Adam's moments are new
 WARMUP_INIT = 200  # steps, from trained weights; at most a tenth of all
@@ -79,6 +85,12 @@ class Config:
                 new["warmup"] = min(WARMUP_INIT, steps // 10) if self.init else 0
         return dataclasses.replace(self, **new)
 
+    def check_warmup(self):
+        """Raises TrainingError if a new run would end while its rate still grows. One that is
+        resumed with fewer steps may: how fast the rate grows is settled."""
+        if self.warmup and self.steps and self.warmup >= self.steps:
+            raise TrainingError(f"--warmup {self.warmup} must be less than the {self.steps} steps")
+
     def _model_of_init(self):
         width = load_meta(self.init).get("width")
         model = next((name for name, w in WIDTHS.items() if w == width), None)
@@ -99,40 +111,22 @@ class Config:
                 raise TrainingError(f"{_flag(field.name)} must be one or more names")
             if isinstance(value, float) and not math.isfinite(value):
                 raise TrainingError(f"{_flag(field.name)} must be finite")
-        positive = (
-            "size",
-            "batch",
-            "steps",
-            "minutes",
-            "lr",
-            "lr_every",
-            "log_every",
-            "sample_every",
-            "save_every",
-        )
-        for name in positive:
+        for name in POSITIVE.split():
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise TrainingError(f"{_flag(name)} must be more than 0")
         if self.init == "":  # an unset variable
             raise TrainingError("--init '': no such file")
-        if self.precision not in PRECISIONS:
-            raise TrainingError(f"--precision must be one of {', '.join(PRECISIONS)}")
-        if self.model is not None and self.model not in WIDTHS:
-            raise TrainingError(f"--model must be one of {', '.join(WIDTHS)}")
-        if self.loss not in LOSSES:
-            raise TrainingError(f"--loss must be one of {', '.join(LOSSES)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in (*choices, None):
+                raise TrainingError(f"{_flag(name)} must be one of {', '.join(choices)}")
         if self.size % MULTIPLE:
             raise TrainingError(f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
         if max(self.size, self.resize or 0) > MAX_SIZE:
             raise TrainingError(f"--size and --resize are at most {MAX_SIZE}")
         if self.minutes is not None and self.minutes > MAX_MINUTES:
             raise TrainingError(f"--minutes must be at most {MAX_MINUTES:.0f}")
-        if self.warmup and self.steps and self.warmup >= self.steps:
-            raise TrainingError(f"--warmup {self.warmup} must be less than the {self.steps} steps")
         if self.resize is not None and self.resize < self.size:
             raise TrainingError("--resize must not be less than --size")
-        if self.schedule not in SCHEDULES:
-            raise TrainingError(f"--schedule must be one of {', '.join(SCHEDULES)}")
         if self.lr_every is not None and self.schedule != "steps":
             raise TrainingError("--lr-every has a say with --schedule steps only")
         if not 1 <= self.scale <= MAX_SCALE or not 0 <= self.frame <= 1:

@@ -3,13 +3,13 @@
     python -m mini_colorize.evaluation.turing --data DIR --out turing.html
     python -m mini_colorize.evaluation.turing score answers/*.json
 
-The first makes a page to be given to people: it works offline, in any browser, on a phone. After
-10 pairs of practice come 40 that count, each shown for one second, the photo and the colouring
-side by side. As in the paper, one pair in ten checks the attention: its fake wears the colours of
-another photo, which is easy to see. The second pools what the people saved.
+The first makes a page to be given to people, of photos that the network was not trained on: it
+works offline, in any browser, on a phone. After 10 pairs of practice come 40 that count, each shown
+for one second, the photo and the colouring side by side. As in the paper, one pair in ten checks
+the attention: its fake wears the colours of another photo, which is easy to see. The second pools
+what the people saved.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -19,80 +19,42 @@ PROG = "python -m mini_colorize.evaluation.turing"
 
 
 def parse(argv):
-    p = argparse.ArgumentParser(
-        prog=PROG,
-        description=__doc__,
-        epilog=f"{PROG} score --help tells how answers are pooled. Exit code: 0 if all went "
-        "well, 2 if not.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    p.add_argument(
-        "--data",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="SOURCE",
-        help="folders of photos, .zip or .tar files; none that the network was trained on",
-    )
-    p.add_argument(
-        "--weights",
-        metavar="full|tiny|FILE|RUN",
-        help="full or tiny, those that ship; a "
-        "weights file; the folder of a training run (default full)",
-    )
+    how = f"{PROG} score --help tells how answers are pooled."
+    p = command.new_parser(PROG, __doc__, f"{how}\nExit code: 0 if all went well, 2 if not.")
+    command.add_options(p, "data", required=True)
+    command.add_options(p, "weights")
     p.add_argument(
         "--out",
         type=Path,
         default=Path("turing.html"),
         metavar="FILE",
-        help="the page (default turing.html)",
+        help="the page (turing.html)",
     )
     p.add_argument(
-        "--trials",
-        type=int,
-        default=40,
-        metavar="N",
-        help="pairs that count (default 40, the paper's)",
+        "--trials", type=int, default=40, metavar="N", help="pairs that count (40, the paper's)"
     )
     p.add_argument(
         "--practice",
         type=int,
         default=10,
         metavar="N",
-        help="pairs of practice before them (default 10, the paper's)",
+        help="pairs of practice before them (10, the paper's)",
     )
     p.add_argument(
         "--checks",
         type=int,
         metavar="N",
-        help="how many of the trials check the attention (default: one in ten)",
+        help="how many of the trials check the attention (one in ten)",
     )
-    p.add_argument("--seed", type=int, default=0, metavar="S", help="draws the photos (default 0)")
+    p.add_argument("--seed", type=int, default=0, metavar="S", help="draws the photos (0)")
     p.add_argument(
         "--side",
         type=int,
         default=256,
         metavar="PIXELS",
-        help="of the pictures, a multiple of 8 (default 256, the paper's)",
+        help="of the pictures, a multiple of 8 (256, the paper's)",
     )
-    p.add_argument(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="of the annealed mean (what the weights recommend, else 0.38)",
-    )
-    p.add_argument(
-        "--size",
-        type=int,
-        metavar="S",
-        help="side at which the network looks at the photo (what the weights recommend, else 256)",
-    )
-    p.add_argument(
-        "--device",
-        default="auto",
-        choices=("auto", "cpu", "cuda"),
-        help="(default auto: a CUDA GPU if one works)",
-    )
+    command.add_options(p, "temperature", "size", "device")
     args = p.parse_args(argv)
     if args.checks is None:
         args.checks = args.trials // 10

@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...color import rgb_to_lab
-from ...colorizer import Colorizer, paint
+from ...colorizer import UNHEARD, Colorizer, paint
 from ...data import load_crop
 from ...files.disk import check_folder
 from ...files.images import ImageError
@@ -97,6 +97,8 @@ def build(args):
     kinds = [PRACTICE] * args.practice + [COLORING] * colorings + [CHECK] * args.checks
     options = {"temperature": args.temperature, "size": args.size}
     colorizer = Colorizer.load(args.weights, args.device, **options)
+    if args.temperature is not None and colorizer.regression:
+        print(UNHEARD)
     crops, left_out = choose(args.data, args.side, args.seed, len(kinds))
     jpegs = make_pairs(crops, colorizer, kinds)
     args.out.parent.mkdir(parents=True, exist_ok=True)
