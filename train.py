@@ -259,10 +259,10 @@ def train(parser, args, started):
     held = device_memory(xp)
     if held is not None:
         print(f"device memory held: {held / 2**20:,.0f} MiB")
-    if trainer.best:
+    if trainer.judge.best:
         print(
-            f"weights.npz: step {trainer.best['step']:,}, the lowest validation loss "
-            f"({trainer.best['loss']:.4f}); last.npz: step {trainer.step:,}"
+            f"weights.npz: step {trainer.judge.best['step']:,}, the lowest validation loss "
+            f"({trainer.judge.best['loss']:.4f}); last.npz: step {trainer.step:,}"
         )
     print(
         f"done: {trainer.step} steps; colour a photo with: "

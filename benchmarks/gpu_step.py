@@ -66,7 +66,7 @@ def trainer(bench, folder, precision):
 def torch_step(bench, net, ours):
     """The same step in torch. ours: the Trainer it shall equal. Returns a callable."""
     c, device = ours.config, bench.torch_device
-    decay, class_weight = c.weight_decay / (c.size // 4) ** 2, to_host(ours.class_weight)
+    decay, class_weight = c.weight_decay / (c.size // 4) ** 2, to_host(ours.learner.class_weight)
     step = bench.torch.TrainingStep(net, class_weight, LR, decay, c.ema, c.precision, device)
     rgb = bench.torch.torch.from_numpy(crops(bench.sizes)).to(device)
     return lambda: step(rgb)
@@ -99,7 +99,7 @@ def _step(bench, folder, net, precision, found):
         if "torch" in sides:
             agree(f"{which}, {losses}", losses["ours"], losses["torch"], limit)
     found |= bench.measure(sides, 3, sizes.batch, before)
-    found["why_no_graph"] = made.graphs.why_not
+    found["why_no_graph"] = made.learner.graphs.why_not
     ab = colors(bench.xp, (sizes.batch, sizes.side // 4, sizes.side // 4))
     found["soft_encode_ms"] = bench.timer.queued(lambda: ops(ab).soft_encode(ab))[0]
     found["soft_encode_share"] = found["soft_encode_ms"] / found["ours"]["ms"]

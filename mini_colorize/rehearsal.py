@@ -10,6 +10,7 @@ from . import report
 from .backend import uploaded
 from .fast.graphs import WARM
 from .files.config import STEPS, TrainingError
+from .loop import seconds_until_due
 
 REHEARSAL = 0.05  # share of --minutes that goes to measuring how long a step takes, at most
 REHEARSED = 100  # steps, at most
@@ -28,11 +29,11 @@ def fit_steps(trainer, prior):
     step, judging, saving = rehearse(trainer)
     trainer.network.load_state(state)
     trainer.prepare(prior)
-    trainer.step, trainer.group, trainer.best, trainer.config = 0, [], None, c
+    trainer.step, trainer.group, trainer.judge.best, trainer.config = 0, [], None, c
     spent = time.perf_counter() - trainer.started
     left = 60 * c.minutes * (1 - RESERVE) - ENDING - spent
     # One that is better is saved, and the clock begins anew.
-    saves = 1 + (c.sample_every * step + judging) // trainer.due(saving)
+    saves = 1 + (c.sample_every * step + judging) // seconds_until_due(c, saving)
     each = step + (judging + saves * saving) / c.sample_every
     each += saving / c.save_every if c.save_every else 0
     steps = int((left - judging - saving) / each)
@@ -42,6 +43,7 @@ def fit_steps(trainer, prior):
             f"validating and saving {judging + saving:.1f} s: too few for one step"
         )
     trainer.config = dataclasses.replace(c, steps=steps).settled()
+    trainer.config.check_warmup()
     print(
         f"--minutes {c.minutes:g}: {steps:,} steps of {step:.3f} s, after {spent:.0f} s of "
         f"preparing; a validation {judging:.1f} s, a save {saving:.1f} s",
@@ -55,7 +57,7 @@ def rehearse(trainer):
     Returns the seconds that a step, a validation with its pictures, and a save take.
     """
     c, folder, log = trainer.config, trainer.folder, trainer.log
-    trainer.config = dataclasses.replace(c, steps=STEPS + (c.warmup or 0)).settled()
+    trainer.config = dataclasses.replace(c, steps=STEPS).settled()
     # On the disk of the run. One that was killed left its folder, which goes now.
     beside = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     trainer.folder = beside / f".{folder.name}.rehearsal"

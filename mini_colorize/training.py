@@ -1,85 +1,236 @@
-"""Chapter 10: the training loop.
+"""Chapter 10: a training run: its folder, started, saved, and taken up again to the bit.
+
+    config.json       what the run was asked to do          prior.npy   (313,), if rebalanced
+    log.jsonl         one JSON object a line                loss.png    the curves
+    samples/*.png     grey | prediction | truth             checkpoint.npz   to go on exactly
+    weights.npz       for inference: with --val the step of the lowest validation loss so far
+    last.npz          only with --val: those of the last step
 
 Notation
-    N, S      batch and side of the crops         h = w = S/4
-    step      counts from 0; batch k belongs to step k
+    N, S   batch and side of the crops       step   counts from 0; batch k belongs to step k
 """
 
-import signal
+import dataclasses
 import time
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from .backend import device_memory, uploaded
-from .measures import colorfulness
+from . import bins, loop, report
+from .backend import array_module, set_precision
+from .data import PhotoLoader
+from .files import checkpoint
+from .files.config import TrainingError
+from .files.disk import atomic_write, check_folder, write_json
+from .judging import Judge
+from .learning import Learner
+from .network import MULTIPLE, WIDTHS, Network
 from .ops import ops
 from .optim import cosine_schedule, step_schedule, warmed_up
-from .photos import DataError
+from .photos import digest, find_photos
 from .rehearsal import fit_steps
-from .runs import CHECKPOINT, Run
+from .targets import measure_prior, require_color
+from .widen import widened
 
-SAVE_SECONDS = 30, 600  # between checkpoints, at least and at most, where they go by the clock
-SAVE_SHARE = 0.05  # of the time, that they may take within those bounds
+CHECKPOINT = "checkpoint.npz"
 
 
-class Trainer(Run):
-    """A run that trains: `start` or `resume` it, then `train`."""
+class Trainer:
+    """A run: `start` or `resume` it, then `train`.
+
+    config: Config. folder: Path, the run's folder. xp: numpy or cupy. started: time.perf_counter()
+    from which config.minutes count.
+    Raises TrainingError, DataError, CheckpointError, DeviceError.
+    """
+
+    def __init__(self, config, folder, xp=np, started=None):
+        self.started = time.perf_counter() if started is None else started
+        self.config = c = config.settled()
+        set_precision(c.precision, xp)
+        self.folder, self.xp = Path(folder), xp
+        names = ("size", "batch", "resize", "seed", "scale", "frame", "workers")
+        options = {name: getattr(c, name) for name in names}
+        self.loader = PhotoLoader(find_photos(c.data), **options)
+        head = "ab" if c.loss == "regression" else "bins"
+        self.network = Network(WIDTHS[c.model], head=head)
+        self.judge = Judge(c, self.loader.photos, self.network.width, head, xp)
+        self.log = report.Log(self.folder / "log.jsonl")
+        self.step, self.reported = 0, set()
+        self.group = []  # (weighted, unweighted) of the steps since the last line of the log
 
     def start(self):
         """A new run, of as many steps as its minutes allow if it is to take minutes."""
-        prior = self.begin()
+        check_folder(self.folder)  # all that can be checked is, before the long work begins
+        init = self._initial_network() if self.config.init else None
+        self.judge.check(self.loader.photos)
+        self._fill_caches()
+        prior = None
+        if self.config.loss == "rebalanced":
+            prior = measure_prior(self.loader, xp=self.xp)
+        else:
+            require_color(self.loader)
+        if init is not None:
+            self.network.load_state(init.state())
+        else:
+            crops = next(self.loader.batches(0, 1))
+            self.network.initialize(ops(crops).crops_to_lab(crops)[0], self.config.seed)
+        self.prepare(prior)
         if self.config.steps is None:
             fit_steps(self, prior)
-        self.found(prior)
+        # The folder is made last of all.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if prior is not None:
+            with atomic_write(self.folder / "prior.npy") as file:
+                np.save(file, prior)
+        self.log.truncate(0)
+        self._write_config()
+
+    def prepare(self, prior):
+        """What a new and a resumed run have in common, once the network has its weights."""
+        self.learner = Learner(self.network, self.config, prior, self.xp)
+
+    def _initial_network(self):
+        """The network of --init, as wide as ours."""
+        init = self.config.init
+        source, _ = checkpoint.load_network(init)
+        try:
+            if source.head != self.network.head:
+                raise ValueError(f"was trained with another --loss than {self.config.loss}")
+            if source.width > self.network.width:
+                raise ValueError(f"is wider than --model {self.config.model}")
+            if source.width < self.network.width:
+                return widened(source, self.network.width, self.config.seed)
+        except ValueError as error:
+            raise TrainingError(f"{init}: {error}; see --model and --loss") from None
+        return source
+
+    def _fill_caches(self):
+        if not self.config.cache:
+            return
+        loaders = {"--data": self.loader} | ({"--val": self.judge.val} if self.config.val else {})
+        taken = 0
+        for name, loader in loaders.items():
+            taken += loader.plan_cache(taken).expected
+            print(f"cache of {name}: {loader.cache}", flush=True)
+        for loader in loaders.values():
+            loader.fill_cache()
+
+    def _write_config(self):
+        write_json(self.folder / "config.json", dataclasses.asdict(self.config))
+
+    # Resume, save ------------------------------------------------------------------------------
 
     def resume(self):
-        """Go on, or begin again if the run was stopped before its first checkpoint."""
-        if (self.folder / CHECKPOINT).exists():
-            super().resume()
-        else:
-            self.start()
+        """Take up the folder's run where its last checkpoint left it, to the bit. Without one, as
+        it was stopped before, it begins again."""
+        if not (self.folder / CHECKPOINT).exists():
+            return self.start()
+        meta, groups = checkpoint.load(self.folder / CHECKPOINT, kind="training")
+        try:
+            photos = self._restore(meta, groups)
+        except MemoryError:
+            raise
+        # Whatever a damaged file makes of these lines, the answer is the same.
+        except Exception as error:
+            reason = checkpoint.short(error)
+            raise TrainingError(f"{self.folder}: cannot go on from here ({reason})") from None
+        if self.config.steps is None or self.step > self.config.steps:
+            raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
+        if photos != (now := digest(self.loader.photos)):
+            require_color(self.loader)
+            print(
+                f"the photos of --data are not those of the last time: {photos[0]:,} then, "
+                f"{now[0]:,} now; the order is another one from here"
+            )
+        self.judge.check(self.loader.photos)
+        self._fill_caches()
+        if self.judge.best and self.judge.best["photos"] != digest(self.judge.val.photos):
+            self._begin_best_anew()
+        self.log.truncate(self.step)
+        self._write_config()  # with what --resume changed, such as --steps
+
+    def _restore(self, meta, groups):
+        """Take over a training state and the run's prior. Returns the `digest` of its photos.
+
+        Raises nearly anything if damaged.
+        """
+        step = meta["step"]
+        if type(step) is not int or step < 0:
+            raise ValueError(f"{step!r} is no number of steps")
+        prior = None
+        if self.config.loss == "rebalanced":
+            prior = np.load(self.folder / "prior.npy", allow_pickle=False)
+            if prior.shape != (bins.Q,):
+                raise ValueError(f"prior.npy has shape {prior.shape}")
+        self.network.load_state(groups["raw"])
+        self.prepare(prior)
+        self.learner.load_state(groups, step, bool(meta.get("average_trained")))
+        self.step = step
+        self.group = [(float(w), float(u)) for w, u in meta["group"]]
+        if meta.get("best") is not None and self.config.val:
+            step, loss, photos = (meta["best"][key] for key in ("step", "loss", "photos"))
+            if not np.isfinite(float(loss)):
+                raise ValueError(f"{loss} is no loss")
+            photos = _read_digest(photos)
+            self.judge.best = {"step": int(step), "loss": float(loss), "photos": photos}
+        return _read_digest(meta["photos"]) if "photos" in meta else digest(self.loader.photos)
+
+    def _begin_best_anew(self):
+        """--val has other photos now: weights.npz, the best so far, is measured on them."""
+        print("the photos of --val are not those of the last time: the best step begins anew")
+        step, self.judge.best = self.judge.best["step"], None
+        try:
+            network, _ = checkpoint.load_network(self.folder / "weights.npz")
+            self.judge.network.load_state(network.state())
+        except (checkpoint.CheckpointError, ValueError):
+            return  # missing, or of another network: the next ones are the best
+        self.judge.is_best(self.judge.validate(self.learner), step)
+
+    def save(self):
+        """Write checkpoint.npz and the weights, unless they are no longer numbers."""
+        net, average = self.network, self.learner.average
+        meta = {"kind": "training", "width": net.width, "head": net.head}
+        meta["size"], meta["step"], meta["best"] = self._photo_size(), self.step, self.judge.best
+        meta["photos"] = digest(self.loader.photos)
+        meta["average_trained"] = bool(average and average.trained)
+        meta["group"] = [(float(w), float(u)) for w, u in self.group]
+        groups = self.learner.state()
+        for arrays in groups.values():
+            self._check_finite(arrays)
+        checkpoint.save(self.folder / CHECKPOINT, meta, groups)
+        self.judge.network.load_state(self._judged())
+        if self.config.val:
+            self._write_weights("last.npz")
+        if self.judge.best is None:
+            self._write_weights("weights.npz")
+
+    def _write_weights(self, name, **more):
+        """Write what the judge holds, for inference."""
+        meta = {"size": self._photo_size(), "step": self.step, **more}
+        checkpoint.save_network(self.folder / name, self.judge.network, **meta)
+
+    def _photo_size(self):
+        """The side to colour at: the scale of the training photos, 256 for the authors' 176."""
+        return max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
+
+    def _judged(self):
+        return self.learner.judged()
+
+    # Train -------------------------------------------------------------------------------------
+
+    def train(self):
+        """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done."""
+        return loop.train(self)
 
     def train_step(self, rgb, measure=False):
-        """One step on crops (N, S, S, 3) uint8. Returns its two losses, and the
-        colourfulness of what it predicted, or None unless `measure` is set.
-
-        On a GPU this only queues the work: nothing here waits for the device, unless `measure`.
-        """
-        self.optimizer.advance(self._rate(self.step))
-        if self.average:
-            self.average.advance()
-        name, work = "step", self._work
-        if measure:
-            name, work = "measured step", partial(self._work, measure=True)
-        results = self.graphs(name, work, self.xp.asarray(rgb))
+        """One step on crops (N, S, S, 3) uint8, as Learner.step."""
+        made = self.learner.step(rgb, self.rate(self.step), measure)
         self.step += 1
-        return results[:2], colorfulness(results[2]) if measure else None
+        return made
 
-    def _work(self, rgb, measure=False):
-        """What a step does on the device, the same every time: see graphs.py.
-
-        Returns two losses and, if `measure`, the colours of the batch as predicted now: (N, h, w,
-        3), sRGB.
-        """
-        x, *truth = self.targets(rgb)
-        logits = self.network.forward(x, train=True)
-        colors = (self._painted(x, logits),) if measure else ()
-        scale = self.loss_scale.scale if self.loss_scale else 1
-        loss = self._loss(logits, truth, scale)
-        del logits
-        self.network.backward(loss.gradient)
-        grads = self.grads.flat
-        overflow = ops(grads).find_overflow(grads) if self.loss_scale else 0
-        self.optimizer.update(self.grads, scale, overflow)
-        if self.loss_scale:
-            self.loss_scale.update(overflow)
-        if self.average:
-            self.average.update()
-        return loss.weighted, loss.unweighted, *colors
-
-    def _rate(self, step):
+    def rate(self, step):
+        """The learning rate of a step."""
         c = self.config
         if c.schedule == "steps":
             lr = step_schedule(step, c.lr, c.lr_every)
@@ -87,120 +238,47 @@ class Trainer(Run):
             lr = cosine_schedule(step, c.lr, c.steps)
         return warmed_up(step, lr, c.warmup)
 
-    def _painted(self, x, logits):
-        """The batch as predicted now, at h x w: sRGB."""
-        lightness = x[:, 2::4, 2::4] * 100 + 50
-        ab = self.network.colors(logits).astype(x.dtype, copy=False)
-        lab = self.xp.concatenate([lightness, ab], axis=-1)
-        return ops(lab).lab_to_rgb(lab)
+    def validate_and_draw(self):
+        """Validation loss, sample sheet, curve: of the weights that would be shipped.
 
-    def train(self):
-        """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done."""
-        c = self.config
-        batches = uploaded(self.loader.batches(self.step, c.steps), self.xp)
-        bar = tqdm(total=c.steps, initial=self.step, unit="step", dynamic_ncols=True)
-        since = saved = time.perf_counter()
-        saved_step, due = None, self.due(0)
-        timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
-        with _Signals() as signals, bar:
-            for rgb in self._kept_safe(batches):
-                logging = (self.step + 1) % c.log_every == 0 or self.step + 1 == c.steps
-                values, color = self.train_step(rgb, measure=logging)
-                self.group.append(values)
-                timed, seconds = timed + 1, seconds + time.perf_counter() - since
-                bar.update()
-                if logging:
-                    self._log_group(bar, color, timed * c.batch / seconds)
-                    timed, seconds = 0, 0.0
-                last, better = self.step == c.steps, False
-                if self.step % c.sample_every == 0 or last:
-                    better = self.validate_and_draw()
-                now = time.perf_counter()
-                wanted = now - saved > due or (c.save_every and self.step % c.save_every == 0)
-                # Better weights are on the disk already: the checkpoint must know of them.
-                if better or wanted:
-                    self.save()
-                    saved, saved_step = time.perf_counter(), self.step
-                    due = self.due(saved - now)
-                if signals.received:
-                    break
-                since = time.perf_counter()  # validating and saving are not training
-            batches.close()
-            if saved_step != self.step:
-                self.save()
-        return self.step == c.steps
+        The best so far become weights.npz at once. Returns whether these are.
+        """
+        judged, better = self._judged(), False
+        self._check_finite(judged)
+        self.judge.network.load_state(judged)
+        if self.config.val:
+            losses = self.judge.validate(self.learner)
+            loss = next(iter(losses.values()))
+            if not np.isfinite(loss):
+                raise self.diverged()
+            better = self.judge.is_best(losses, self.step)
+            if better:
+                self._write_weights("weights.npz", val_loss=loss)
+            self.log.write(step=self.step, **losses, best_step=self.judge.best["step"])
+        self.judge.draw(self.folder / "samples" / f"step_{self.step:07d}.png")
+        if not report.loss_curve(self.folder / "loss.png", self.log.read()):
+            tqdm.write("no loss.png: it needs matplotlib (pip install matplotlib)")
+        return better
 
-    def due(self, saving):
-        """Seconds after which a checkpoint is due in any case. saving: what one takes."""
-        least, most = SAVE_SECONDS
-        return most if self.config.save_every else min(max(saving / SAVE_SHARE, least), most)
+    def _check_finite(self, arrays):
+        for name, array in arrays.items():
+            if not bool(array_module(array).isfinite(array).all()):
+                raise self.diverged(name)
 
-    def _kept_safe(self, batches):
-        """The batches; if they fail on the way, what was learned is saved first."""
-        try:
-            yield from batches
-        except DataError as error:
-            self.save()
-            raise DataError(
-                f"{error}; saved at step {self.step}, go on with --resume {self.folder}"
-            ) from None
-
-    def _log_group(self, bar, color, rate):
-        """A line of the log and of the progress bar: the mean over the steps since the last."""
-        count = len(self.group)
-        weighted, unweighted = (
-            float(sum(column)) / count for column in zip(*self.group, strict=True)
+    def diverged(self, what="the loss"):
+        """The error that `what` is not a number any more, and what to do about it."""
+        # Without a checkpoint, a resume starts again; in a rehearsal there is no run yet.
+        again = "start again with a lower --lr"
+        if (self.folder / "config.json").exists():
+            again = f"go on at a lower rate: --resume {self.folder} --lr {self.config.lr / 10:.3g}"
+            if (self.folder / CHECKPOINT).exists():
+                again = f"the last good checkpoint stays in {self.folder}; {again}"
+        return TrainingError(
+            f"{what} is not a number any more, before step {self.step + 1}; {again}"
         )
-        self.group = []
-        if not np.isfinite(weighted + unweighted):
-            raise self._diverged()
-        nats = "" if self.config.loss == "regression" else f" ({unweighted:.3f} nats)"
-        bar.set_postfix_str(f"loss {weighted:.3f}{nats}, {rate:.1f} images/s")
-        self.log.write(
-            step=self.step,
-            **self._named("loss", weighted, unweighted),
-            lr=self._rate(self.step - 1),
-            images_per_s=round(rate, 2),
-            colorfulness=round(color, 3),
-            **self._memory(),
-        )
-        for loader in (self.loader, self.val, self.shown):
-            for photo, reason in list(loader.skipped.items()):
-                if str(photo) not in self.reported:
-                    self.reported.add(str(photo))
-                    self.log.write(step=self.step, skipped=str(photo), reason=reason)
-                    bar.write(f"skipped: {reason}")
-
-    def _memory(self):
-        """What the device's memory has held so far, for the log; nothing on the CPU."""
-        held = device_memory(self.xp, self.graphs.room and self.graphs.room.pool)
-        return {} if held is None else {"device_memory_mib": round(held / 2**20)}
 
 
-class _Signals:
-    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a flag; a second Ctrl-C stops at once.
-
-    The others may come twice without anybody's wish: a shell and a terminal that are closed both
-    send SIGHUP.
-    """
-
-    def __enter__(self):
-        self.received = None
-        ends = [signal.SIGINT, signal.SIGTERM]
-        hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; not on Windows
-        if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup has it
-            ends.append(hangup)
-        self.before = {s: signal.signal(s, self._receive) for s in ends}
-        return self
-
-    def _receive(self, number, frame):
-        if self.received:
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
-            return
-        self.received = number
-        tqdm.write("stopping after this step, or validation; Ctrl-C once more stops at once ...")
-
-    def __exit__(self, *_):
-        for s, handler in self.before.items():
-            signal.signal(s, handler)
+def _read_digest(told):
+    """A `digest`, from a file. Raises nearly anything if it is damaged."""
+    count, name = told
+    return [int(count), str(name)]

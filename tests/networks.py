@@ -12,8 +12,8 @@ def small_trainer(photos, folder, xp=np, **options):
     settings = dict(size=24, resize=24, batch=3, steps=8, workers=0, schedule="steps") | options
     trainer = Trainer(Config([str(photos)], **settings), folder, xp)
     trainer.start()
-    if trainer.loss_scale:
-        trainer.loss_scale.scale[...] = 256
+    if trainer.learner.loss_scale:
+        trainer.learner.loss_scale.scale[...] = 256
     return trainer
 
 

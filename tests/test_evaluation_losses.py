@@ -93,8 +93,10 @@ def test_the_head_is_all_that_differs():
 def test_the_three_differ_in_the_class_weights_and_the_head(photos, narrow, tmp_path):
     made = {loss: small_trainer(photos, tmp_path / loss, loss=loss) for loss in LOSSES}
     prior = np.load(tmp_path / "rebalanced" / "prior.npy")
-    np.testing.assert_array_equal(made["rebalanced"].class_weight, class_weights(prior, 0.5))
-    np.testing.assert_array_equal(made["classification"].class_weight, np.ones(Q))
+    np.testing.assert_array_equal(
+        made["rebalanced"].learner.class_weight, class_weights(prior, 0.5)
+    )
+    np.testing.assert_array_equal(made["classification"].learner.class_weight, np.ones(Q))
     assert [made[loss].network.head for loss in LOSSES] == ["bins", "bins", "ab"]
     crops = [next(m.loader.batches(0, 1)) for m in made.values()]
     assert (crops[0] == crops[1]).all() and (crops[0] == crops[2]).all()
@@ -115,7 +117,7 @@ def test_a_regression_learns_two_photos_by_heart(photos, tmp_path, monkeypatch):
     made = small_trainer(photos, tmp_path / "run", loss="regression", **options)
     losses = run(made)
     assert losses[-1] < 0.1 * losses[0]
-    rgb = next(made.val.batches(0, 1))
+    rgb = next(made.judge.val.batches(0, 1))
     x, truth, _ = regression_targets(rgb)
     said = made.network.colors(made.network.forward(x, train=True))
     off, gray = (np.linalg.norm(s - truth * AB_SCALE, axis=-1).mean() for s in (said, 0))
@@ -218,7 +220,7 @@ def test_a_regression_on_a_gpu(gpu, precision, limit, narrow, photos, tmp_path):
     """
     here = small_trainer(photos, tmp_path / "cpu", loss="regression")
     there = small_trainer(photos, tmp_path / "gpu", gpu, loss="regression", precision=precision)
-    scale = 256 if there.loss_scale else 1
+    scale = 256 if there.learner.loss_scale else 1
     rgb = next(here.loader.batches(0, 1))
     (one, _), _ = here.train_step(rgb)
     rgb = gpu.asarray(rgb)
@@ -226,10 +228,10 @@ def test_a_regression_on_a_gpu(gpu, precision, limit, narrow, photos, tmp_path):
     (two, _), _ = there.train_step(rgb)
     if standin.emulated(gpu):
         assert standin.synchronisations == before
-    assert float(two) == pytest.approx(float(one), rel=1e-3 if there.loss_scale else 3e-6)
-    for name, expected in here.grads.items():
+    assert float(two) == pytest.approx(float(one), rel=1e-3 if there.learner.loss_scale else 3e-6)
+    for name, expected in here.learner.grads.items():
         if precision == "fp32" or name.startswith("conv8_ab"):
-            found = to_host(there.grads[name]) / scale
+            found = to_host(there.learner.grads[name]) / scale
             assert np.linalg.norm(found - expected) < limit * np.linalg.norm(expected), name
 
 

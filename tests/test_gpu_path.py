@@ -105,13 +105,13 @@ def test_a_step_does_not_wait_for_the_gpu(gpu, precision, narrow, photos, tmp_pa
 @pytest.mark.one_order
 def test_mixed_precision_leaves_out_a_step_that_overflows(gpu, narrow, photos, tmp_path):
     _, trainer = trained(tmp_path / "run", photos, gpu, steps=1, precision="mixed")
-    trainer.loss_scale.scale[...] = 2.0**24
-    trainer.class_weight *= 1e4  # far beyond float16
+    trainer.learner.loss_scale.scale[...] = 2.0**24
+    trainer.learner.class_weight *= 1e4  # far beyond float16
     before = {n: to_host(p).copy() for n, p in trainer.network.params().items()}
     trainer.train_step(gpu.asarray(next(trainer.loader.batches(1, 2))))
     for name, p in trainer.network.params().items():
         np.testing.assert_array_equal(to_host(p), before[name])
-    assert float(trainer.loss_scale.scale) == 2.0**23
+    assert float(trainer.learner.loss_scale.scale) == 2.0**23
 
 
 @pytest.mark.one_order
@@ -169,9 +169,9 @@ def test_minutes_validation_and_the_best_weights(
     straight.start()
     for name, array in straight.network.state().items():
         np.testing.assert_array_equal(to_host(made.network.state()[name]), to_host(array))
-    assert made.optimizer.t == 0 and not to_host(made.optimizer.m.flat).any()
-    if made.loss_scale:
-        assert float(made.loss_scale.scale) == 2.0**16
+    assert made.learner.optimizer.t == 0 and not to_host(made.learner.optimizer.m.flat).any()
+    if made.learner.loss_scale:
+        assert float(made.learner.loss_scale.scale) == 2.0**16
     assert made.train()
     judged = [e for e in made.log.read() if "best_step" in e]
     assert [e["step"] for e in judged] == sorted({2, *range(4, steps, 2), steps})
@@ -180,8 +180,8 @@ def test_minutes_validation_and_the_best_weights(
     options["precision"] = "fp32"
     here = Trainer(Config([str(photos)], steps=steps, **options), tmp_path / "x")
     here.prepare(np.load(tmp_path / "run" / "prior.npy"))
-    here.averaged.load_state(checkpoint.load_network(tmp_path / "run")[0].state())
-    for name, value in here.validate().items():
+    here.judge.network.load_state(checkpoint.load_network(tmp_path / "run")[0].state())
+    for name, value in here.judge.validate(here.learner).items():
         assert best[name] == pytest.approx(value, rel=1e-4 if precision == "fp32" else 2e-2)
 
 

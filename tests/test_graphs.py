@@ -32,12 +32,16 @@ def steps(folder, photos, xp, off, count=20, **options):
     settings = dict(size=16, resize=22, batch=2, lr=2e-3, warmup=5, steps=count)
     trainer = small_trainer(photos, folder, xp, **settings | {"schedule": "cosine"} | options)
     if off:
-        trainer.graphs.room = None
+        trainer.learner.graphs.room = None
     made = []
     for k, rgb in enumerate(trainer.loader.batches(0, count)):
         losses, colors = trainer.train_step(rgb, measure=k % 2 == 1)
         made += [float(value) for value in losses] + ([colors] if colors is not None else [])
-    return np.array(made), {n: to_host(a) for n, a in enumerate(trainer._state())}, trainer
+    return (
+        np.array(made),
+        {n: to_host(a) for n, a in enumerate(trainer.learner.changing())},
+        trainer,
+    )
 
 
 def same(one, other):
@@ -59,7 +63,7 @@ def test_twenty_steps(gpu, narrow, photos, tmp_path, options):
     """The rate, Adam's corrections and the average's share change under way; so does the batch."""
     plain = steps(tmp_path / "plain", photos, gpu, True, **options)
     graph = steps(tmp_path / "graph", photos, gpu, False, **options)
-    works = graph[2].graphs.works  # of a step and of a measured one
+    works = graph[2].learner.graphs.works  # of a step and of a measured one
     assert len(works) == 2 and all(work.graph for work in works.values())
     assert same(plain, graph)
 
@@ -86,9 +90,9 @@ def test_a_run_goes_on_with_graphs(gpu, narrow, photos, tmp_path):
             trainer = Trainer(Config([str(photos)], steps=total, **options), tmp_path / name, gpu)
             trainer.resume() if total == 9 else trainer.start()
             if off:
-                trainer.graphs.room = None
+                trainer.learner.graphs.room = None
             assert trainer.train()
-        runs[name] = {n: to_host(a) for n, a in enumerate(trainer._state())}
+        runs[name] = {n: to_host(a) for n, a in enumerate(trainer.learner.changing())}
     assert all(np.array_equal(a, runs["graph"][n]) for n, a in runs["plain"].items())
 
 

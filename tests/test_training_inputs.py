@@ -12,7 +12,7 @@ from photographs import album
 from programs import ROOT, called, python
 
 import train
-from mini_colorize import network, runs, training
+from mini_colorize import network, training
 from mini_colorize.files.checkpoint import load, save, save_network
 from mini_colorize.files.config import Config
 
@@ -247,7 +247,7 @@ def test_a_start_that_fails_leaves_no_folder(tmp_path, go):
 
 def test_out_is_tried_before_the_long_work(photos, tmp_path, go, monkeypatch):
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr(runs, "measure_prior", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr(training, "measure_prior", lambda *_, **__: pytest.fail("too late"))
     refused(go(*options(photos, tmp_path / "file")), tmp_path / "file")
 
 

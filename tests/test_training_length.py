@@ -13,9 +13,10 @@ from PIL import Image
 from programs import assert_same_bits
 
 import train
-from mini_colorize import network, rehearsal, training
+from mini_colorize import loop, network, rehearsal
 from mini_colorize.files import checkpoint, config
 from mini_colorize.files.config import Config, TrainingError, load_config
+from mini_colorize.judging import Judge
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.optim import cosine_schedule, step_schedule, warmed_up
 from mini_colorize.photos import DataError
@@ -109,7 +110,7 @@ def test_the_rate_of_a_run_is_that_of_its_schedule(photos, tmp_path, schedule):
 def test_a_longer_run_ends_its_cosine_later_and_keeps_its_steps(photos, tmp_path):
     for schedule, rate in (("cosine", cosine_schedule(4, 1e-3, 8)), ("steps", 1e-3 * 0.316**2)):
         trained(photos, tmp_path / schedule, schedule=schedule, steps=4)
-        assert resumed(tmp_path / schedule, steps=8)._rate(4) == pytest.approx(rate, rel=1e-12)
+        assert resumed(tmp_path / schedule, steps=8).rate(4) == pytest.approx(rate, rel=1e-12)
 
 
 # ---- What is left open
@@ -219,13 +220,13 @@ def test_the_rehearsal_is_on_the_disk_of_the_run(photos, tmp_path, monkeypatch):
 def test_checkpoints_by_the_clock(photos, tmp_path):
     """A twentieth of the time, but for very short and very long ones."""
     run = made(photos, tmp_path / "run", save_every=None)
-    assert [run.due(seconds) for seconds in (0, 1, 3, 20, 100)] == [30, 30, 60, 400, 600]
-    assert made(photos, tmp_path / "run").due(1) == 600
+    assert [loop.seconds_until_due(run.config, seconds) for seconds in (0, 1, 3, 20, 100)] == [30, 30, 60, 400, 600]
+    assert loop.seconds_until_due(made(photos, tmp_path / "run").config, 1) == 600
 
 
 @pytest.mark.parametrize("seconds, saved", [(0.01, list(range(1, 13))), (1000, [12])])
 def test_a_run_is_saved_by_the_clock(photos, tmp_path, monkeypatch, seconds, saved):
-    monkeypatch.setattr(training, "SAVE_SECONDS", (seconds, seconds))
+    monkeypatch.setattr(loop, "SAVE_SECONDS", (seconds, seconds))
     run = started(photos, tmp_path / "run", save_every=None)
     steps, save, step = [], run.save, run.train_step
     run.save = lambda: (steps.append(run.step), save())
@@ -250,7 +251,7 @@ def test_a_run_of_minutes_is_that_of_its_steps(photos, tmp_path, monkeypatch, ju
     run = started(photos, tmp_path / "run", steps=None, minutes=0.5, **val)
     steps = run.config.steps
     assert 8 < steps < 22 and all(0 < seconds < 5 for seconds in found[0])
-    assert run.step == 0 and run.best is None and not run.group
+    assert run.step == 0 and run.judge.best is None and not run.group
     assert sorted(p.name for p in tmp_path.iterdir()) == ["photos", "run"]
     monkeypatch.setattr(rehearsal, "rehearse", lambda self: pytest.fail("measured again"))
     kill_at(run, 7)
@@ -277,7 +278,10 @@ def test_killed_before_the_first_checkpoint_it_is_not_measured_again(photos, tmp
 def judged(trainer, losses):
     """The trainer, whose validations say these losses, one after another."""
     losses = iter(losses)
-    trainer.validate = lambda: {"val_loss_weighted": next(losses), "val_loss_unweighted_nats": 1.0}
+    trainer.judge.validate = lambda _: {
+        "val_loss_weighted": next(losses),
+        "val_loss_unweighted_nats": 1.0,
+    }
     return trainer
 
 
@@ -326,18 +330,20 @@ def test_another_val_begins_anew(photos, finished, tmp_path, capsys):
     moved = shutil.copytree(photos, tmp_path / "moved")  # the same names: the same photos
     capsys.readouterr()
     same = resumed(run, val=[str(moved)])
-    assert same.best["step"] == 4 and "anew" not in capsys.readouterr().out
+    assert same.judge.best["step"] == 4 and "anew" not in capsys.readouterr().out
     (moved / "broken.jpg").unlink()
     before = (run / "weights.npz").read_bytes()
     other = judged(resumed(run, val=[str(moved)], steps=16), [9.0, 0.1])
     assert "the best step begins anew" in capsys.readouterr().out
     # What was best on the former photos is measured on these, and kept until something is better.
-    expected = other.validate  # says 9.0 and 0.1: the real one has spoken already
+    expected = other.judge.validate  # says 9.0 and 0.1: the real one has spoken already
     kept = checkpoint.load_network(run / "weights.npz")[0]
-    other.averaged.load_state(kept.state())
-    loss = Trainer.validate(other)["val_loss_weighted"]
-    assert other.best["step"] == 4 and other.best["loss"] == pytest.approx(loss, rel=1e-5)
-    assert other.validate is expected and 0.1 < loss < 9
+    other.judge.network.load_state(kept.state())
+    loss = Judge.validate(other.judge, other.learner)["val_loss_weighted"]
+    assert other.judge.best["step"] == 4 and other.judge.best["loss"] == pytest.approx(
+        loss, rel=1e-5
+    )
+    assert other.judge.validate is expected and 0.1 < loss < 9
     kill_at(other, 15)
     assert (run / "weights.npz").read_bytes() == before and steps_of(run)[1] == 15
     judged(resumed(run, val=[str(moved)]), [0.1]).train()
@@ -350,7 +356,7 @@ def test_another_val_and_no_step_keep_the_best(photos, finished):
     assert (finished / "weights.npz").read_bytes() == before and steps_of(finished) == [4, 8]
     (finished / "weights.npz").write_bytes(b"gone")
     other = resumed(finished, val=[str(photos)])
-    assert other.best is None and other.train()
+    assert other.judge.best is None and other.train()
     assert steps_of(finished) == [8, 8]
 
 
@@ -364,12 +370,12 @@ def test_trained_weights_are_not_forgotten_at_once(photos, tmp_path):
     run = started(photos, tmp_path / "run", **options, steps=6, save_every=1)
     begun = {name: array.copy() for name, array in run.network.state().items()}
     kill_at(run, 2)
-    raw, average = run.network.state(), run.average.average
+    raw, average = run.network.state(), run.learner.average.average
     name = "conv1_1.weight"
     moved = [abs(state[name] - begun[name]).mean() for state in (raw, average)]
     assert moved[1] < moved[0] / 300
     again = resumed(tmp_path / "run")
-    assert again.average.trained and again.train()
+    assert again.learner.average.trained and again.train()
     trained(photos, tmp_path / "whole", **options, steps=6)
     assert_same_bits(tmp_path / "run", tmp_path / "whole")
 
@@ -380,7 +386,7 @@ def test_a_run_of_an_earlier_version_keeps_its_average(photos, tmp_path):
     meta, groups = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
     del meta["average_trained"]
     checkpoint.save(tmp_path / "run" / "checkpoint.npz", meta, groups)
-    assert not resumed(tmp_path / "run", steps=8).average.trained
+    assert not resumed(tmp_path / "run", steps=8).learner.average.trained
 
 
 def test_better_weights_are_never_ahead_of_the_checkpoint(photos, tmp_path):
@@ -389,7 +395,7 @@ def test_better_weights_are_never_ahead_of_the_checkpoint(photos, tmp_path):
     kill_at(judged(started(photos, run, val=[str(photos)], save_every=100), [3.0, 2.0]), 9)
     assert checkpoint.load_meta(run / "checkpoint.npz")["step"] == 8
     other = judged(resumed(run, steps=20), [2.5, 2.4, 2.3])
-    assert other.step == 8 and other.best["loss"] == 2.0
+    assert other.step == 8 and other.judge.best["loss"] == 2.0
     assert other.train() and steps_of(run) == [8, 20]
 
 
@@ -463,17 +469,19 @@ def test_photos_that_vanish_cost_nothing_that_was_learned(photos, tmp_path):
 def test_every_photo_of_val_counts_once(photos, tmp_path):
     """In batches of 3 as in one of 8: of 7 photos in colour; the grey one and the broken one not."""
     trainer = started(photos, tmp_path / "run", val=[str(photos)])
-    found = trainer.validate()
+    found = trainer.judge.validate(trainer.learner)
     pictures = [Image.open(p) for p in sorted((photos / "sub").iterdir())]
     small = [picture.resize((23, 23), Image.Resampling.BICUBIC) for picture in pictures]
     x, index, weight = targets(np.stack([np.asarray(p)[3:19, 3:19] for p in small]))
-    loss = softmax_cross_entropy(trainer.averaged.forward(x), index, weight, trainer.class_weight)
+    loss = softmax_cross_entropy(
+        trainer.judge.network.forward(x), index, weight, trainer.learner.class_weight
+    )
     # Pillow's resize and ours differ by a rounding of the step.
     assert found["val_loss_weighted"] == pytest.approx(float(loss.weighted), rel=2e-3)
     whole = started(photos, tmp_path / "whole", val=[str(photos)], batch=8)
-    whole.class_weight = trainer.class_weight
-    whole.averaged.load_state(trainer.averaged.state())
-    for name, value in whole.validate().items():
+    whole.learner.class_weight = trainer.learner.class_weight
+    whole.judge.network.load_state(trainer.judge.network.state())
+    for name, value in whole.judge.validate(whole.learner).items():
         assert found[name] == pytest.approx(value, rel=1e-5)
 
 

@@ -4,7 +4,7 @@ A checkpoint holds one JSON text under "meta" (format, version, kind, the networ
 head, and what the writer adds) and arrays under "group/name":
 
     network/conv1_1.weight ...   weights and BatchNorm's averages, for inference
-    optimizer/..., raw/...       only in a training state: see runs.py
+    optimizer/..., raw/...       only in a training state: see learning.py
 
 Weights to share are stored as int8, a quarter of float32 and less when compressed. Every output
 channel has one factor, its largest weight / 127, under "conv1_1.scale":

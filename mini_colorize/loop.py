@@ -1,0 +1,131 @@
+"""Chapter 10: the training loop.
+
+Notation
+    step   counts from 0; batch k belongs to step k
+"""
+
+import signal
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from .backend import device_memory, uploaded
+from .photos import DataError
+
+SAVE_SECONDS = 30, 600  # between checkpoints, at least and at most, where they go by the clock
+SAVE_SHARE = 0.05  # of the time, that they may take within those bounds
+
+
+def train(trainer):
+    """Train until the last step, or until Ctrl-C or SIGTERM. Returns True if it is done.
+
+    trainer: Trainer, that was started or resumed.
+    """
+    c = trainer.config
+    batches = uploaded(trainer.loader.batches(trainer.step, c.steps), trainer.xp)
+    bar = tqdm(total=c.steps, initial=trainer.step, unit="step", dynamic_ncols=True)
+    since = saved = time.perf_counter()
+    saved_step, due = None, seconds_until_due(c, 0)
+    timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
+    with _Signals() as signals, bar:
+        for rgb in _saved_if_they_fail(batches, trainer):
+            logging = (trainer.step + 1) % c.log_every == 0 or trainer.step + 1 == c.steps
+            losses, color = trainer.train_step(rgb, measure=logging)
+            trainer.group.append(losses)
+            timed, seconds = timed + 1, seconds + time.perf_counter() - since
+            bar.update()
+            if logging:
+                _log_group(trainer, bar, color, timed * c.batch / seconds)
+                timed, seconds = 0, 0.0
+            better = False
+            if trainer.step % c.sample_every == 0 or trainer.step == c.steps:
+                better = trainer.validate_and_draw()
+            now = time.perf_counter()
+            wanted = now - saved > due or (c.save_every and trainer.step % c.save_every == 0)
+            # Better weights are on the disk already: the checkpoint must know of them.
+            if better or wanted:
+                trainer.save()
+                saved, saved_step = time.perf_counter(), trainer.step
+                due = seconds_until_due(c, saved - now)
+            if signals.received:
+                break
+            since = time.perf_counter()  # validating and saving are not training
+        batches.close()
+        if saved_step != trainer.step:
+            trainer.save()
+    return trainer.step == c.steps
+
+
+def seconds_until_due(config, saving):
+    """Seconds after which a checkpoint is due in any case. saving: what one takes."""
+    least, most = SAVE_SECONDS
+    return most if config.save_every else min(max(saving / SAVE_SHARE, least), most)
+
+
+def _saved_if_they_fail(batches, trainer):
+    """The batches; if they fail on the way, what was learned is saved first."""
+    try:
+        yield from batches
+    except DataError as error:
+        trainer.save()
+        raise DataError(
+            f"{error}; saved at step {trainer.step}, go on with --resume {trainer.folder}"
+        ) from None
+
+
+def _log_group(trainer, bar, color, rate):
+    """A line of the log and of the progress bar: the mean over the steps since the last."""
+    count, learner = len(trainer.group), trainer.learner
+    weighted, unweighted = (
+        float(sum(column)) / count for column in zip(*trainer.group, strict=True)
+    )
+    trainer.group = []
+    if not np.isfinite(weighted + unweighted):
+        raise trainer.diverged()
+    nats = "" if learner.regression else f" ({unweighted:.3f} nats)"
+    bar.set_postfix_str(f"loss {weighted:.3f}{nats}, {rate:.1f} images/s")
+    held = device_memory(trainer.xp, learner.graphs.room and learner.graphs.room.pool)
+    trainer.log.write(
+        step=trainer.step,
+        **learner.named("loss", weighted, unweighted),
+        lr=trainer.rate(trainer.step - 1),
+        images_per_s=round(rate, 2),
+        colorfulness=round(color, 3),
+        **({} if held is None else {"device_memory_mib": round(held / 2**20)}),
+    )
+    for loader in (trainer.loader, trainer.judge.val, trainer.judge.shown):
+        for photo, reason in list(loader.skipped.items()):
+            if str(photo) not in trainer.reported:
+                trainer.reported.add(str(photo))
+                trainer.log.write(step=trainer.step, skipped=str(photo), reason=reason)
+                bar.write(f"skipped: {reason}")
+
+
+class _Signals:
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a flag; a second Ctrl-C stops at once.
+
+    The others may come twice without anybody's wish: a shell and a terminal that are closed both
+    send SIGHUP.
+    """
+
+    def __enter__(self):
+        self.received = None
+        ends = [signal.SIGINT, signal.SIGTERM]
+        hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; not on Windows
+        if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup has it
+            ends.append(hangup)
+        self.before = {s: signal.signal(s, self._receive) for s in ends}
+        return self
+
+    def _receive(self, number, frame):
+        if self.received:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self.received = number
+        tqdm.write("stopping after this step, or validation; Ctrl-C once more stops at once ...")
+
+    def __exit__(self, *_):
+        for s, handler in self.before.items():
+            signal.signal(s, handler)
