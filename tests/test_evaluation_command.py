@@ -191,3 +191,29 @@ def test_skipped_photos_are_named(photos, weights, tmp_path, capsys):
     assert "1 photos could not be read" in capsys.readouterr().out
     told = json.loads((tmp_path / "o" / "scores.json").read_text())
     assert told["photos"] == 5 and list(told["skipped"]) == [str(photos / "2.png")]
+
+
+@pytest.mark.parametrize("name", ["scores.txt", "scores.json", "curves.png"])
+@pytest.mark.parametrize("content", ["mine", "[]", '{"rows": []}', "\0"])
+def test_files_of_others_are_not_overwritten(photos, weights, tmp_path, capsys, name, content):
+    """Its own are; and it is said before anything is measured."""
+    out = tmp_path / "o"
+    arguments = flags(data=photos, weights=weights, out=out, limit=2)
+    assert main(*arguments) == 0
+    assert main(*arguments) == 0
+    (out / "scores.json").unlink() if name == "curves.png" else None
+    (out / name).write_text(content)
+    capsys.readouterr()
+    assert main(*arguments) == 2
+    line = capsys.readouterr().err
+    assert f"{out / name}: is there already" in line and len(line.splitlines()) == 1
+    assert (out / name).read_text() == content
+
+
+def test_a_temperature_without_effect_is_told(photos, weights, regression, tmp_path, capsys):
+    options = dict(data=photos, weights=[weights, regression], out=tmp_path / "o", limit=2)
+    assert main(*flags(**options)) == 0
+    assert "--temperature" not in capsys.readouterr().out
+    assert main(*flags(**options, temperature=[0.2, 0.4])) == 0
+    out = capsys.readouterr().out
+    assert out.count("--temperature has no say") == out.count(f"{regression}: --temp") == 1

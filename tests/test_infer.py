@@ -304,6 +304,12 @@ def test_compare_of_a_large_photo_is_of_bounded_size(tmp_path, go):
     assert width == 2 * album.PANEL and height in (20, 21)
 
 
+def test_a_temperature_without_effect_is_told(go, source, regression):
+    code, _, lines = go(source, "--weights", regression, "--temperature", 0.2)
+    assert code == 0 and len(lines) == 1 and "--temperature has no say" in lines[0]
+    assert go(source, "--weights", regression)[2] == go(source, "--temperature", 0.2)[2] == []
+
+
 def test_options_of_the_colours(tmp_path, go, source):
     def chroma(*options):
         assert go(source, *options)[0] == 0

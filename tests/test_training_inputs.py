@@ -432,6 +432,38 @@ def test_fewer_steps_than_were_made(run, go):
     assert code == 0 or "step" in lines[0]
 
 
+def test_fewer_steps_than_the_warmup_that_was_settled(photos, tmp_path, go):
+    """--warmup cannot change any more, so the run ends while its rate still grows."""
+    save_network(tmp_path / "w.npz", network.Network(1 / 32))
+    given = options(photos, tmp_path / "run", steps=40, save_every=1, init=tmp_path / "w.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mini_colorize.loop._Signals.__enter__", lambda self: Mock(received=True))
+        patch.setattr("mini_colorize.loop._Signals.__exit__", lambda self, *_: None)
+        assert go(*given)[0] == 130  # after its first step
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["warmup"] == 4
+    code, _, text = resume(go, tmp_path / "run", "--steps", 3)
+    assert code == 0 and "done: 3 steps" in text, text
+
+
+@pytest.mark.parametrize("which", ["data", "val"])
+def test_photos_that_have_moved(photos, tmp_path, go, which):
+    """The line says which option names them."""
+    given = shutil.copytree(photos, tmp_path / "given")
+    assert go(*options(photos, tmp_path / "run", **{which: given}))[0] == 0
+    moved = given.rename(tmp_path / "moved")
+    refused(resume(go, tmp_path / "run", "--steps", 3), given, f"--{which}")
+    code, _, text = resume(go, tmp_path / "run", "--steps", 3, f"--{which}", moved)
+    assert code == 0, text
+    (line,) = resume(go, tmp_path / "run", "--steps", 4, "--data", "gone", "--val", "gone")[1]
+    assert "photos that have moved" not in line  # who has just named them needs no hint
+
+
+def test_other_photos_than_before(run, tmp_path, go):
+    """Allowed, and it goes on with them."""
+    code, _, text = resume(go, run, "--data", album(tmp_path / "other"), "--steps", 3)
+    assert code == 0, text
+
+
 # ---- The computer
 
 

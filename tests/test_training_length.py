@@ -220,7 +220,13 @@ def test_the_rehearsal_is_on_the_disk_of_the_run(photos, tmp_path, monkeypatch):
 def test_checkpoints_by_the_clock(photos, tmp_path):
     """A twentieth of the time, but for very short and very long ones."""
     run = made(photos, tmp_path / "run", save_every=None)
-    assert [loop.seconds_until_due(run.config, seconds) for seconds in (0, 1, 3, 20, 100)] == [30, 30, 60, 400, 600]
+    assert [loop.seconds_until_due(run.config, seconds) for seconds in (0, 1, 3, 20, 100)] == [
+        30,
+        30,
+        60,
+        400,
+        600,
+    ]
     assert loop.seconds_until_due(made(photos, tmp_path / "run").config, 1) == 600
 
 
@@ -404,7 +410,7 @@ def test_before_the_first_validation_and_without_val_the_last_are_kept(photos, t
     kill_at(run, 10)
     assert steps_of(tmp_path / "run") == [9, 9]
     plain = trained(photos, tmp_path / "plain")
-    assert checkpoint.load_meta(tmp_path / "plain")["step"] == 12 and plain.best is None
+    assert checkpoint.load_meta(tmp_path / "plain")["step"] == 12 and plain.judge.best is None
     assert not (tmp_path / "plain" / "last.npz").exists()
 
 
