@@ -40,6 +40,49 @@ RUN_FILES = "config.json weights.npz checkpoint.npz last.npz log.jsonl loss.png 
 FREE = "device precision lr steps workers data val cache log_every sample_every save_every"
 
 
+# Options that are numbers: whole ones where they are called N, S or R.
+DATA = {
+    "--size S": "side of the crops, pixels (176)",
+    "--resize R": "photos' shorter side before cropping (size * 256/176)",
+    "--scale X": "crop squares of a random side, size / X to size * X, and resize them to size; "
+    "against learning by heart (1)",
+    "--frame P": "share of the crops that are laid, smaller, on white or gray, as on a page: "
+    "teaches that paper is white (0)",
+    "--batch N": "photos a step (40)",
+    "--workers N": "decoding threads (one a processor, at most 8)",
+}
+LENGTH = {
+    "--steps N": "steps in all (10000)",
+    "--minutes M": "instead: as many steps as fit into this time, counted from the start of the "
+    "command, preparations, validations and saving included; a rehearsal tells how many, and "
+    "--resume keeps to it",
+}
+OPTIMISATION = {
+    "--lr X": "learning rate of Adam (1e-3; with --init 1e-4)",
+    "--lr-every N": "with --schedule steps: multiply the rate by 0.316 every N steps, twice in all "
+    "(0.48 of all steps)",
+    "--warmup N": "steps in which the rate grows from 0 (0; with --init 200, at most a tenth of "
+    "all)",
+    "--weight-decay X": "as the authors count it, on the loss summed over a picture (1e-3)",
+    "--lam X": "lambda of the class weights: 1 no rebalancing, to 0 all (0.5); has a say with "
+    "--loss rebalanced only",
+    "--ema X": "moving average of the weights, 0 for none (0.999)",
+    "--seed N": "of the weights, the order and the crops (0)",
+}
+REPORTS = {
+    "--log-every N": "steps a line of log.jsonl (10)",
+    "--sample-every N": "steps between validations and sample sheets (200)",
+    "--save-every N": "steps between checkpoints (by the clock: every 30 seconds to 10 minutes, so "
+    "that they take a twentieth of the time or less; one more with each new best)",
+}
+
+
+def add_numbers(group, options):
+    for flag, told in options.items():
+        name, letter = flag.split()
+        group.add_argument(name, metavar=letter, type=int if letter in "NSR" else float, help=told)
+
+
 def parse(argv):
     p = command.new_parser("train.py", __doc__, EPILOG)
     what = p.add_argument_group("what to do")
@@ -69,99 +112,22 @@ def parse(argv):
         help="the paper's three systems: cross-entropy in which rare colours weigh more, "
         "cross-entropy, or the squared distance to the colour itself (rebalanced)",
     )
-    net.add_argument("--size", type=int, metavar="S", help="side of the crops, pixels (176)")
-    net.add_argument(
-        "--resize",
-        type=int,
-        metavar="R",
-        help="photos' shorter side before cropping (size * 256/176)",
-    )
-    net.add_argument(
-        "--scale",
-        type=float,
-        metavar="X",
-        help="crop squares of a random side, size / X to size * X, and resize them to size; against "
-        "learning by heart (1)",
-    )
-    net.add_argument(
-        "--frame",
-        type=float,
-        metavar="P",
-        help="share of the crops that are laid, smaller, on white or gray, as on a page: teaches "
-        "that paper is white (0)",
-    )
-    net.add_argument("--batch", type=int, metavar="N", help="photos a step (40)")
+    add_numbers(net, DATA)
     net.add_argument(
         "--cache",
         action=argparse.BooleanOptionalAction,
         help="decode every photo once and keep it in memory, R x R x 3 bytes or a little more each; "
         "the crops stay the same",
     )
-    net.add_argument(
-        "--workers", type=int, metavar="N", help="decoding threads (one a processor, at most 8)"
-    )
     opt = p.add_argument_group("optimisation")
-    length = opt.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, metavar="N", help="steps in all (10000)")
-    length.add_argument(
-        "--minutes",
-        type=float,
-        metavar="M",
-        help="instead: as many steps as fit into this time, counted from the start of the command, "
-        "preparations, validations and saving included; a rehearsal tells how many, and --resume "
-        "keeps to it",
-    )
-    opt.add_argument("--lr", type=float, help="learning rate of Adam (1e-3; with --init 1e-4)")
+    add_numbers(opt.add_mutually_exclusive_group(), LENGTH)
     opt.add_argument(
         "--schedule",
         choices=("cosine", "steps"),
         help="of the rate. cosine: falls to 1 %% at the last step; steps: see --lr-every (cosine)",
     )
-    opt.add_argument(
-        "--lr-every",
-        type=int,
-        metavar="N",
-        help="with --schedule steps: multiply the rate by 0.316 every N steps, twice in all (0.48 "
-        "of all steps)",
-    )
-    opt.add_argument(
-        "--warmup",
-        type=int,
-        metavar="N",
-        help="steps in which the rate grows from 0 (0; with --init 200, at most a tenth of all)",
-    )
-    opt.add_argument(
-        "--weight-decay",
-        type=float,
-        metavar="X",
-        help="as the authors count it, on the loss summed over a picture (1e-3)",
-    )
-    opt.add_argument(
-        "--lam",
-        type=float,
-        metavar="X",
-        help="lambda of the class weights: 1 no rebalancing, to 0 all (0.5); has a say with "
-        "--loss rebalanced only",
-    )
-    opt.add_argument(
-        "--ema", type=float, metavar="X", help="moving average of the weights, 0 for none (0.999)"
-    )
-    opt.add_argument("--seed", type=int, help="of the weights, the order and the crops (0)")
-    log = p.add_argument_group("reports")
-    log.add_argument("--log-every", type=int, metavar="N", help="steps a line of log.jsonl (10)")
-    log.add_argument(
-        "--sample-every",
-        type=int,
-        metavar="N",
-        help="steps between validations and sample sheets (200)",
-    )
-    log.add_argument(
-        "--save-every",
-        type=int,
-        metavar="N",
-        help="steps between checkpoints (by the clock: every 30 seconds to 10 minutes, so that they "
-        "take a twentieth of the time or less; one more with each new best)",
-    )
+    add_numbers(opt, OPTIMISATION)
+    add_numbers(p.add_argument_group("reports"), REPORTS)
     return p, p.parse_args(argv)
 
 

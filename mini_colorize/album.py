@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from .cache import free_memory
-from .color import lab_to_rgb, rgb_to_lightness, to_byte
-from .colorizer import UNHEARD, Colorizer
+from .color import rgb_to_lightness
+from .colorizer import UNHEARD, Colorizer, gray
 from .errors import UserError
 from .files import images
 from .files.canonical import flatten
@@ -91,7 +92,7 @@ def is_same(found, mark):
     return name == wanted and any(a == b for a, b in zip(hashes, others, strict=False))
 
 
-def plan(photos, out=None, *, compare=False, extension="png", tell=print):
+def plan(photos, out=None, compare=False, extension="png", tell=print):
     """What to colour and where to write it.
 
     photos, out: str. tell: function, is given lines about what is left out.
@@ -153,9 +154,8 @@ def check_format(args):
         raise UsageError(f"--format: the name {args.out} says the format already")
     name = args.out if single else f"photo.{args.format or 'png'}"
     if args.quality is not None and not takes_quality(name):
-        raise UsageError(
-            f"--quality has a say for .jpg, .webp and .avif, not for {Path(name).suffix}"
-        )
+        suffix = Path(name).suffix
+        raise UsageError(f"--quality has a say for .jpg, .webp and .avif, not for {suffix}")
 
 
 def _folder(source, given, out):
@@ -171,7 +171,8 @@ class _Names:
     def __init__(self, taken, extension):
         self.taken, self.extension = taken, extension
         self.first = {}  # (folder, name of a photo) -> the first of its names that is not taken
-        self.seen = {}  # path -> its real path and what it is made of
+        # path -> its real path and what it is made of
+        self.look = cache(lambda path: (os.path.realpath(path), made_of(path)))
 
     def free(self, folder, source, mark):
         """The first of NAME.color.EXT, NAME.jpg.color.EXT, NAME.jpg-2.color.EXT ... that is not
@@ -180,18 +181,13 @@ class _Names:
         for i in itertools.count(first):
             stem = (source.stem, source.name)[i] if i < 2 else f"{source.name}-{i}"
             paths = f"{folder / stem}.color.{self.extension}", f"{folder / stem}.compare.png"
-            real, made = zip(*(self._look(path) for path in paths), strict=True)
+            real, made = zip(*map(self.look, paths), strict=True)
             if not self.taken.isdisjoint(real):
                 first += i == first
             elif all(found is None or is_same(found, mark) for found in made):
                 self.taken.update(real)
                 self.first[folder, source.name] = first
                 return [Path(path) for path in paths]
-
-    def _look(self, path):
-        if path not in self.seen:
-            self.seen[path] = os.path.realpath(path), made_of(path)
-        return self.seen[path]
 
 
 def color_one(colorizer, job, limit, quality=None, tell=print):
@@ -200,9 +196,8 @@ def color_one(colorizer, job, limit, quality=None, tell=print):
     image = read_image(job.source, limit=limit, tell=tell)
     colored = colorizer(image)
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(
-        colored, job.target, of=job.mark, quality=quality, **metadata(job.source, job.target)
-    )
+    kept = metadata(job.source, job.target)
+    write_image(colored, job.target, of=job.mark, quality=quality, **kept)
     if job.other is not None:
         write_image(comparison(image, colored), job.other, of=job.mark)
 
@@ -213,9 +208,7 @@ def comparison(image, colored):
     original.thumbnail((PANEL, PANEL))
     colored = colored.resize(original.size, Image.Resampling.LANCZOS)
     rgb = np.asarray(original)
-    lightness = rgb_to_lightness(rgb)
-    zero = np.zeros_like(lightness)
-    panels = [to_byte(lab_to_rgb(np.stack([lightness, zero, zero], axis=-1))), np.asarray(colored)]
+    panels = [gray(rgb_to_lightness(rgb)), np.asarray(colored)]
     if colorfulness(rgb) > 2:
         panels.append(rgb)
     return Image.fromarray(np.hstack(panels))
@@ -231,9 +224,7 @@ def colorize_all(args):
     Image.MAX_IMAGE_PIXELS = max(_limit(args), images.MAX_PIXELS)
     extension = args.format or "png"
     check_format(args)
-    jobs, problems = plan(
-        args.photos, args.out, compare=args.compare, extension=extension, tell=_say
-    )
+    jobs, problems = plan(args.photos, args.out, args.compare, extension, _say)
     options = {"size": args.size, "temperature": args.temperature, "strength": args.strength}
     try:
         colorizer = Colorizer.load(args.weights, args.device, precision=args.precision, **options)
@@ -253,10 +244,8 @@ def colorize_all(args):
     for job in bar:
         try:
             if not args.overwrite and (foreign := job.foreign()):
-                raise ImageError(
-                    f"{foreign}: is there already and no result of {job.source}; "
-                    "--overwrite replaces it"
-                )
+                why = f"is there already and no result of {job.source}; --overwrite replaces it"
+                raise ImageError(f"{foreign}: {why}")
             color_one(colorizer, job, _limit(args), args.quality, _say)
         except ImageError as error:
             failed += _complain(error)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from .backend import array_module, select_device, set_precision, to_host
 from .bins import TEMPERATURE
-from .color import normalize_lightness, rgb_to_lightness, to_byte
+from .color import lab_to_rgb, normalize_lightness, rgb_to_lightness, to_byte
 from .fast.graphs import Graphs
 from .files import checkpoint
 from .files.canonical import canonical, from_array
@@ -64,6 +64,13 @@ def lightness_of(rgb):
     for rows in _strips(*rgb.shape[:2]):
         lightness[rows] = rgb_to_lightness(rgb[rows])
     return lightness
+
+
+def gray(lightness):
+    """A grey picture, (H, W, 3) uint8. lightness: (H, W) float32, L."""
+    lab = np.zeros((*lightness.shape, 3), np.float32)
+    lab[..., 0] = lightness
+    return to_byte(lab_to_rgb(lab))
 
 
 def check_temperature(temperature):

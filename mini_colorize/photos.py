@@ -29,15 +29,12 @@ from .files.results import is_result_name
 
 # Pictures that Pillow cannot read; one who keeps them should hear that they were left out.
 OTHER_PICTURES = (
-    frozenset(
-        ".3fr .arw .cr2 .cr3 .dng .erf .heic .heif .hif .jxl .mrw .nef .nrw .orf .pef .raf .rw2 .sr2 "
-        ".srw .svg .xcf .x3f".split()
-    )
-    - EXTENSIONS
+    ".3fr .arw .cr2 .cr3 .dng .erf .heic .heif .hif .jxl .mrw .nef .nrw .orf .pef .raf .rw2 .sr2 "
+    ".srw .svg .xcf .x3f"
 )
+OTHER_PICTURES = frozenset(OTHER_PICTURES.split()) - EXTENSIONS
 # Pictures that the evaluation and the Turing test draw -> what they write beside them.
 DRAWN = {"curves.png": "scores.json", "sheet.png": "score.json"}
-ARCHIVES = (".zip", ".tar")
 
 
 class DataError(UserError):
@@ -109,14 +106,12 @@ def digest(photos):
 def _listed(path, tell):
     """The photos of one source, a list of PhotoFile in the order of their names."""
     left_out = Counter()
-    if path.is_dir():
-        source = _Folder(path, left_out, tell)
-    elif not path.exists():
+    if not path.exists():
         raise DataError(f"{path}: no such folder or archive")
-    elif path.suffix.lower() in ARCHIVES and path.is_file():
-        source = (_Zip if path.suffix.lower() == ".zip" else _Tar)(path, left_out)
-    else:
+    kind = _Folder if path.is_dir() else path.is_file() and ARCHIVES.get(path.suffix.lower())
+    if not kind:
         raise DataError(f"{path}: neither a folder nor a .zip or .tar file")
+    source = kind(path, left_out, tell)
     try:
         # Of several of one name the last one counts, as when an archive is unpacked.
         found = {photo.name: photo for photo in source.photos()}
@@ -129,7 +124,10 @@ def _listed(path, tell):
         raise DataError(f"{path}: damaged archive ({reason})") from None
     told = _left_out(left_out)
     if not found:
-        raise DataError(f"{path}: holds no pictures{source.hint()}{told and f' ({told})'}")
+        inside = sorted(path.iterdir()) if path.is_dir() else ()
+        inside = [archive for archive in inside if archive.suffix.lower() in ARCHIVES]
+        hint = f"; name the archives in it, such as {inside[0]}" if inside else ""
+        raise DataError(f"{path}: holds no pictures{hint}{told and f' ({told})'}")
     if told:
         tell(f"{path}: {told}")
     return [found[name] for name in sorted(found)]
@@ -149,13 +147,9 @@ def _is_photo(name, left_out):
         return False
     if extension in OTHER_PICTURES:
         left_out[extension] += 1
-        return False
-    if extension not in EXTENSIONS:
-        return False
-    if is_result_name(name):
+    elif extension in EXTENSIONS and is_result_name(name):
         left_out["named like results of this program"] += 1
-        return False
-    return True
+    return extension in EXTENSIONS and not is_result_name(name)
 
 
 def _is_run(folder):
@@ -175,10 +169,15 @@ def _is_hidden(name):
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
-class _Folder:
+class _Source:
+    """`photos` lists what lies there, `open` gives one's bytes. See `_is_photo` and `find_photos`
+    for left_out and tell."""
+
     def __init__(self, path, left_out, tell):
         self.path, self.left_out, self.tell = path, left_out, tell
 
+
+class _Folder(_Source):
     def photos(self):
         found = []
         self._collect(str(self.path), "", found, set())
@@ -219,19 +218,11 @@ class _Folder:
             except OSError as error:  # a link to itself, a file that a server cannot find
                 self._tell(entry.path, error)
 
-    def hint(self):
-        """What to do about a source without photos, or nothing."""
-        archives = sorted(p.name for p in self.path.iterdir() if p.suffix.lower() in ARCHIVES)
-        return f"; name the archives in it, such as {self.path / archives[0]}" if archives else ""
-
     def open(self, photo):
         return photo.path.open("rb")
 
 
-class _Zip:
-    def __init__(self, path, left_out):
-        self.path, self.left_out = path, left_out
-
+class _Zip(_Source):
     def photos(self):
         try:
             self.archive = zipfile.ZipFile(self.path)  # its reads may come from any thread
@@ -242,9 +233,6 @@ class _Zip:
             if not info.filename.endswith("/") and _is_photo(name, self.left_out):
                 yield PhotoFile(self, name, info)
 
-    def hint(self):
-        return ""
-
     def open(self, photo):
         if photo.place.file_size > MAX_BYTES:
             raise OSError(f"{photo.place.file_size} bytes are no photo")
@@ -254,22 +242,17 @@ class _Zip:
             return io.BytesIO(file.read(MAX_BYTES))
 
 
-class _Tar:
-    def __init__(self, path, left_out):
-        self.path, self.left_out = path, left_out
-
+class _Tar(_Source):
     def photos(self):
         with open(self.path, "rb") as file:
             # a list of a million photos takes a minute
-            with tqdm(
-                desc=f"list of {self.path.name}", unit=" photos", delay=2, leave=False
-            ) as bar:
+            title = f"list of {self.path.name}"
+            with tqdm(desc=title, unit=" photos", delay=2, leave=False) as bar:
                 try:
                     yield from self._members(file, 0, "", bar)
                 except tarfile.TarError as error:
-                    raise DataError(
-                        f"{self.path}: not a plain .tar file, or cut short ({error})"
-                    ) from None
+                    why = f"not a plain .tar file, or cut short ({error})"
+                    raise DataError(f"{self.path}: {why}") from None
 
     def _members(self, file, start, prefix, bar):
         """Photos of the archive that begins at byte `start`; of a .tar file in it, too."""
@@ -296,9 +279,6 @@ class _Tar:
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a bad header for the end
                 raise tarfile.ReadError("a damaged header")
 
-    def hint(self):
-        return ""
-
     def open(self, photo):
         if isinstance(photo.place, str):
             raise OSError(photo.place)
@@ -311,3 +291,6 @@ class _Tar:
         if len(data) < size:
             raise OSError("the archive ends in the middle of it")
         return io.BytesIO(data)
+
+
+ARCHIVES = {".zip": _Zip, ".tar": _Tar}

@@ -86,16 +86,10 @@ def loss_curve(path, entries):
     for i, (key, label) in enumerate(curves.items()):
         points = [(e["step"], e[key]) for e in entries if key in e]
         if points:
-            style = "o-" if key.startswith("val") else "-"
-            axes.plot(
-                *zip(*points, strict=True),
-                style,
-                color=f"C{i % 2}",
-                label=label,
-                ms=4,
-                lw=1,
-                alpha=1 if style == "o-" else 0.5,
-            )
+            style, alpha = ("o-", 1) if key.startswith("val") else ("-", 0.5)
+            steps, values = zip(*points, strict=True)
+            look = {"color": f"C{i % 2}", "ms": 4, "lw": 1, "alpha": alpha}
+            axes.plot(steps, values, style, label=label, **look)
     axes.set(xlabel="step", ylabel=unit, title="Training loss")
     axes.grid(alpha=0.3)
     if axes.lines:

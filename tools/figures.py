@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mini_colorize import bins  # noqa: E402
-from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_byte  # noqa: E402
-from mini_colorize.colorizer import Colorizer  # noqa: E402
+from mini_colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_lightness  # noqa: E402
+from mini_colorize.colorizer import Colorizer, gray  # noqa: E402
 from mini_colorize.command import add_options, attempt, new_parser  # noqa: E402
 from mini_colorize.data import PhotoLoader  # noqa: E402
 from mini_colorize.files.disk import atomic_write  # noqa: E402
@@ -95,8 +95,7 @@ def occupied():
     level = np.arange(256, dtype=np.uint8)
     found = set()
     for red in level:  # 256 slices of the cube: all of it at once would take gigabytes
-        rgb = np.empty((256, 256, 3), np.uint8)
-        rgb[..., 0], rgb[..., 1], rgb[..., 2] = red, level[:, None], level
+        rgb = np.stack(np.broadcast_arrays(red, level[:, None], level), axis=-1)
         a, b = np.rint(rgb_to_lab(rgb)[..., 1:] / bins.STEP).astype(np.int64).reshape(-1, 2).T
         found.update(np.unique(a * 1000 + b).tolist())
     cells = np.rint(bins.BINS / bins.STEP).astype(int)
@@ -129,19 +128,11 @@ def figure_bins(args):
     )
     squares(axes, face, edgecolor=edge, linewidth=0.7)
     draw_gamut(axes)
+    hit = f"{reached.sum()} bins that sRGB colours round to"
+    near = f"{(~reached).sum()} neighbours, for soft-encoding at the edge"
     axes.plot([], [], color="black", lw=1.2, label="outline of sRGB, any lightness")
-    axes.plot(
-        [], [], "s", color="0.5", ms=9, label=f"{reached.sum()} bins that sRGB colours round to"
-    )
-    axes.plot(
-        [],
-        [],
-        "s",
-        mfc="0.92",
-        mec="0.45",
-        ms=9,
-        label=f"{(~reached).sum()} neighbours, for soft-encoding at the edge",
-    )
+    axes.plot([], [], "s", color="0.5", ms=9, label=hit)
+    axes.plot([], [], "s", mfc="0.92", mec="0.45", ms=9, label=near)
     axes.legend(loc="lower left", fontsize=8.5, framealpha=0.95)
     ab_axes(axes, f"The {bins.Q} colour bins, 10 x 10 each")
     return figure
@@ -181,13 +172,9 @@ def figure_prior(args):
         (weights, "Class weights, lambda = 1/2", "weight of a pixel of this class", None),
     ]
     for i, (axes, (values, title, what, limits)) in enumerate(zip(panels, drawn, strict=True)):
-        shown = squares(
-            axes,
-            np.ma.masked_invalid(values),
-            cmap="viridis" if i < 2 else "magma",
-            edgecolor="0.8",
-            linewidth=0.3,
-        )
+        colors = "viridis" if i < 2 else "magma"
+        face = np.ma.masked_invalid(values)
+        shown = squares(axes, face, cmap=colors, edgecolor="0.8", linewidth=0.3)
         if limits:
             shown.set_clim(*limits)
         draw_gamut(axes, linewidths=0.9)
@@ -196,19 +183,12 @@ def figure_prior(args):
     return figure
 
 
-def gray_picture(lightness):
-    """L, (H, W) float32, as a grey picture (H, W, 3) uint8."""
-    lab = np.zeros((*lightness.shape, 3), np.float32)
-    lab[..., 0] = lightness
-    return to_byte(lab_to_rgb(lab))
-
-
 def figure_temperature(args):
     """One photo in grey and at each temperature, from the mean to the mode."""
     image = read_image(args.photo or ROOT / "examples" / "meadow.jpg").convert("RGB")
     image.thumbnail((480, 480))
     colorizer = Colorizer.load(args.weights)
-    panels = [("given: lightness", gray_picture(rgb_to_lightness(np.asarray(image))))]
+    panels = [("given: lightness", gray(rgb_to_lightness(np.asarray(image))))]
     for temperature in TEMPERATURES:
         colorizer.temperature = temperature
         note = {1: ", the mean", 0.38: ", the paper's", 0: ", the mode"}.get(temperature, "")
@@ -236,7 +216,7 @@ def figure_pixel(args):
     row, column = y * len(logits) // image.height, x * len(logits) // image.width
     figure = new_figure(12, 5.6)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.05))
-    left.imshow(gray_picture(lightness))
+    left.imshow(gray(lightness))
     left.plot(x, y, "o", ms=13, mfc="none", mec="white", mew=3.5)
     left.plot(x, y, "o", ms=13, mfc="none", mec="black", mew=1.5)
     left.set(title="What the network is given, and the pixel asked about")
@@ -258,17 +238,8 @@ def draw_belief(axes, logits, lightness):
     for name, t, marker in (("mean", 1, "o"), ("annealed mean", 0.38, "D"), ("mode", 0, "s")):
         a, b = bins.annealed_mean(logits[None], t)[0]
         color = lab_to_rgb(np.array([lightness, a, b], np.float64))
-        axes.plot(
-            a,
-            b,
-            marker,
-            ms=11,
-            mfc=color,
-            mec="black",
-            mew=2,
-            ls="none",
-            label=f"{name}, T = {t:g}: a {a:.0f}, b {b:.0f}",
-        )
+        label = f"{name}, T = {t:g}: a {a:.0f}, b {b:.0f}"
+        axes.plot(a, b, marker, ms=11, mfc=color, mec="black", mew=2, ls="none", label=label)
     axes.legend(loc="lower left", fontsize=9, framealpha=0.95)
     ab_axes(axes, f"Its distribution over the bins; the largest bubble is {share.max():.1%}")
 
@@ -324,9 +295,8 @@ def main(argv=None):
             print(out / f"{name}.png")
 
     if importlib.util.find_spec("matplotlib") is None:
-        print(
-            "figures: matplotlib is missing (pip install 'mini_colorize[plots]')", file=sys.stderr
-        )
+        missing = "matplotlib is missing (pip install 'mini_colorize[plots]')"
+        print(f"figures: {missing}", file=sys.stderr)
         return 2
     return attempt("figures", work, also=(ValueError,), memory="a smaller photo needs less")
 

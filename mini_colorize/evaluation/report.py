@@ -32,12 +32,10 @@ def rows(result, min_count):
     "difference", the same measures minus those of the first network, paired over the photos.
     """
     scores = [tally.scores(min_count) for tally in result.tallies]
-    gray = next(
-        (s for s, known in zip(scores, result.systems, strict=True) if known.name == "gray"), None
-    )
+    grays = [s for s, known in zip(scores, result.systems, strict=True) if known.name == "gray"]
+    missing = 100 - grays[0]["auc_balanced"] if grays else np.nan
     found, first = [], None
     for system, tally, measured in zip(result.systems, result.tallies, scores, strict=True):
-        missing = np.nan if gray is None else 100 - gray["auc_balanced"]
         measured["gap_closed"] = 1 - (100 - measured["auc_balanced"]) / missing
         row = {"name": system.name, **_entries(measured)}
         if hasattr(system, "weights"):  # a network
@@ -181,9 +179,8 @@ def draw_curves(found, path):
     panels = figure.subplots(1, 2, sharey=True)
     baselines = {"ground truth": ("black", "-"), "gray": ("0.55", "-"), "random": ("0.55", ":")}
     colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]  # Okabe and Ito
-    for axes, kind, title in zip(
-        panels, ("raw", "balanced"), ("all pixels", "mean of classes"), strict=True
-    ):
+    kinds = (("raw", "all pixels"), ("balanced", "mean of classes"))
+    for axes, (kind, title) in zip(panels, kinds, strict=True):
         networks = 0
         for row in found:
             color, style = baselines.get(row["name"], (colors[networks % len(colors)], "-"))
@@ -192,14 +189,8 @@ def draw_curves(found, path):
             label = row["name"] + ("" if score is None else f": {score:.1f}")
             if row[f"curve_{kind}"] is None:
                 continue
-            axes.plot(
-                np.arange(LAST + 1),
-                np.multiply(row[f"curve_{kind}"], 100),
-                style,
-                color=color,
-                label=label,
-                lw=1.8,
-            )
+            percent = np.multiply(row[f"curve_{kind}"], 100)
+            axes.plot(np.arange(LAST + 1), percent, style, color=color, label=label, lw=1.8)
         axes.set(xlabel="ab distance to the truth, at most", xlim=(0, LAST))
         axes.set(title=f"AuC {kind}: {title}")
         axes.grid(alpha=0.3)

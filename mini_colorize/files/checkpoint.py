@@ -296,15 +296,10 @@ def shipped(name):
     if not isinstance(name, str) or name not in SHIPPED:
         return None
     path = WEIGHTS / f"{name}.npz"
-    _check_hash(path, SHIPPED[name])
-    return path
-
-
-def _check_hash(path, wanted):
-    """Raises CheckpointError unless the file has this SHA-256."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    if digest != wanted:
+    if digest != SHIPPED[name]:
         raise CheckpointError(f"{path}: not the file that was shipped; fetch or install it again")
+    return path

@@ -109,35 +109,25 @@ def _sound(trial):
     )
 
 
-def select(answers, page=None):
-    """Those of one page, each person once. Returns (kept, lines about the others).
+def select(answers, wanted, page=None):
+    """Those of one page, each person once. Returns (selected, lines about the others).
 
-    page: its id; None takes the one that most files are of.
+    wanted: the page's id. page: the Page, if it is there: it says of which kind the trials are.
     """
-    if page is None and answers:
-        page = collections.Counter(a.page for a in answers).most_common(1)[0][0]
-    kept, problems = {}, []
+    selected, problems = {}, []
     for a in answers:
-        first = kept.get(a.person)
-        if a.page != page:
-            problems.append(f"{a.path}: answers to another page ({a.page}, not {page})")
+        first = selected.get(a.person)
+        if a.page != wanted:
+            problems.append(f"{a.path}: answers to another page ({a.page}, not {wanted})")
         elif first is not None:
             problems.append(f"{a.path}: the same person as in {first.path}; counted once")
-        else:
-            kept[a.person] = a
-    return list(kept.values()), problems
-
-
-def keyed(answers, page):
-    """Give the trials the kinds of the page. Returns (kept, lines about the others)."""
-    kept, problems = [], []
-    for a in answers:
-        if max(a.trials) > len(page.kinds):
+        elif page is not None and max(a.trials) > len(page.kinds):
             problems.append(f"{a.path}: picture {max(a.trials)} is not in the page")
         else:
-            a.trials = {p: (page.kinds[p - 1], taken) for p, (_, taken) in a.trials.items()}
-            kept.append(a)
-    return kept, problems
+            selected[a.person] = a
+            if page is not None:
+                a.trials = {p: (page.kinds[p - 1], taken) for p, (_, taken) in a.trials.items()}
+    return list(selected.values()), problems
 
 
 def bootstrap(fooled, seen, resamples=RESAMPLES, seed=0):
@@ -162,18 +152,12 @@ def pool(answers):
     """All that is reported, as JSON-able values. answers: list of Answers, one page."""
     colorings = [a.of(COLORING) for a in answers]
     pictures = sorted(set().union(*colorings))
-    column = {picture: i for i, picture in enumerate(pictures)}
-    seen = np.zeros((len(answers), len(pictures)), int)
-    fooled = np.zeros_like(seen)
-    for row, own in enumerate(colorings):
-        for picture, taken in own.items():
-            seen[row, column[picture]] = 1
-            fooled[row, column[picture]] = taken
+    shape = len(answers), len(pictures)
+    seen = np.array([[p in own for p in pictures] for own in colorings], int).reshape(shape)
+    fooled = np.array([[own.get(p, 0) for p in pictures] for own in colorings], int).reshape(shape)
     total = int(seen.sum())
-    each = [
-        {"picture": picture, "fooled": int(fooled[:, i].sum()), "seen": int(seen[:, i].sum())}
-        for picture, i in column.items()
-    ]
+    counts = zip(pictures, fooled.sum(axis=0).tolist(), seen.sum(axis=0).tolist(), strict=True)
+    each = [dict(zip(("picture", "fooled", "seen"), row, strict=True)) for row in counts]
     people = []
     for a, own in zip(answers, colorings, strict=True):
         checks = a.of(CHECK)
@@ -271,7 +255,7 @@ def main(argv, prog):
     """Returns the exit code. A file that is no use is named and the rest are pooled."""
     args = parse(argv, prog)
     files = [f for a in args.answers for f in (sorted(a.glob("*.json")) if a.is_dir() else [a])]
-    answers, problems, page = [], [], None
+    answers, problems = [], []
     for file in files:
         try:
             answers.append(read_answers(file))
@@ -279,14 +263,13 @@ def main(argv, prog):
             problems.append(str(error))
     try:
         page = read_page(args.page) if args.page else None
-        answers, others = select(answers, page and page.id)
-        problems += others
-        if answers and page is None:
-            page, damaged = find_page(answers[0].page, files)
+        wanted = page and page.id
+        if page is None and answers:  # the one that most files are of
+            wanted = collections.Counter(a.page for a in answers).most_common(1)[0][0]
+            page, damaged = find_page(wanted, files)
             problems += damaged
-        if page is not None:
-            answers, others = keyed(answers, page)
-            problems += others
+        answers, others = select(answers, wanted, page)
+        problems += others
         if answers:
             _write(args.out, pool(answers), page)
         else:
