@@ -1,11 +1,6 @@
 #!/usr/bin/env python3
-"""Colour grey photographs (colour ones are turned grey first)."""
+"""Colour grey photographs (colour ones are turned grey first).
 
-import math
-
-from mini_colorize import command
-
-EPILOG = """\
 examples
   python infer.py photo.jpg                      writes photo.color.png beside it
   python infer.py photo.jpg --out colored.jpg    the name and the format you say
@@ -24,11 +19,15 @@ Exit code: 0 if all went well, 1 if that could not all be printed, 2 if somethin
 coloured.
 """
 
+import math
+
+from mini_colorize import command
+
 FORMATS = ("png", "jpg", "webp", "tiff")
 
 
 def parse(argv):
-    p = command.new_parser("infer.py", __doc__, EPILOG)
+    p = command.new_parser("infer.py", __doc__)
     p.add_argument("photos", nargs="+", metavar="PHOTO", help="picture files or folders")
     p.add_argument(
         "--out",
@@ -37,7 +36,6 @@ def parse(argv):
         "(NAME.color.png beside each photo)",
     )
     p.add_argument("--format", choices=FORMATS, help="of the results in a folder (png)")
-    p.add_argument("--quality", type=int, metavar="1..100", help="of .jpg, .webp and .avif (95)")
     p.add_argument(
         "--overwrite", action="store_true", help="replace files that are no results of this program"
     )
@@ -45,19 +43,13 @@ def parse(argv):
         "--skip-done", action="store_true", help="leave out photos that have their result already"
     )
     command.add_options(p, "weights", "temperature", "size")
-    p.add_argument(
-        "--strength",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="multiplies the colours: 0 grey, 1 as predicted (1)",
-    )
-    p.add_argument(
-        "--max-megapixels",
-        type=float,
-        metavar="N",
-        help="refuse larger photos (what the memory that is free allows)",
-    )
+    numbers = {
+        "--quality N": "of .jpg, .webp and .avif, 1 to 100 (95)",
+        "--strength X": "multiplies the colours: 0 grey, 1 as predicted (1)",
+        "--max-megapixels X": "refuse larger photos (what the memory that is free allows)",
+    }
+    command.add_numbers(p, numbers)
+    p.set_defaults(strength=1.0)
     p.add_argument(
         "--compare", action="store_true", help="also write grey, coloured and original side by side"
     )

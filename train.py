@@ -1,17 +1,6 @@
 #!/usr/bin/env python3
-"""Train the colourisation network on a folder of photographs."""
+"""Train the colourisation network on a folder of photographs.
 
-import argparse
-import contextlib
-import dataclasses
-import itertools
-import os
-import time
-from pathlib import Path
-
-from mini_colorize import command
-
-EPILOG = """\
 examples
   a first try, minutes on a laptop
       python train.py --data photos/ --model tiny --size 96 --batch 16 --steps 2000 --out runs/try
@@ -35,12 +24,22 @@ is the moving average at the step with the lowest loss on --val (without --val, 
 last.npz the last. Colour a photo by  python infer.py photo.jpg --weights runs/try
 """
 
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import os
+import time
+from pathlib import Path
+
+from mini_colorize import command
+
 # What a run writes, and a new one would overwrite; and what may change when it is resumed.
 RUN_FILES = "config.json weights.npz checkpoint.npz last.npz log.jsonl loss.png prior.npy samples"
 FREE = "device precision lr steps workers data val cache log_every sample_every save_every"
 
 
-# Options that are numbers: whole ones where they are called N, S or R.
+# Options that are numbers, by group.
 DATA = {
     "--size S": "side of the crops, pixels (176)",
     "--resize R": "photos' shorter side before cropping (size * 256/176)",
@@ -77,14 +76,8 @@ REPORTS = {
 }
 
 
-def add_numbers(group, options):
-    for flag, told in options.items():
-        name, letter = flag.split()
-        group.add_argument(name, metavar=letter, type=int if letter in "NSR" else float, help=told)
-
-
 def parse(argv):
-    p = command.new_parser("train.py", __doc__, EPILOG)
+    p = command.new_parser("train.py", __doc__)
     what = p.add_argument_group("what to do")
     command.add_options(what, "data")
     judges = "photos to measure the loss on, never trained on; all, every --sample-every steps"
@@ -112,7 +105,7 @@ def parse(argv):
         help="the paper's three systems: cross-entropy in which rare colours weigh more, "
         "cross-entropy, or the squared distance to the colour itself (rebalanced)",
     )
-    add_numbers(net, DATA)
+    command.add_numbers(net, DATA)
     net.add_argument(
         "--cache",
         action=argparse.BooleanOptionalAction,
@@ -120,14 +113,14 @@ def parse(argv):
         "the crops stay the same",
     )
     opt = p.add_argument_group("optimisation")
-    add_numbers(opt.add_mutually_exclusive_group(), LENGTH)
+    command.add_numbers(opt.add_mutually_exclusive_group(), LENGTH)
     opt.add_argument(
         "--schedule",
         choices=("cosine", "steps"),
         help="of the rate. cosine: falls to 1 %% at the last step; steps: see --lr-every (cosine)",
     )
-    add_numbers(opt, OPTIMISATION)
-    add_numbers(p.add_argument_group("reports"), REPORTS)
+    command.add_numbers(opt, OPTIMISATION)
+    command.add_numbers(p.add_argument_group("reports"), REPORTS)
     return p, p.parse_args(argv)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from .files import images
 from .files.canonical import flatten
 from .files.disk import printable
 from .files.images import ImageError, read_image
-from .files.results import check_writable, made_of, metadata, takes_quality, write_image
+from .files.results import format_of, made_of, metadata, takes_quality, write_image
 from .measures import colorfulness
 from .photos import DataError, find_photos
 
@@ -36,12 +37,15 @@ class UsageError(UserError):
     """The arguments cannot be carried out. One line."""
 
 
+@dataclass
 class Job:
-    """One photo to colour. source, target: Path. other: Path of the comparison, or None. mark:
-    what the result says that it was made of, see `mark_of`."""
+    """One photo to colour. other: the comparison's file. mark: what the result says that it was
+    made of, see `mark_of`."""
 
-    def __init__(self, source, target, other, mark):
-        self.source, self.target, self.other, self.mark = source, target, other, mark
+    source: Path
+    target: Path
+    other: Path | None
+    mark: str
 
     def files(self):
         return [path for path in (self.target, self.other) if path is not None]
@@ -192,7 +196,7 @@ class _Names:
 
 def color_one(colorizer, job, limit, quality=None, tell=print):
     """Colour one file and write the result, and the comparison if wanted. Raises ImageError."""
-    check_writable(job.target)
+    format_of(job.target)  # before the work
     image = read_image(job.source, limit=limit, tell=tell)
     colored = colorizer(image)
     job.target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,18 @@
-"""Weights to share: those of a training run, or the authors' own, at a sixth of the size.
+"""A run's weights, or the authors' own, at a sixth of the size (int8), to share.
 
-python -m mini_colorize.checkpoint runs/full full.npz
-python -m mini_colorize.checkpoint colorization_release_v2-9b330a0b.pth eccv16.npz
+    python -m mini_colorize.checkpoint runs/full full.npz
+    python -m mini_colorize.checkpoint colorization_release_v2-9b330a0b.pth eccv16.npz
+
+Of several runs that began with the same weights, the mean, which may be better than each.
 """
 
-import argparse
 from pathlib import Path
 
 from . import command
 
 
 def parse(argv):
-    p = argparse.ArgumentParser(
-        prog="python -m mini_colorize.checkpoint",
-        description="A run's weights at a sixth of the size (int8), to share. Of several runs "
-        "that began with the same weights, the mean, which may be better than each.",
-    )
+    p = command.new_parser("python -m mini_colorize.checkpoint", __doc__)
     p.add_argument(
         "runs",
         nargs="+",
@@ -23,18 +20,9 @@ def parse(argv):
         help="folder of a training run, or a file of weights, the authors' .pth or .caffemodel too",
     )
     p.add_argument("file", metavar="FILE", help="the file to write; it must not exist yet")
-    p.add_argument(
-        "--size",
-        type=int,
-        metavar="S",
-        help="side to colour at that the file recommends (the first run's)",
-    )
-    p.add_argument(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="temperature that it recommends (the first run's, or none)",
-    )
+    first = "that the file recommends (the first run's, or none)"
+    command.add_options(p, "size", help=f"side to colour at {first}")
+    command.add_options(p, "temperature", help=f"temperature {first}")
     p.add_argument(
         "--dtype",
         choices=("float32", "float16", "int8"),

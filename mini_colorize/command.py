@@ -105,13 +105,13 @@ OPTIONS = {
 }
 
 
-def new_parser(name, description, epilog=None):
-    """An ArgumentParser for the command `name` that prints its texts as they stand."""
+def new_parser(name, doc):
+    """An ArgumentParser for the command `name`. doc: its module's, what --help prints as it stands,
+    the first paragraph before the options and the others after them."""
+    description, _, epilog = doc.partition("\n\n")
+    raw = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(
-        prog=name,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=name, description=description, epilog=epilog, formatter_class=raw
     )
 
 
@@ -119,6 +119,15 @@ def add_options(parser, *names, **changed):
     """Add some of OPTIONS to a parser, with other keywords where `changed` says so."""
     for name in names:
         parser.add_argument(f"--{name}", **{**OPTIONS[name], **changed})
+
+
+def add_numbers(parser, options, whole=int):
+    """Add options that are numbers. options: "--name LETTER" -> help; those called N, S or R are
+    whole numbers, made by `whole`, the others floats."""
+    for flag, told in options.items():
+        name, letter = flag.split()
+        kind = whole if letter in "NSR" else float
+        parser.add_argument(name, metavar=letter, type=kind, help=told)
 
 
 def attempt(name, work, *, also=(), memory="", stopped="stopped"):

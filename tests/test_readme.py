@@ -105,7 +105,7 @@ def recipes():
         )
         for p in [*ROOT.glob("docs/**/*.md"), ROOT / "mini_colorize" / "weights" / "README.md"]
     }
-    texts["train.py"] = train.EPILOG
+    texts["train.py"] = train.__doc__
     for name, text in texts.items():
         for line in text.replace("\\\n", " ").splitlines():
             if match := re.match(r"\s*python (-m mini_colorize\.\w+|\w+\.py) (.*)", line):

@@ -258,8 +258,7 @@ def figure_chapter(name):
 
 
 def parse(argv):
-    title, _, epilog = __doc__.partition("\n")
-    p = new_parser("figures.py", title, epilog)
+    p = new_parser("figures.py", __doc__)
     named = f"{', '.join(FIGURES)}, course, or a chapter of it (all but prior and course)"
     p.add_argument("names", nargs="*", metavar="NAME", help=named)
     p.add_argument("--data", help="photos whose prior is drawn")

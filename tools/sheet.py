@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from mini_colorize import Colorizer  # noqa: E402
 from mini_colorize.album import comparison  # noqa: E402
-from mini_colorize.command import add_options, attempt, new_parser, positive  # noqa: E402
+from mini_colorize.command import add_numbers, add_options, attempt, new_parser, positive  # noqa: E402
 from mini_colorize.evaluation.evaluate import limited  # noqa: E402
 from mini_colorize.files.images import read_image  # noqa: E402
 from mini_colorize.files.results import write_image  # noqa: E402
@@ -55,12 +55,14 @@ def main(argv=None):
     p = new_parser("sheet.py", __doc__)
     p.add_argument("folder", nargs="?", type=Path, default=ROOT / "examples")
     p.add_argument("--out", type=Path, help="(docs/examples.jpg, of the examples only)")
-    p.add_argument("--photos", type=positive, metavar="N", help="evenly spread by name (all)")
     add_options(p, "weights")
-    p.add_argument("--across", type=positive, default=2, metavar="N", help="photos a row (2)")
-    p.add_argument(
-        "--height", type=positive, default=150, metavar="H", help="of a row, pixels (150)"
-    )
+    numbers = {
+        "--photos N": "evenly spread by name (all)",
+        "--across N": "photos a row (2)",
+        "--height N": "of a row, pixels (150)",
+    }
+    add_numbers(p, numbers, whole=positive)
+    p.set_defaults(across=2, height=150)
     args = p.parse_args(argv)
     if args.out is None:
         if args.folder != ROOT / "examples":

@@ -1,11 +1,5 @@
-"""Measure colourings as the paper does: AuC, PSNR, colourfulness, loss; baselines included."""
+"""Measure colourings as the paper does: AuC, PSNR, colourfulness, loss; baselines included.
 
-from pathlib import Path
-
-from .. import command
-from ..files.disk import check_folder
-
-EPILOG = """\
 examples
   the weights that ship with this
       python -m mini_colorize.evaluation --data val.tar --weights full tiny
@@ -30,33 +24,28 @@ columns
   s a photo      from lightness to picture, reading the file left out
 """
 
+from pathlib import Path
+
+from .. import command
+from ..files.disk import check_folder
+
 
 def parse(argv):
-    p = command.new_parser("python -m mini_colorize.evaluation", __doc__, EPILOG)
+    p = command.new_parser("python -m mini_colorize.evaluation", __doc__)
     command.add_options(p, "data", required=True)
     command.add_options(p, "weights", nargs="+", action="extend")
     several = command.OPTIONS["temperature"]["help"] + "; several give a row each"
     command.add_options(p, "temperature", nargs="+", default=[None], help=several)
     command.add_options(p, "size")
-    p.add_argument(
-        "--limit", type=command.positive, metavar="N", help="photos, evenly spread (all)"
-    )
-    p.add_argument(
-        "--batch",
-        type=command.positive,
-        default=1,
-        metavar="N",
-        help="photos a network sees at a time; changes the speed only (1)",
-    )
-    p.add_argument(
-        "--min-count",
-        type=command.positive,
-        default=100,
-        metavar="N",
-        help="pixels that a class of colour needs to count in the balanced AuC, which "
+    numbers = {
+        "--limit N": "photos, evenly spread (all)",
+        "--batch N": "photos a network sees at a time; changes the speed only (1)",
+        "--min-count N": "pixels that a class of colour needs to count in the balanced AuC, which "
         "depends on it (100)",
-    )
-    p.add_argument("--seed", type=int, default=0, help="of the resamples and of `random` (0)")
+    }
+    command.add_numbers(p, numbers, whole=command.positive)
+    command.add_numbers(p, {"--seed N": "of the resamples and of `random` (0)"})
+    p.set_defaults(batch=1, min_count=100, seed=0)
     command.add_options(p, "device")
     p.add_argument(
         "--out",

@@ -71,7 +71,7 @@ def load(path, kind=None):
 
     kind: "weights" or "training" if only that will do. Raises CheckpointError.
     """
-    with _archive(path) as archive:
+    with _told(path), zipfile.ZipFile(path) as archive:
         meta = _read_meta(archive, path)
         if kind is not None and meta.get("kind") != kind:
             raise CheckpointError(f"{path}: is not a {kind} checkpoint")
@@ -90,15 +90,8 @@ def load_meta(path):
     with _theirs(path) as theirs:
         if theirs is not None:
             return theirs[0]
-    with _archive(path) as archive:
-        return _read_meta(archive, path)
-
-
-@contextmanager
-def _archive(path):
-    """The checkpoint as a ZipFile. Whatever fails within is raised as CheckpointError."""
     with _told(path), zipfile.ZipFile(path) as archive:
-        yield archive
+        return _read_meta(archive, path)
 
 
 @contextmanager

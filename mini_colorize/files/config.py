@@ -17,6 +17,7 @@ CHOICES = {
     "loss": LOSSES,
     "schedule": ("cosine", "steps"),
 }
+NOT_NEGATIVE = "seed workers warmup"
 POSITIVE = "size batch steps minutes lr lr_every log_every sample_every save_every"
 STEPS = 10_000  # where neither steps nor minutes are said
 LR, LR_INIT = 1e-3, 1e-4  # from random weights, and from trained ones: Adam's moments are new
@@ -100,42 +101,45 @@ class Config:
 
     def check(self):
         """Raises TrainingError in one line for the first value that makes no sense."""
+
+        def need(fine, told):
+            if not fine:
+                raise TrainingError(told)
+
         for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), field.type
+            value, kind, flag = getattr(self, field.name), field.type, _flag(field.name)
             accepted = {float: int | float, float | None: int | float | None}.get(kind, kind)
-            if (isinstance(value, bool) and kind is not bool) or not isinstance(value, accepted):
-                raise TrainingError(
-                    f"{_flag(field.name)} must be {getattr(kind, '__name__', kind)}"
-                )
-            if isinstance(value, list) and not (value and all(isinstance(v, str) for v in value)):
-                raise TrainingError(f"{_flag(field.name)} must be one or more names")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise TrainingError(f"{_flag(field.name)} must be finite")
+            fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+            need(fits, f"{flag} must be {getattr(kind, '__name__', kind)}")
+            if isinstance(value, list):
+                names = value and all(isinstance(v, str) for v in value)
+                need(names, f"{flag} must be one or more names")
+            if isinstance(value, float):
+                need(math.isfinite(value), f"{flag} must be finite")
+        given = {name: value for name, value in vars(self).items() if value is not None}
         for name in POSITIVE.split():
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise TrainingError(f"{_flag(name)} must be more than 0")
-        if self.init == "":  # an unset variable
-            raise TrainingError("--init '': no such file")
+            need(given.get(name, 1) > 0, f"{_flag(name)} must be more than 0")
+        for name in NOT_NEGATIVE.split():
+            need(given.get(name, 1) >= 0, f"{_flag(name)} must not be negative")
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in (*choices, None):
-                raise TrainingError(f"{_flag(name)} must be one of {', '.join(choices)}")
-        if self.size % MULTIPLE:
-            raise TrainingError(f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
-        if max(self.size, self.resize or 0) > MAX_SIZE:
-            raise TrainingError(f"--size and --resize are at most {MAX_SIZE}")
-        if self.minutes is not None and self.minutes > MAX_MINUTES:
-            raise TrainingError(f"--minutes must be at most {MAX_MINUTES:.0f}")
-        if self.resize is not None and self.resize < self.size:
-            raise TrainingError("--resize must not be less than --size")
-        if self.lr_every is not None and self.schedule != "steps":
-            raise TrainingError("--lr-every has a say with --schedule steps only")
-        if not 1 <= self.scale <= MAX_SCALE or not 0 <= self.frame <= 1:
-            raise TrainingError(f"--scale is 1 to {MAX_SCALE:g}, --frame 0 to 1")
-        if not (0 < self.lam <= 1 and 0 <= self.ema < 1 and self.weight_decay >= 0):
-            raise TrainingError("--lam is above 0 and at most 1, --ema 0 to below 1, decay not < 0")
-        for name in ("seed", "workers", "warmup"):
-            if getattr(self, name) is not None and getattr(self, name) < 0:
-                raise TrainingError(f"{_flag(name)} must not be negative")
+            need(
+                getattr(self, name) in (*choices, None),
+                f"{_flag(name)} must be one of {', '.join(choices)}",
+            )
+        need(self.init != "", "--init '': no such file")  # an unset variable
+        odd = self.size % MULTIPLE
+        need(not odd, f"--size must be a multiple of {MULTIPLE}, such as 96, 128 or 176")
+        resize = given.get("resize", self.size)
+        need(max(self.size, resize) <= MAX_SIZE, f"--size and --resize are at most {MAX_SIZE}")
+        need(resize >= self.size, "--resize must not be less than --size")
+        minutes = given.get("minutes", 0)
+        need(minutes <= MAX_MINUTES, f"--minutes must be at most {MAX_MINUTES:.0f}")
+        stepped = self.lr_every is None or self.schedule == "steps"
+        need(stepped, "--lr-every has a say with --schedule steps only")
+        scaled = 1 <= self.scale <= MAX_SCALE and 0 <= self.frame <= 1
+        need(scaled, f"--scale is 1 to {MAX_SCALE:g}, --frame 0 to 1")
+        weighed = 0 < self.lam <= 1 and 0 <= self.ema < 1 and self.weight_decay >= 0
+        need(weighed, "--lam is above 0 and at most 1, --ema 0 to below 1, decay not < 0")
 
 
 def _flag(name):

@@ -46,14 +46,10 @@ with contextlib.suppress(ImportError):
 # The formats in which photographs are kept, the frequent ones first because Pillow tries them in
 # this order. Left out: drawings that need another program (EPS through Ghostscript, WMF), films
 # (MPEG), scientific arrays (FITS, HDF5, GRIB, BUFR), which are no photographs or cannot be decoded.
-FORMATS = tuple(
-    f
-    for f in (
-        "JPEG PNG WEBP TIFF GIF BMP AVIF HEIF JPEG2000 MPO PPM DIB PSD PCX SGI ICO ICNS DDS QOI "
-        "PCD TGA"
-    ).split()
-    if f in Image.OPEN
+FORMATS = (
+    "JPEG PNG WEBP TIFF GIF BMP AVIF HEIF JPEG2000 MPO PPM DIB PSD PCX SGI ICO ICNS DDS QOI PCD TGA"
 )
+FORMATS = tuple(name for name in FORMATS.split() if name in Image.OPEN)
 EXTENSIONS = frozenset(e for e, f in Image.registered_extensions().items() if f in FORMATS)
 
 # About 0.6 GB decoded. Pillow itself refuses headers that claim more than 179 megapixels and warns

@@ -12,7 +12,7 @@ and before that a stream:
 
 A pickle is a program, and Python's own machine calls whatever the program names. Even where it
 may name nothing, nine bytes make it take gigabytes (the index of a memo), and a hundred keep it
-busy for years (the hash of nested tuples). So `_run` is a machine of our own. It knows what a
+busy for years (the hash of nested tuples). So `_unpickled` is a machine of our own. It knows what a
 dictionary of tensors needs, and its memory is bounded by the program's length.
 
 Sources: torch/serialization.py and torch/_utils.py of PyTorch; Python's pickletools.
@@ -74,7 +74,7 @@ def read_archive(file):
             raise UserError(f"its storage {key[:20]} is not as long as it says")
         return partial(numbers, key, dtype, count)
 
-    return _run(io.BytesIO(_part(archive, programs[0], MAX_PICKLE)), find)
+    return _unpickled(io.BytesIO(_part(archive, programs[0], MAX_PICKLE)), find)
 
 
 def programs_of(archive):
@@ -96,9 +96,9 @@ def read_stream(file):
     """The object in a stream of torch's older form. As `read_archive`; the file must stay open."""
     start = file.tell()
     programs = io.BytesIO(file.read(MAX_PICKLE))  # what claims to be longer will find its end
-    if _run(programs) != MAGIC or _run(programs) != VERSION:
+    if _unpickled(programs) != MAGIC or _unpickled(programs) != VERSION:
         raise UserError("is a pickle, but none that torch.save has written")
-    _run(programs)  # about the machine: that of the numbers is little-endian nevertheless
+    _unpickled(programs)  # about the machine: that of the numbers is little-endian nevertheless
     wanted, places = {}, {}  # key -> (dtype, count); key -> where its numbers begin
 
     @lru_cache(1)
@@ -111,8 +111,8 @@ def read_stream(file):
             raise UserError(f"its storage {key[:20]} has two lengths or kinds")
         return partial(numbers, key, dtype, count)
 
-    value = _run(programs, find)
-    keys, length = _run(programs), os.fstat(file.fileno()).st_size
+    value = _unpickled(programs, find)
+    keys, length = _unpickled(programs), os.fstat(file.fileno()).st_size
     place = start + programs.tell()
     for key in _of(list, keys):
         dtype, count = wanted[_of(str, key)]
@@ -154,7 +154,7 @@ _FRESH = {
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def _run(file, find=None):
+def _unpickled(file, find=None):
     """The value of the pickle that begins here; the file then stands behind it.
 
     find: function that is given a storage's key, dtype and count, and returns one that reads it.

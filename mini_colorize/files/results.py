@@ -76,7 +76,7 @@ def metadata(path, target):
                 lies = found.get(ExifTags.Base.Orientation, 1) in _LYING
                 kept["dpi"] = dpi[::-1] if lies else dpi
             exif = {"exif": _kept_exif(found)}
-            name = _format(target)  # the proof that it can be written
+            name = format_of(target)  # the proof that it can be written
             Image.new("L", (1, 1)).save(io.BytesIO(), name, **_options(name, "", None, exif))
             kept |= exif
     except Exception:  # of no consequence for the picture
@@ -91,9 +91,7 @@ def _exif_dpi(exif):
     return [float(d) * per_inch for d in found] if all(found) and per_inch else ()
 
 
-def _exif(image):
-    """The EXIF of an image that need not be decoded for it, as PngImageFile.getexif would."""
-    return Image.Image.getexif(image)
+_exif = Image.Image.getexif  # PngImageFile's own would decode the picture
 
 
 def _kept_exif(found):
@@ -121,7 +119,7 @@ def write_image(image, path, *, of=None, quality=None, **kept):
         hold is left out.
     Raises ImageError for another extension or if the file cannot be written.
     """
-    name = _format(path)
+    name = format_of(path)
     keeps_alpha, options = _WRITERS[name]
     options = {**options, **_options(name, of, quality, kept)}
     try:
@@ -136,16 +134,11 @@ def write_image(image, path, *, of=None, quality=None, **kept):
 
 def takes_quality(path):
     """Whether `quality` has a say for files of this name. Raises ImageError as write_image does."""
-    return _format(path) in _WITH_QUALITY
+    return format_of(path) in _WITH_QUALITY
 
 
-def check_writable(path):
-    """Raises ImageError unless write_image has a format for this name."""
-    _format(path)
-
-
-def _format(path):
-    """Pillow's name of the format to write."""
+def format_of(path):
+    """Pillow's name of the format that write_image writes under this name. Raises ImageError."""
     name = Image.registered_extensions().get(Path(path).suffix.lower())
     if name not in _WRITERS:
         raise ImageError(f"{path}: cannot write this kind of file; use .png, .jpg, .webp or .tif")

@@ -7,7 +7,7 @@ The first makes a page to be given to people, of photos that the network was not
 works offline, in any browser, on a phone. After 10 pairs of practice come 40 that count, each shown
 for one second, the photo and the colouring side by side. As in the paper, one pair in ten checks
 the attention: its fake wears the colours of another photo, which is easy to see. The second pools
-what the people saved.
+what the people saved; `... score --help` tells how. Exit code: 0 if all went well, 2 if not.
 """
 
 import sys
@@ -19,8 +19,7 @@ PROG = "python -m mini_colorize.evaluation.turing"
 
 
 def parse(argv):
-    how = f"{PROG} score --help tells how answers are pooled."
-    p = command.new_parser(PROG, __doc__, f"{how}\nExit code: 0 if all went well, 2 if not.")
+    p = command.new_parser(PROG, __doc__)
     command.add_options(p, "data", required=True)
     command.add_options(p, "weights")
     p.add_argument(
@@ -30,30 +29,15 @@ def parse(argv):
         metavar="FILE",
         help="the page (turing.html)",
     )
-    p.add_argument(
-        "--trials", type=int, default=40, metavar="N", help="pairs that count (40, the paper's)"
-    )
-    p.add_argument(
-        "--practice",
-        type=int,
-        default=10,
-        metavar="N",
-        help="pairs of practice before them (10, the paper's)",
-    )
-    p.add_argument(
-        "--checks",
-        type=int,
-        metavar="N",
-        help="how many of the trials check the attention (one in ten)",
-    )
-    p.add_argument("--seed", type=int, default=0, metavar="S", help="draws the photos (0)")
-    p.add_argument(
-        "--side",
-        type=int,
-        default=256,
-        metavar="PIXELS",
-        help="of the pictures, a multiple of 8 (256, the paper's)",
-    )
+    numbers = {
+        "--trials N": "pairs that count (40, the paper's)",
+        "--practice N": "pairs of practice before them (10, the paper's)",
+        "--checks N": "how many of the trials check the attention (one in ten)",
+        "--seed N": "draws the photos (0)",
+        "--side S": "of the pictures, pixels, a multiple of 8 (256, the paper's)",
+    }
+    command.add_numbers(p, numbers)
+    p.set_defaults(trials=40, practice=10, seed=0, side=256)
     command.add_options(p, "temperature", "size", "device")
     args = p.parse_args(argv)
     if args.checks is None:

@@ -227,27 +227,15 @@ def find_page(page, files):
 
 def parse(argv, prog):
     p = argparse.ArgumentParser(prog=prog, description="Pool the answers that people saved.")
-    p.add_argument(
-        "answers",
-        nargs="+",
-        type=Path,
-        metavar="FILE|DIR",
-        help="what the page saved, or a folder of it",
+    files, out, page = (
+        "what the page saved, or a folder of it",
+        "for score.json and sheet.png (out/turing)",
+        "the page, for its pictures and for which pairs are checks (an .html near the answers that "
+        "is it)",
     )
-    p.add_argument(
-        "--out",
-        type=Path,
-        default=Path("out/turing"),
-        metavar="DIR",
-        help="for score.json and sheet.png (default out/turing)",
-    )
-    p.add_argument(
-        "--page",
-        type=Path,
-        metavar="FILE",
-        help="the page, for its pictures and for "
-        "which pairs are checks (default: an .html near the answers that is it)",
-    )
+    p.add_argument("answers", nargs="+", type=Path, metavar="FILE|DIR", help=files)
+    p.add_argument("--out", type=Path, default=Path("out/turing"), metavar="DIR", help=out)
+    p.add_argument("--page", type=Path, metavar="FILE", help=page)
     return p.parse_args(argv)
 
 
