@@ -6,6 +6,8 @@ memory of a large machine: 41,000 with a shorter side of 128 pixels are 2.7 GB.
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -59,32 +61,47 @@ class PhotoCache(dict):
 
     def fill(self, workers):
         """Decode every photo. Returns photo -> why, for those that cannot be read."""
-        taken, failed = 0, {}
-        ahead = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="cache") as pool:
-            bar = tqdm(self.photos, "cache", unit=" photos", leave=False)
+
+        def make(photo):
             try:
-                for photo in bar:
-                    ahead.append((photo, pool.submit(self.resized, photo, self.resize)))
-                    if len(ahead) > 8 * workers:
-                        taken += self._take(*ahead.popleft(), failed)
-                        self._check(taken)
-                while ahead:
-                    taken += self._take(*ahead.popleft(), failed)
+                return photo, self.resized(photo, self.resize)
+            except ImageError as error:
+                return photo, error
+
+        taken, failed = 0, {}
+        with closing(made_ahead(make, self.photos, workers, 8 * workers, "cache")) as made:
+            for photo, pixels in tqdm(made, "cache", len(self.photos), leave=False, unit=" photos"):
+                if isinstance(pixels, ImageError):
+                    failed[photo] = str(pixels)
+                    continue
+                self[photo] = pixels
+                taken += pixels.nbytes
                 self._check(taken)
-            finally:
-                bar.close()
-                pool.shutdown(cancel_futures=True)
         return failed
 
-    def _take(self, photo, made, failed):
-        """Keep a photo that is made. Returns the bytes it takes."""
-        try:
-            self[photo] = made.result()
-        except ImageError as error:
-            failed[photo] = str(error)
-            return 0
-        return self[photo].nbytes
+
+def made_ahead(function, items, workers, most, name, stopping=None):
+    """function(item) of each item, in order, made by threads ahead of who takes them.
+
+    workers: threads; 0 makes each when it is asked for. most: results ready or in the making.
+    name: of the threads. stopping: threading.Event, set before those that work are waited for, at
+    the end, when the generator is closed, or after an exception.
+    """
+    items = iter(items)
+    if workers == 0:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    try:
+        pending = deque(pool.submit(function, item) for item in islice(items, most))
+        while pending:
+            made = pending.popleft().result()
+            pending.extend(pool.submit(function, item) for item in islice(items, 1))
+            yield made
+    finally:
+        if stopping is not None:
+            stopping.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def free_memory():

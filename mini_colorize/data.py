@@ -16,18 +16,17 @@ that starts again at step k sees exactly the batches it would have seen, with an
 Source: the authors' recipe, 176 x 176 crops of pictures 256 wide, flipped half the time.
 """
 
+import contextlib
 import itertools
 import math
 import os
 import threading
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image
 
-from .cache import PhotoCache
+from .cache import PhotoCache, made_ahead
 from .files.canonical import flatten
 from .files.images import ImageError, read_image
 from .photos import DataError
@@ -236,40 +235,23 @@ class PhotoLoader:
         if not self.augment:
             all_of_them = -(-len(self.photos) // self.batch)
             stop = all_of_them if stop is None else min(stop, all_of_them)
-        numbers = iter(itertools.count(start) if stop is None else range(start, stop))
-        closing = threading.Event()
-        empty = True
-        for made in self._made(numbers, closing):
-            if len(made):
-                empty = False
-                yield made
-        if empty and len(self.skipped) == len(set(self.photos)):
-            raise self._useless()
-
-    def _made(self, numbers, closing):
-        """The batches of these numbers, made ahead by the workers."""
+        numbers = itertools.count(start) if stop is None else range(start, stop)
         # Crops of cached photos are all Python, of which one thread runs at a time, unless Pillow
         # makes them larger or smaller.
         resized = self.augment and (self.scale > 1 or self.frame > 0)
         workers = self.workers if self.cache is None or resized else min(1, self.workers)
-        if workers == 0:
-            for k in numbers:
-                yield self._make(k, closing)
-            return
         # One task makes one whole batch: tasks as small as a crop would spend Python's lock on
         # bookkeeping.
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
-        try:
-            ahead = itertools.islice(numbers, workers + 1)
-            pending = deque(pool.submit(self._make, k, closing) for k in ahead)
-            while pending:
-                made = pending.popleft().result()
-                for k in itertools.islice(numbers, 1):
-                    pending.append(pool.submit(self._make, k, closing))
-                yield made
-        finally:
-            closing.set()
-            pool.shutdown(cancel_futures=True)
+        closing, empty = threading.Event(), True
+        make = partial(self._make, closing=closing)
+        ahead = made_ahead(make, numbers, workers, workers + 1, "photos", closing)
+        with contextlib.closing(ahead):
+            for made in ahead:
+                if len(made):
+                    empty = False
+                    yield made
+        if empty and len(self.skipped) == len(set(self.photos)):
+            raise self._useless()
 
     def _make(self, k, closing):
         """Batch k, (batch, size, size, 3) uint8; None, soon, once the event `closing` is set."""
