@@ -33,7 +33,7 @@ def _profile(bench, folder, net, precision, found):
     step = partial(made.train_step, bench.xp.asarray(crops(bench.sizes)))
     found["graph_ms"], found["graph_host_ms"] = bench.timer.queued(step)
     print(f"as a graph, {precision}: {found['graph_ms']:.2f} ms, host {found['graph_host_ms']:.2f}")
-    made.graphs.room = None  # what follows looks between the launches
+    made.learner.graphs.room = None  # what follows looks between the launches
     found["step_ms"], found["host_ms"] = bench.timer.queued(step)
     with bench.part(f"phases, {precision}"):
         _phases(bench, made, step, precision, found)
@@ -53,11 +53,14 @@ def _profile(bench, folder, net, precision, found):
 def _phases(bench, made, step, precision, found):
     """The parts of Trainer.train_step; a network's pass by kind of layer."""
     with Spans(bench.timer) as spans:
-        spans.wrap(made, "targets", "crops to Lab, soft_encode")
+        spans.wrap(made.learner, "targets", "crops to Lab, soft_encode")
         spans.wrap(cuda, "softmax_cross_entropy", "loss and its gradient")
         spans.wrap(cuda, "find_overflow", "overflow")
-        spans.wrap(made.optimizer, "update", "Adam")
-        for owner, label in (made.average, "moving average"), (made.loss_scale, "loss scale"):
+        spans.wrap(made.learner.optimizer, "update", "Adam")
+        for owner, label in (
+            (made.learner.average, "moving average"),
+            (made.learner.loss_scale, "loss scale"),
+        ):
             if owner:
                 spans.wrap(owner, "update", label)
         for layer in made.network.layers.values():

@@ -798,7 +798,8 @@ def test_weights_with_a_size_that_is_nonsense(tmp_path, weights, go):
 
 def test_help_mentions_every_option(go):
     code, out, _ = go("--help")
-    options = set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', (ROOT / "infer.py").read_text()))
+    options = set(re.findall(r'"(--[a-z-]+)[ "]', (ROOT / "infer.py").read_text()))
+    options |= {"--weights", "--temperature", "--size", "--device", "--precision"}
     assert code == 0 and len(options) >= 6
     for option in options | {"PHOTO"}:
         assert option in out.split("examples")[0], option
