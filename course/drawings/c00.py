@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from mini_colorize import Colorizer
 from mini_colorize.color import lab_to_rgb, rgb_to_lightness, to_byte
-from tools.figures import ROOT, draw_belief, gray_picture, new_figure
+from mini_colorize.colorizer import Colorizer, gray
+from tools.figures import ROOT, draw_belief, new_figure
 
 AT = 22  # row and column of the pixel, of 44
 
@@ -14,12 +14,11 @@ def draw():
     rgb = np.asarray(Image.open(ROOT / "examples" / "tulips.jpg").convert("RGB"))
     colorizer = Colorizer.load("full", size=176)
     lightness = rgb_to_lightness(rgb)
-    logits = colorizer.look([lightness])[0]
-    ab = colorizer.colors(logits[None])[0]
+    (logits,), (ab,) = colorizer.predict([lightness])
     flat = np.concatenate([np.full((*ab.shape[:2], 1), 65, np.float32), ab], axis=-1)
     pictures = {
         "a photo": rgb,
-        "1. its lightness L": gray_picture(lightness),
+        "1. its lightness L": gray(lightness),
         "3. ab, 44 x 44, at L = 65": to_byte(lab_to_rgb(flat)),
         "4. ab under the lightness": np.asarray(colorizer(Image.fromarray(rgb))),
     }

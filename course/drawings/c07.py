@@ -18,7 +18,7 @@ def pixel(row, column):
     """A pixel of a photograph: the network's logits (Q,), its neighbours and their weights (K,)."""
     photo = Image.open(ROOT / "examples" / "tulips.jpg").convert("RGB").resize((128, 128))
     lab = rgb_to_lab(np.asarray(photo))
-    logits = Colorizer.load(size=128).look([lab[..., 0].astype(np.float32)])[0]
+    (logits,), _ = Colorizer.load(size=128).predict([lab[..., 0].astype(np.float32)])
     at = row * 128 // len(logits), column * 128 // len(logits)
     index, weight = soft_encode(lab[at][1:])
     return logits[row, column].astype(np.float64), index, weight.astype(np.float64)

@@ -22,13 +22,12 @@ def draw():
     colorizer = Colorizer.load()
     pika = small("docs/gallery/pika.jpg", 120)
     man = small("examples/photographer.jpg", 256)
-    logits = colorizer.look([pika, man])
+    logits, (_, ab) = colorizer.predict([pika, man])
     figure = new_figure(7.3, 3.6)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.12))
     names = {1: "T = 1, the mean", 0.38: "T = 0.38, the paper's", 0: "T = 0, the mode"}
     for axes, (t, name) in zip(above.subplots(1, 3), names.items(), strict=True):
         show(axes, paint(pika, colorizer.colors(logits[:1], t)[0]), name)
-    ab = colorizer.colors(logits[1:])[0]
     panels = {
         "the small ab, as it comes": flat(ab, man.shape),
         "enlarged bilinearly": bilinear(man, ab),

@@ -6,7 +6,6 @@ from PIL import Image
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.files.images import read_image
-from mini_colorize.guided import enlarged
 from mini_colorize.measures import LAST, classes, curves, histogram
 from tools.figures import ROOT, new_figure
 
@@ -29,8 +28,8 @@ def measured(labs):
     answers = {"gray": [np.zeros_like(truth) for truth in truths]}
     for name in ("tiny", "full"):
         colorizer = Colorizer.load(name)
-        small = colorizer.colors(colorizer.look(light))
-        answers[name] = [enlarged(v, ab) for v, ab in zip(light, small, strict=True)]
+        _, small = colorizer.predict(light)
+        answers[name] = list(map(colorizer.enlarge, light, small))
     answers["truth"] = truths
     labels = [classes(truth) for truth in truths]
     return {name: sum(map(histogram, colors, truths, labels)) for name, colors in answers.items()}
