@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mini_colorize.bins import K, Q
-from mini_colorize.fast import cuda, gather, kernels, winograd
+from mini_colorize.fast import cuda, kernels, steps_cuda, tiles
+from mini_colorize.fast.gather import Taps, gather
 from mini_colorize.network import WIDTHS, Network
 
 from .gpu_common import colors, noise, table
@@ -139,33 +140,38 @@ def _layer_cases(xp, shape, dtype, chosen=""):
 def _gather_case(xp, shape, dtype, stride):
     """As many pictures as a convolution gathers at once."""
     n, h, w, c = shape
-    e, taps = np.dtype(dtype).itemsize, gather.Taps(-1, 1, 3, stride)
+    e, taps = np.dtype(dtype).itemsize, Taps(-1, 1, 3, stride)
     out = (h // stride, w // stride)
-    pictures = min(n, max(1, gather.WORK_BYTES_GPU // (out[0] * out[1] * 9 * c * e)))
+    pictures = min(n, max(1, steps_cuda.WORK_BYTES // (out[0] * out[1] * 9 * c * e)))
     block = slice(0, pictures), slice(0, out[0]), slice(0, out[1])
     nbytes = e * c * pictures * (9 * out[0] * out[1] + h * w)
     shape = (pictures, h, w, c)
     arrays, size = _noises(xp, shape, dtype), f"{_name(shape)} /{stride}"
 
     def call(x):
-        return gather.gather(x, taps, taps, block)
+        return gather(steps_cuda, x, taps, taps, block)
 
     return Case("gather", size, dtype, nbytes, arrays, call)
 
 
 def _winograd_cases(xp, shape, m):
     n, h, w, c = shape
-    points, tiles = (m + 2) ** 2, n * -(-h // m) * -(-w // m)
-    nbytes = 4 * (math.prod(shape) + points * tiles * c)
-    pictures, products, bias = _noises(xp, shape), _noises(xp, (points, tiles, c)), noise(xp, c)
+    points, count = (m + 2) ** 2, n * -(-h // m) * -(-w // m)
+    nbytes = 4 * (math.prod(shape) + points * count * c)
+    pictures, products, bias = _noises(xp, shape), _noises(xp, (points, count, c)), noise(xp, c)
 
     def given(seed):
         return *products(seed), xp.empty(shape, np.float32)
 
+    block, fill, transform = (
+        tiles.whole(n, (h, w), m, 1),
+        xp.zeros(c, np.float32),
+        kernels.winograd_transform,
+    )
     rows = {
-        "transform (input)": (pictures, lambda x: winograd.input_transform(x, m, 1, 1)),
-        "transform (gradient)": (pictures, lambda x: winograd.gradient_transform(x, m, 1)),
-        "output": (given, lambda p, y: winograd.output_transform(p, m, y, 1, bias, True)),
+        "transform (input)": (pictures, lambda x: transform(x, m, True, 1, 1, fill, block)),
+        "transform (gradient)": (pictures, lambda x: transform(x, m, False, 1, 0, fill, block)),
+        "output": (given, lambda p, y: kernels.winograd_output(p, m, y, 1, bias, True, block)),
     }
     for name, (arrays, call) in rows.items():
         size = f"{_name(shape)}, {m}x{m}"

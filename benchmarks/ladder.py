@@ -20,7 +20,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from mini_colorize.fast import gather, threads, winograd, winograd_cpu
+from mini_colorize.fast import gather, steps_cpu, threads, winograd, winograd_cpu
 from mini_colorize.layers.conv import conv2d
 
 from .common import agree, in_turn, machine
@@ -31,7 +31,7 @@ PART = 8  # outputs that the loops over numbers compute
 @contextmanager
 def one_thread():
     """Within it, our threads and BLAS's are one each."""
-    modules = threads, gather, winograd_cpu
+    modules = threads, steps_cpu, winograd_cpu
     with threads.one_blas_thread():
         for module in modules:
             module.THREADS = 1
@@ -88,21 +88,23 @@ def by_taps(x, weight, bias):
 
 def rungs(x, weight, bias):
     """Name -> a function that gives y, or what `by_numbers` gives of it. bias: 0."""
-    filters = {m: winograd.filter_transform(weight, m) for m in (2, 4)}
+    filters = {m: winograd.filter_transform(steps_cpu, weight, m) for m in (2, 4)}
     options = {"padding": 1, "relu": True}
     lists = x[0].tolist(), weight.tolist()
 
     def tiles(m):
-        return winograd.correlate(x, weight, bias, m=m, filters=filters[m], **options)
+        return winograd.correlate(steps_cpu, x, weight, bias, m=m, filters=filters[m], **options)
 
     return {
         "loops over numbers": alone(lambda: by_numbers(*lists)),
         "loops over pixels and taps": alone(lambda: by_taps(x, weight, bias)),
         "windows, one product": alone(lambda: conv2d(x, weight, bias, **options)),
-        "gather in blocks": alone(lambda: gather.correlate(x, weight, bias, **options)),
+        "gather in blocks": alone(lambda: gather.correlate(steps_cpu, x, weight, bias, **options)),
         "Winograd, 2 x 2": alone(lambda: tiles(2)),
         "Winograd, 4 x 4": alone(lambda: tiles(4)),
-        "gather in blocks, our threads": lambda: gather.correlate(x, weight, bias, **options),
+        "gather in blocks, our threads": lambda: gather.correlate(
+            steps_cpu, x, weight, bias, **options
+        ),
         "Winograd, 4 x 4, our threads": lambda: tiles(4),
         "windows, BLAS's threads": lambda: conv2d(x, weight, bias, **options),
     }

@@ -1,5 +1,5 @@
 // winograd_output: A^T M A for every tile, plus bias, clamped at 0, put in its place.
-// NumPy reference: mini_colorize.fast.winograd.output_transform.
+// NumPy reference: mini_colorize.fast.winograd_cpu.output_transform.
 //
 // Idea   One thread a tile and channel, as in winograd_transform. Pixels of a tile that overhang
 //        the picture are not written.

@@ -1,5 +1,5 @@
 // winograd_transform: K X K^T for every window X of a picture, tile by tile.
-// NumPy reference: mini_colorize.fast.winograd.input_transform and gradient_transform.
+// NumPy reference: mini_colorize.fast.winograd_cpu.transform.
 //
 // Idea   One thread a tile and channel. It reads its window, column by column, and keeps K times
 //        it in registers; then each row of that times K^T is written as soon as it is made. K is

@@ -6,7 +6,6 @@ with computing.
 """
 
 import sys
-from functools import cache
 
 import numpy as np
 
@@ -136,11 +135,6 @@ def as_numbers(name, source, like):
     return converted
 
 
-def device_copy(constant, xp):
-    """A NumPy constant on the device of xp, copied there once and kept. Never write to it."""
-    return constant if xp is np else _device_copy(_Same(constant), xp, xp.cuda.Device().id)
-
-
 def device_numbers(numbers, xp, into=None):
     """Numbers, a tuple or one, as float32 on the device: in the array `into` or a new one.
 
@@ -153,24 +147,6 @@ def device_numbers(numbers, xp, into=None):
     for k, number in enumerate(numbers) if into.ndim else [(..., numbers)]:
         into[k] = number  # an argument of a launch: nothing is waited for
     return into
-
-
-class _Same:
-    """Makes an array a key of a cache: equal only to itself."""
-
-    def __init__(self, array):
-        self.array = array
-
-    def __hash__(self):
-        return id(self.array)
-
-    def __eq__(self, other):
-        return self.array is other.array
-
-
-@cache  # for good: a CUDA graph may read it
-def _device_copy(same, xp, device):
-    return xp.asarray(same.array)
 
 
 # Matrix products -------------------------------------------------------------------------------

@@ -12,12 +12,12 @@ Notation: as in chapters 3 to 6 and 9.
 import numpy as np
 
 from .backend import array_module, as_numbers, device_numbers
+from .fast.memory import Packed
 from .layers.batchnorm import running_averages, scale_and_shift
 from .layers.conv import output_size
 from .layers.conv_transpose import transposed_size
 from .ops import ops
 from .optim import GROWTH, adam_rates, average_share, loss_scale
-from .packed import Packed
 
 
 class _Convolution:

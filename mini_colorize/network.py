@@ -23,9 +23,9 @@ import numpy as np
 from .backend import array_module, as_numbers, to_host
 from .bins import TEMPERATURE, Q
 from .fast import convolution
+from .fast.memory import Packed
 from .modules import BatchNorm2d, Conv2d, ConvTranspose2d
 from .ops import ops
-from .packed import Packed
 
 WIDTHS = {"tiny": 0.25, "small": 0.5, "full": 1.0}
 HEADS = {"bins": ("conv8_313", Q), "ab": ("conv8_ab", 2)}  # head: its layer, what it says a pixel

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mini_colorize import backend
-from mini_colorize.backend import DeviceError, device_copy, select_device, to_host
+from mini_colorize.backend import DeviceError, select_device, to_host
+from mini_colorize.fast import memory
 
 
 def broken_cupy(devices=0):
@@ -77,11 +78,14 @@ def test_a_gpu_whose_compiler_fails_is_not_taken(gpu, monkeypatch):
 
 @pytest.mark.one_order
 def test_constants_are_copied_to_the_gpu_once(gpu):
-    constant = np.arange(3.0)
-    copy = device_copy(constant, gpu)
-    assert device_copy(constant, gpu) is copy and device_copy(constant, np) is constant
-    assert device_copy(constant.copy(), gpu) is not copy
-    np.testing.assert_array_equal(to_host(copy), constant)
+    array = np.arange(3.0)
+    copy = memory.constant(array, gpu)
+    assert memory.constant(array, gpu) is copy
+    assert memory.constant(array.copy(), gpu) is not copy
+    np.testing.assert_array_equal(to_host(copy), array)
+    half = memory.number(0.5, gpu, shape=(3,))
+    assert memory.number(0.5, gpu, shape=(3,)) is half is memory.number(half, gpu)
+    np.testing.assert_array_equal(to_host(half), np.full(3, 0.5, np.float32))
 
 
 @pytest.mark.parametrize("precision", ["tf32", "mixed", "fp64"])

@@ -32,7 +32,7 @@ def test_functions_take_turns():
 def test_every_rung_of_the_ladder_is_the_same_convolution():
     layer = ladder.layer(18, 16)
     ladder.check(ladder.rungs(*layer), *layer)
-    assert ladder.threads.THREADS == ladder.gather.THREADS == ladder.COUNT
+    assert ladder.threads.THREADS == ladder.steps_cpu.THREADS == ladder.COUNT
     wrong = {"wrong": lambda: ladder.by_taps(*layer) * np.float32(1.01)}
     with pytest.raises(AssertionError, match="wrong: the two sides differ by 1.0e-02"):
         ladder.check(wrong, *layer)

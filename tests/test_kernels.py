@@ -12,7 +12,16 @@ from kernel_cases import PICTURES, PIXELS, SMALL, loss_case
 
 from mini_colorize import bins
 from mini_colorize.backend import matmul, set_precision, to_host
-from mini_colorize.fast import cuda, gather, kernels, pointwise, winograd
+from mini_colorize.fast import (
+    cuda,
+    gather,
+    kernels,
+    pointwise,
+    steps_cpu,
+    steps_cuda,
+    winograd,
+    winograd_cpu,
+)
 from mini_colorize.fast.gather import Taps
 from mini_colorize.layers import relu
 from mini_colorize.modules import LossScale
@@ -179,8 +188,9 @@ def test_gather(gpu, rows, cols, channels, dtype, fill):
         host = random(channels, 3).astype(np.float16).astype(np.float32)
         device = gpu.asarray(host)
     for block in [(slice(0, 3), slice(0, 4), slice(0, 3)), (slice(1, 2), slice(2, 4), slice(1, 3))]:
-        columns = gather.gather(gpu.asarray(x), rows, cols, block, device)
-        np.testing.assert_array_equal(to_host(columns), gather.gather(x, rows, cols, block, host))
+        columns = gather.gather(steps_cuda, gpu.asarray(x), rows, cols, block, device)
+        reference = gather.gather(steps_cpu, x, rows, cols, block, host)
+        np.testing.assert_array_equal(to_host(columns), reference)
 
 
 SHAPES = [((1, 1, 1, 1), 1, 1), ((2, 9, 7, 3), 1, 1), ((3, 13, 18, 5), 2, 2)]
@@ -205,13 +215,16 @@ def test_winograd_transform(gpu, m, dtype, shape, dilation, padding):
     n, *size, _ = shape
     size = [side + 2 * padding - 2 * dilation for side in size]
     limits = {"rtol": rounding(dtype), "atol": 1e-5 if dtype == np.float32 else 0.1}
+    bt, _, at = winograd.matrices(m)
+    exact, device, vector = x.astype(np.float64), *on(gpu, x, fill)
     for block in cells(n, size, m, dilation) if min(size) > 0 else ():
-        arguments = (m, dilation, padding)
-        v = winograd.input_transform(gpu.asarray(x), *arguments, gpu.asarray(fill), block)
-        close(v, winograd.input_transform(x.astype(np.float64), *arguments, fill, block), **limits)
+        reference = winograd_cpu.transform(exact, bt, m, dilation, padding, fill, block)
+        v = kernels.winograd_transform(device, m, True, dilation, padding, vector, block)
+        close(v, reference, **limits)
     for block in cells(n, shape[1:3], m, dilation):
-        v = winograd.gradient_transform(gpu.asarray(x), m, dilation, block)
-        close(v, winograd.gradient_transform(x.astype(np.float64), m, dilation, block), **limits)
+        reference = winograd_cpu.transform(exact, at.T, m, dilation, 0, fill, block)
+        v = kernels.winograd_transform(device, m, False, dilation, 0, vector, block)
+        close(v, reference, **limits)
 
 
 @WINOGRAD
@@ -225,12 +238,10 @@ def test_winograd_output(gpu, m, dtype, use_relu, shape, dilation, padding):
         tiles = np.prod([s.stop - s.start for s in block]) * dilation**2
         products = random(((m + 2) ** 2, tiles, c), 2, dtype)
         y = np.full(shape, 7, dtype)  # what lies outside the block stays
-        reference = winograd.output_transform(
-            products.astype(np.float64), m, y.astype(np.float64), dilation, bias, use_relu, block
-        )
-        device = gpu.asarray(y)
-        given = on(gpu, products, bias)
-        winograd.output_transform(given[0], m, device, dilation, given[1], use_relu, block)
+        device, given, reference = gpu.asarray(y), on(gpu, products, bias), y.astype(np.float64)
+        exact = products.astype(np.float64)
+        winograd_cpu.output_transform(exact, m, reference, dilation, bias, use_relu, block)
+        kernels.winograd_output(given[0], m, device, dilation, given[1], use_relu, block)
         close(device, reference, rounding(dtype), 1e-4 if dtype == np.float32 else 0.2)
 
 
@@ -316,7 +327,7 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
     shifted = gpu.zeros(97, np.float32)[1:].reshape(2, 4, 4, 3)[..., :].reshape(2, 2, 2, 12)
     twelve = gpu.zeros(12, np.float32)
     half, tall, short = x.astype(np.float16), gpu.zeros((4, 33), np.int32), c[:5].copy()
-    loss = kernels.softmax_cross_entropy
+    loss, one_cell = kernels.softmax_cross_entropy, (slice(0, 1),) * 3
     wrong_types = {
         "on the host": lambda: kernels.bias_relu(x, np.zeros(6, np.float32), True),
         "scale on the host": lambda: loss(logits, index, weight, v, np.array(1, np.float32)),
@@ -338,8 +349,8 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
         "stats": lambda: kernels.batchnorm_statistics(x.transpose(0, 2, 1, 3)),
         "normalize": lambda: kernels.batchnorm_normalize(x, c, c, short),
         "fill": lambda: kernels.gather(x, None, None, None, short),
-        "tiles": lambda: winograd.input_transform(x, 2, 1, 1, 0, None, x),
-        "products": lambda: winograd.output_transform(x, 2, x, 1),
+        "tiles": lambda: kernels.winograd_transform(x, 2, True, 1, 1, short, one_cell),
+        "products": lambda: kernels.winograd_output(x, 2, x, 1, c, False, one_cell),
         "ab": lambda: cuda.soft_encode(c.reshape(2, 3)),
         "bins": lambda: cuda.annealed_mean(x),
         "lab": lambda: cuda.lab_to_rgb(x),

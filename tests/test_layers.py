@@ -14,7 +14,7 @@ import scipy.ndimage
 import scipy.signal
 from naive import CONVS, TRANSPOSED, random
 
-from mini_colorize.fast import cpu, gather, memory
+from mini_colorize.fast import cpu, gather, memory, steps_cpu
 from mini_colorize.fast.convolution import GATHER, transposed_plan
 from mini_colorize.fast.memory import freeze, frozen
 from mini_colorize.layers.conv import conv2d, output_size
@@ -232,14 +232,14 @@ def test_upsample_by_strips_equals_the_whole():
 @pytest.fixture
 def column_bytes(monkeypatch):
     """Records the size of every gathered block of columns."""
-    seen, real = [], gather.gather
+    seen, real = [], steps_cpu.columns
 
     def spy(*args, **kwargs):
         columns = real(*args, **kwargs)
         seen.append(columns.nbytes)
         return columns
 
-    monkeypatch.setattr(gather, "gather", spy)
+    monkeypatch.setattr(steps_cpu, "columns", spy)
     return seen
 
 
@@ -261,7 +261,7 @@ def test_blocks_change_nothing_and_respect_the_cap(geometry, pixels, monkeypatch
     calls = len(column_bytes)
     kh, kw, c_in, c_out = layer.params["weight"].shape
     cap = pixels * kh * kw * max(c_in, c_out) * 8  # so many pixels, in the widest of the products
-    monkeypatch.setattr(gather, "WORK_BYTES", cap)
+    monkeypatch.setattr(steps_cpu, "WORK_BYTES", cap)
     column_bytes.clear()
     blocks = both_passes(layer, x)
     assert max(column_bytes) <= cap
@@ -274,7 +274,7 @@ def test_blocks_change_nothing_and_respect_the_cap(geometry, pixels, monkeypatch
 def test_no_thread_gets_the_larger_blocks(shape):
     """16 pictures of 64 rows were once cut into 56 + 8 rows each, and one thread had all the 56."""
     x = np.zeros((1, 1, 1, 16), np.float32)
-    blocks = list(gather._pixel_blocks(x, shape, 9, 16))
+    blocks = list(gather._pixel_blocks(steps_cpu, x, shape, 9, 16))
     pixels = [np.prod([s.stop - s.start for s in block]) for block in blocks]
     assert sum(pixels) == np.prod(shape) and len(blocks) > 1
     assert sum(pixels[::2]) < 1.2 * sum(pixels[1::2]) < 1.44 * sum(pixels[::2])
@@ -284,7 +284,7 @@ def test_a_large_convolution_stays_under_the_real_cap(column_bytes):
     layer = conv(16, 3, 1, 1, None, dtype=np.float32)
     both_passes(layer, random((2, 200, 200, 16), dtype=np.float32))  # 46 MB of columns at once
     assert len(column_bytes) > 3
-    assert max(column_bytes) <= gather.WORK_BYTES == 2 * 2**20
+    assert max(column_bytes) <= steps_cpu.WORK_BYTES == 2 * 2**20
 
 
 # Plans of the transposed convolution --------------------------------------------------------------

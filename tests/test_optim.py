@@ -8,9 +8,9 @@ import pytest
 
 from mini_colorize.fast import cpu
 from mini_colorize.fast.cpu import find_overflow
+from mini_colorize.fast.memory import ALIGN, Packed
 from mini_colorize.modules import Adam, LossScale, MovingAverage
 from mini_colorize.optim import GROWTH, step_schedule
-from mini_colorize.packed import ALIGN, Packed
 
 
 def test_adam_by_hand():

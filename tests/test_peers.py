@@ -11,12 +11,12 @@ import pytest
 from networks import leave_the_kinks
 
 from mini_colorize import bins, color
+from mini_colorize.fast.memory import Packed
 from mini_colorize.layers.relu import bias_relu, bias_relu_backward
 from mini_colorize.layers.upsample import upsample, upsample_backward
 from mini_colorize.losses import softmax_cross_entropy
 from mini_colorize.modules import Adam, BatchNorm2d, Conv2d, ConvTranspose2d
 from mini_colorize.network import Network
-from mini_colorize.packed import Packed
 from mini_colorize.targets import targets
 
 try:

@@ -23,7 +23,7 @@ from mini_colorize import ops as door
 from mini_colorize.backend import to_host
 from mini_colorize.fast import bins as fast_bins
 from mini_colorize.fast import convolution as convolution_module
-from mini_colorize.fast import cpu, cuda, gather, kernels, pointwise, winograd
+from mini_colorize.fast import cpu, cuda, gather, kernels, pointwise, steps_cuda, winograd
 from mini_colorize.fast.convolution import GATHER
 from mini_colorize.ops import chapters, ops
 from mini_colorize.optim import adam_rates
@@ -257,8 +257,7 @@ def test_every_plan_of_a_convolution(name, m, monkeypatch):
 @pytest.mark.parametrize("name, m", PLANS)
 def test_every_plan_on_the_gpu_in_many_blocks(gpu, name, m, monkeypatch):
     plan(monkeypatch, m)
-    for module in (gather, winograd):
-        monkeypatch.setattr(module, "WORK_BYTES_GPU", 20_000)
+    monkeypatch.setattr(steps_cuda, "WORK_BYTES", 20_000)
     assert compare(name, cuda, np.float32, gpu.asarray) < 1
     assert compare(name, cuda, np.float16, gpu.asarray) < (3 if m == 4 else 1)
 

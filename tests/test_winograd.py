@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from naive import random
 
-from mini_colorize.fast import gather, winograd, winograd_cpu
+from mini_colorize.fast import gather, steps_cpu, tiles, winograd, winograd_cpu
 from mini_colorize.fast.memory import scratch
 from mini_colorize.fast.winograd import matrices
 from mini_colorize.layers.conv import output_size
@@ -81,16 +81,26 @@ def test_views_are_fine_and_nothing_is_written_over(m):
     """Strided pictures, filters and gradients; every argument is only read."""
     x, dy = random((2, 14, 9, 6))[:, ::2, ::-1, ::2], random((2, 9, 7, 4)).swapaxes(1, 2)
     weight, bias = random((3, 3, 4, 3)).swapaxes(2, 3), random(4, 1)
-    M = winograd.input_transform(x, m, 1, 1) @ winograd.filter_transform(weight, m)
+    block = tiles.whole(2, (7, 9), m, 1)
+    V = winograd_cpu.transform(x, matrices(m)[0], m, 1, 1, 0, block)
+    M = V @ winograd.filter_transform(steps_cpu, weight, m)
     given = [x, dy, weight, bias, M]
     kept = [a.copy() for a in given]
-    y = winograd.correlate(x, weight, bias, padding=1, m=m)
-    assert naive.relative_error(y, gather.correlate(x, weight, bias, padding=1)) < 1e-13
-    dx = winograd.correlate_adjoint(dy, weight, padding=1, m=m)
-    assert naive.relative_error(dx, gather.correlate_adjoint(dy, weight, (7, 9), padding=1)) < 1e-13
-    dw = winograd.weight_gradient(x, dy, padding=1, m=m)
-    assert naive.relative_error(dw, gather.weight_gradient(x, dy, (3, 3), padding=1)) < 1e-13
-    np.testing.assert_array_equal(winograd.output_transform(M, m, np.empty_like(y), 1, bias), y)
+    y = winograd.correlate(steps_cpu, x, weight, bias, padding=1, m=m)
+    assert naive.relative_error(y, gather.correlate(steps_cpu, x, weight, bias, padding=1)) < 1e-13
+    dx = winograd.correlate_adjoint(steps_cpu, dy, weight, padding=1, m=m)
+    assert (
+        naive.relative_error(dx, gather.correlate_adjoint(steps_cpu, dy, weight, (7, 9), padding=1))
+        < 1e-13
+    )
+    dw = winograd.weight_gradient(steps_cpu, x, dy, padding=1, m=m)
+    assert (
+        naive.relative_error(dw, gather.weight_gradient(steps_cpu, x, dy, (3, 3), padding=1))
+        < 1e-13
+    )
+    again = np.empty_like(y)
+    winograd_cpu.output_transform(M, m, again, 1, bias, False, block)
+    np.testing.assert_array_equal(again, y)
     for a, before in zip(given, kept, strict=True):
         np.testing.assert_array_equal(a, before)
 
@@ -98,11 +108,11 @@ def test_views_are_fine_and_nothing_is_written_over(m):
 def test_errors():
     x, weight = random((1, 4, 4, 2)), random((3, 3, 2, 2))
     with pytest.raises(ValueError, match="tiles of 3 .* 2, 4"):
-        winograd.correlate(x, weight, m=3)
+        winograd.correlate(steps_cpu, x, weight, m=3)
     with pytest.raises(ValueError, match=r"filter of \(1, 9\)"):
-        winograd.correlate(x, weight.reshape(1, 9, 2, 2))
+        winograd.correlate(steps_cpu, x, weight.reshape(1, 9, 2, 2))
     with pytest.raises(ValueError, match="too small"):
-        winograd.correlate(x, weight, dilation=2)
+        winograd.correlate(steps_cpu, x, weight, dilation=2)
 
 
 # Blocks and buffers -------------------------------------------------------------------------------
@@ -110,9 +120,9 @@ def test_errors():
 
 def all_three(x, weight, bias, dy, fill=0, **options):
     return {
-        "y": winograd.correlate(x, weight, bias, fill=fill, **options),
-        "dx": winograd.correlate_adjoint(dy, weight, **options),
-        "dw": winograd.weight_gradient(x, dy, **options),
+        "y": winograd.correlate(steps_cpu, x, weight, bias, fill=fill, **options),
+        "dx": winograd.correlate_adjoint(steps_cpu, dy, weight, **options),
+        "dw": winograd.weight_gradient(steps_cpu, x, dy, **options),
     }
 
 
@@ -153,11 +163,11 @@ def test_a_large_convolution_stays_in_the_cache(monkeypatch, dilation):
     monkeypatch.setattr(winograd_cpu, "scratch", spy)
     x, weight = (random(s, dtype=np.float32) for s in ((2, 200, 200, 64), (3, 3, 64, 64)))
     options = {"dilation": dilation, "padding": dilation}
-    winograd.correlate(x, weight, **options)
+    winograd.correlate(steps_cpu, x, weight, **options)
     limit = winograd_cpu.ROW_BYTES
     assert limit // 2 < sizes["V"] <= limit == 2**19 and sizes["M"] == sizes["V"]
     assert max(sizes.values()) < 6 * limit
-    winograd.weight_gradient(x, x, **options)
+    winograd.weight_gradient(steps_cpu, x, x, **options)
     limit = winograd_cpu.GRADIENT_ROW_BYTES
     assert limit // 2 < sizes["V"] <= limit == 2**20 and sizes["M"] == sizes["V"]
 
@@ -166,10 +176,12 @@ def test_a_large_convolution_stays_in_the_cache(monkeypatch, dilation):
 def test_filters_transformed_before(m):
     """They are used as they are, whatever `weight` holds, and are not written to."""
     x, weight, bias, dy = arrays((2, 7, 5, 3), 1, 1)
-    filters = winograd.filter_transform(weight, m)
+    filters = winograd.filter_transform(steps_cpu, weight, m)
     kept = filters.copy()
-    y = winograd.correlate(x, np.zeros_like(weight), bias, padding=1, m=m, filters=filters)
-    np.testing.assert_array_equal(y, winograd.correlate(x, weight, bias, padding=1, m=m))
+    y = winograd.correlate(
+        steps_cpu, x, np.zeros_like(weight), bias, padding=1, m=m, filters=filters
+    )
+    np.testing.assert_array_equal(y, winograd.correlate(steps_cpu, x, weight, bias, padding=1, m=m))
     np.testing.assert_array_equal(filters, kept)
 
 
@@ -190,9 +202,9 @@ def test_digits_lost_in_float32(method):
         size = [(32, 32)] if kernel else []
         a, w, a2, dy2 = (array.astype(dtype) for array in (x, weight, *pair))
         return (
-            module.correlate(a, w, padding=1, **options),
-            module.correlate_adjoint(a, w.swapaxes(2, 3), *size, padding=1, **options),
-            module.weight_gradient(a2, dy2, *kernel, padding=1, **options),
+            module.correlate(steps_cpu, a, w, padding=1, **options),
+            module.correlate_adjoint(steps_cpu, a, w.swapaxes(2, 3), *size, padding=1, **options),
+            module.weight_gradient(steps_cpu, a2, dy2, *kernel, padding=1, **options),
         )
 
     truth = results(gather, np.float64, (3, 3))

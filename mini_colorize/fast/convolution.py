@@ -7,7 +7,9 @@ they use four pixels. So it is a 3x3 convolution to 4 C_out channels, C_out for 
 with 20 of 36 filter taps zero), and then every pixel's 4 C_out numbers are laid out as 2 x 2
 pixels.
 
-Notation: as in chapters 4 and 5; m is the side of Winograd's tiles.
+Notation: as in chapters 4 and 5, and
+    m       the side of Winograd's tiles
+    steps   what the CPU and a GPU each do in their own way: the module steps_cpu or steps_cuda
 """
 
 from itertools import product
@@ -15,7 +17,7 @@ from math import prod
 
 import numpy as np
 
-from ..backend import array_module, tf32
+from ..backend import tf32
 from ..layers.conv import output_size
 from ..layers.conv_transpose import transposed_size
 from . import gather, winograd
@@ -63,88 +65,90 @@ def _output_pixels(x, weight, **geometry):
 
 def _uses(weight):
     """How often frozen weights have been used, now included; 0 for others."""
-    kept = frozen(weight)
-    if kept is None:
+    made = frozen(weight)
+    if made is None:
         return 0
-    kept["uses"] = kept.get("uses", 0) + 1
-    return kept["uses"]
+    made["uses"] = made.get("uses", 0) + 1
+    return made["uses"]
 
 
-def _filters(weight, m, make, uses):
-    """make() transformed, at 4 times the memory, kept from the second use of frozen weights on;
-    before, and of others, None."""
+def _filters(steps, weight, m, make, uses):
+    """make() transformed, at 4 times the memory, from the second use of frozen weights on; before,
+    and of others, None."""
     if uses < 2:
         return None
-    kept = frozen(weight)
-    if m not in kept:
-        kept[m] = winograd.filter_transform(make(), m)
-    return kept[m]
+    made = frozen(weight)
+    if m not in made:
+        made[m] = winograd.filter_transform(steps, make(), m)
+    return made[m]
 
 
-def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
+def conv2d(steps, x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
     """The same as in chapter 4."""
     geometry = {"dilation": dilation, "padding": padding}
     pixels = _output_pixels(x, weight, stride=stride, **geometry)
     m, uses = conv_plan(weight.shape, pixels, stride, x.dtype), _uses(weight)
     options = {"fill": fill, "relu": relu, **geometry}
     if m == GATHER:
-        return gather.correlate(x, weight, bias, stride=stride, **options)
-    filters = _filters(weight, m, lambda: weight, uses)
-    return winograd.correlate(x, weight, bias, m=m, filters=filters, **options)
+        return gather.correlate(steps, x, weight, bias, stride=stride, **options)
+    filters = _filters(steps, weight, m, lambda: weight, uses)
+    return winograd.correlate(steps, x, weight, bias, m=m, filters=filters, **options)
 
 
-def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True):
+def conv2d_backward(steps, dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True):
     """The same as in chapter 4; of float16, dW is float32."""
     geometry = {"dilation": dilation, "padding": padding}
     pixels, dx = prod(dy.shape[:3]), None
     m = conv_plan(weight.shape, pixels, stride, x.dtype)
     if m == GATHER:
-        dweight = gather.weight_gradient(x, dy, weight.shape[:2], stride=stride, **geometry)
+        dweight = gather.weight_gradient(steps, x, dy, weight.shape[:2], stride=stride, **geometry)
         if input_gradient:
-            dx = gather.correlate_adjoint(dy, weight, x.shape[1:3], stride=stride, **geometry)
+            dx = gather.correlate_adjoint(
+                steps, dy, weight, x.shape[1:3], stride=stride, **geometry
+            )
     else:
-        dweight = winograd.weight_gradient(x, dy, m=m, **geometry)
+        dweight = winograd.weight_gradient(steps, x, dy, m=m, **geometry)
         if input_gradient:
-            dx = winograd.correlate_adjoint(dy, weight, m=m, **geometry)
+            dx = winograd.correlate_adjoint(steps, dy, weight, m=m, **geometry)
     return dx, dweight
 
 
-def conv_transpose2d(x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
+def conv_transpose2d(steps, x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
     """The same as in chapter 5."""
     geometry, uses = (stride, dilation, padding), _uses(weight)
-    m = _transposed_plan(x, weight, geometry, uses > 1)
+    m = _transposed_plan(steps, x, weight, geometry, uses > 1)
     if m == GATHER:
         sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
         size = [transposed_size(side, k, *geometry) for side, k in sizes]
         mirror = weight.swapaxes(2, 3)  # of the convolution that this is the adjoint of
         options = {"stride": stride, "dilation": dilation, "padding": padding, "relu": relu}
-        return gather.correlate_adjoint(x, mirror, size, bias, **options)
-    filters = _filters(weight, m, lambda: wide_filter(weight), uses)
+        return gather.correlate_adjoint(steps, x, mirror, size, bias, **options)
+    filters = _filters(steps, weight, m, lambda: wide_filter(weight), uses)
     wide = wide_filter(weight) if filters is None else None
     options = {"m": m, "padding": 1, "relu": relu, "filters": filters}
-    return phases_to_pixels(winograd.correlate(x, wide, np.tile(bias, 4), **options))
+    return phases_to_pixels(winograd.correlate(steps, x, wide, np.tile(bias, 4), **options))
 
 
 def conv_transpose2d_backward(
-    dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True
+    steps, dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True
 ):
     """The same as in chapter 5; of float16, dW is float32."""
-    dx, m = None, _transposed_plan(x, weight, (stride, dilation, padding))
+    dx, m = None, _transposed_plan(steps, x, weight, (stride, dilation, padding))
     if m == GATHER:
         geometry = {"stride": stride, "dilation": dilation, "padding": padding}
-        dmirror = gather.weight_gradient(dy, x, weight.shape[:2], **geometry)
+        dmirror = gather.weight_gradient(steps, dy, x, weight.shape[:2], **geometry)
         if input_gradient:
-            dx = gather.correlate(dy, weight.swapaxes(2, 3), **geometry)
+            dx = gather.correlate(steps, dy, weight.swapaxes(2, 3), **geometry)
         return dx, dmirror.swapaxes(2, 3)
     dy = pixels_to_phases(dy)
-    dweight = wide_filter_adjoint(winograd.weight_gradient(x, dy, m=m, padding=1))
+    dweight = wide_filter_adjoint(winograd.weight_gradient(steps, x, dy, m=m, padding=1))
     if input_gradient:
-        dx = winograd.correlate_adjoint(dy, wide_filter(weight), m=m, padding=1)
+        dx = winograd.correlate_adjoint(steps, dy, wide_filter(weight), m=m, padding=1)
     return dx, dweight
 
 
-def _transposed_plan(x, weight, geometry, transformed=False):
-    if array_module(x) is not np:
+def _transposed_plan(steps, x, weight, geometry, transformed=False):
+    if not steps.WIDE:
         return GATHER
     return transposed_plan(weight.shape, prod(x.shape[:3]), geometry, x.dtype, transformed)
 

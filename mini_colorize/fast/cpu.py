@@ -6,15 +6,17 @@ update. What a twin adds up does not depend on the threads but for `weight_gradi
 whose sums are the same for the same number of threads.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ..color import crops_to_lab, lab_to_rgb
 from ..layers.upsample import upsample
 from ..losses import Loss, l2_loss
 from ..optim import find_overflow
-from .batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
+from . import batchnorm as _batchnorm
+from . import convolution, pointwise, steps_cpu
 from .bins import annealed_mean, soft_encode
-from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
 from .memory import freeze, scratch
 from .pointwise import bias_relu_backward
 from .threads import one_blas_thread as at_work
@@ -23,6 +25,14 @@ from .threads import parallel_for, split
 LOSS_CHUNK = 2048  # pixels a thread treats at a time: with fewer, threads wait for Python's lock;
 # with more, the logits (2.6 MB of float32) leave the cache between the passes
 OPTIMIZER_CHUNK = 2**17  # numbers a thread treats at a time
+
+conv2d = partial(convolution.conv2d, steps_cpu)
+conv2d_backward = partial(convolution.conv2d_backward, steps_cpu)
+conv_transpose2d = partial(convolution.conv_transpose2d, steps_cpu)
+conv_transpose2d_backward = partial(convolution.conv_transpose2d_backward, steps_cpu)
+batchnorm = partial(_batchnorm.batchnorm, pointwise)
+batchnorm_inference = partial(_batchnorm.batchnorm_inference, pointwise)
+batchnorm_backward = partial(_batchnorm.batchnorm_backward, pointwise)
 
 
 def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):

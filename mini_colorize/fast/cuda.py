@@ -5,31 +5,28 @@ the logits, and Adam and the moving average write over what they update.
 """
 
 from contextlib import nullcontext as at_work
-from functools import cache
+from functools import partial
 
 import numpy as np
 
 from .. import bins, color
-from ..backend import array_module, device_copy, device_numbers
+from ..backend import array_module, device_numbers
 from ..losses import Loss, l2_loss
-from . import kernels
-from .batchnorm import batchnorm, batchnorm_backward, batchnorm_inference
+from . import batchnorm as _batchnorm
+from . import convolution, kernels, steps_cuda
 from .bins import CELL, REACH, candidates
-from .convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
 from .kernels import find_overflow, upsample
-from .memory import freeze
+from .memory import freeze, number
 
 LINEAR_FROM_XYZ = color.LINEAR_FROM_XYZ.astype(np.float32)
 
-
-def _on_device(number, dtype, xp):
-    """A Python number as a () array on the device, kept there; an array as it is."""
-    return device_copy(_array(number, dtype), xp) if isinstance(number, (int, float)) else number
-
-
-@cache
-def _array(number, dtype):
-    return np.array(number, dtype)
+conv2d = partial(convolution.conv2d, steps_cuda)
+conv2d_backward = partial(convolution.conv2d_backward, steps_cuda)
+conv_transpose2d = partial(convolution.conv_transpose2d, steps_cuda)
+conv_transpose2d_backward = partial(convolution.conv_transpose2d_backward, steps_cuda)
+batchnorm = partial(_batchnorm.batchnorm, kernels)
+batchnorm_inference = partial(_batchnorm.batchnorm_inference, kernels)
+batchnorm_backward = partial(_batchnorm.batchnorm_backward, kernels)
 
 
 def crops_to_lab(rgb):
@@ -61,7 +58,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     """The same as in chapter 7; the gradient is written over the logits."""
     xp, q, k = array_module(logits), logits.shape[-1], index.shape[-1]
     z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
-    scale = _on_device(scale, np.float32, xp)
+    scale = number(scale, xp)
     pixels, *sums = kernels.softmax_cross_entropy(z, index, weight, class_weight, scale)
     pixels = xp.maximum(pixels, 1)
     values = (n.sum(dtype=np.float64) / pixels for n in sums)
@@ -71,7 +68,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
 def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
     """The same as in chapter 9; p, m and v are written over. rates: also (2,) float32."""
     xp = array_module(p)
-    scale, overflow = _on_device(scale, np.float32, xp), _on_device(overflow, np.int32, xp)
+    scale, overflow = number(scale, xp), number(overflow, xp, np.int32)
     rates = device_numbers(rates, xp) if isinstance(rates, tuple) else rates
     kernels.adam(p, g, m, v, scale, overflow, rates, decayed, decay, betas, eps)
     return p, m, v
@@ -79,5 +76,5 @@ def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
 
 def moving_average(average, now, share):
     """The same as in chapter 9, written over `average`. share: also () float32."""
-    kernels.moving_average(average, now, _on_device(share, np.float32, array_module(now)))
+    kernels.moving_average(average, now, number(share, array_module(now)))
     return average

@@ -1,31 +1,26 @@
 """Convolution as gather + matrix multiplication, by blocks: chapters 4 and 5 for large pictures.
 
 The columns (the windows of chapter 4, laid out) are made block by block; neither they nor their
-product exceed WORK_BYTES, whatever the picture's size. On the CPU every thread takes a block at a
-time. A transposed convolution is the gradient of a convolution to its input, so three functions
-are all that both need:
+product exceed a cap, whatever the picture's size. On the CPU every thread takes a block at a time.
+A transposed convolution is the gradient of a convolution to its input, so three functions are all
+that both need:
 
     correlate           y  = columns(x) W                     conv2d
     correlate_adjoint   dx = columns(dy) W', per phase        conv2d_backward, to the input
     weight_gradient     dW = columns(x)^T dy                  conv2d_backward, to the weights
 
-Notation: as in chapter 4.
+Notation: as in chapter 4, and
+    steps   what the CPU and a GPU each do in their own way: the module steps_cpu or steps_cuda
 """
 
-from math import gcd, prod
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backend import array_module, matmul
 from ..layers.conv import output_size
-from . import kernels
-from .memory import empty, scratch
-from .pointwise import bias_relu, fill_vector
-from .threads import THREADS, parallel_for, split
-
-WORK_BYTES = 2 * 2**20  # cap of a thread's gathered columns: they stay near its core's cache
-WORK_BYTES_GPU = 512 * 2**20  # a GPU wants large matrices
+from .threads import split
 
 
 class Taps(NamedTuple):
@@ -37,102 +32,52 @@ class Taps(NamedTuple):
     stride: int
 
 
-def _pixel_blocks(x, shape, taps, c_out):
+def _pixel_blocks(steps, x, shape, taps, c_out):
     """Cut the output pixels into blocks whose columns, and their products, fit WORK_BYTES.
 
     shape: (n, h, w) of the output. Whole pictures if they fit, else whole rows, else parts of a
     row. They are nearly equal, so that no thread has more to do. Yields three slices.
     """
     n, h, w = shape
-    cap, threads = (WORK_BYTES, THREADS) if array_module(x) is np else (WORK_BYTES_GPU, 1)
-    pixels = max(1, cap // (max(taps * x.shape[3], c_out) * x.dtype.itemsize))
-    pixels = min(pixels, -(-n * h * w // threads))  # one for every thread
+    pixels = max(1, steps.WORK_BYTES // (max(taps * x.shape[3], c_out) * x.dtype.itemsize))
+    pixels = min(pixels, -(-n * h * w // steps.THREADS))  # one for every thread
     for i in split(n, pixels // (h * w)):
         for r in split(h, pixels // w):
             for c in split(w, pixels):
                 yield i, r, c
 
 
-def cut_out(x, top, height, left, width, fill, copy=False):
-    """x[:, top : top+height, left : left+width], where what lies outside x is `fill`.
-
-    NumPy, scratch memory, or a view of x if nothing lies outside, unless `copy`.
-    """
-    h, w = x.shape[1:3]
-    r0, r1 = (min(max(r, 0), h) for r in (top, top + height))
-    c0, c1 = (min(max(c, 0), w) for c in (left, left + width))
-    inside = (r1 - r0, c1 - c0) == (height, width)
-    if inside and not copy:
-        return x[:, r0:r1, c0:c1]
-    patch = scratch("patch", (len(x), height, width, x.shape[3]), x.dtype)
-    if not inside:
-        patch[...] = fill
-    patch[:, r0 - top : r1 - top, c0 - left : c1 - left] = x[:, r0:r1, c0:c1]
-    return patch
-
-
-def gather(x, rows, cols, block, fill=0):
+def gather(steps, x, rows, cols, block, fill=0):
     """The columns of one block of output pixels.
 
     x: (N, H, W, C). rows, cols: Taps. block: slices of pictures, output rows, output columns.
     fill: value of the pixels outside x, a number or (C,).
     Returns (pixels of the block, rows.count * cols.count * C), x's dtype; on the CPU it is valid
-    until the thread's next call, and a transposed view if C is 1.
+    until the thread's next call.
     """
-    n, r, c = block
+    _, r, c = block
     one_tap = all((t.start, t.count, t.stride) == (0, 1, 1) for t in (rows, cols))
     if one_tap and r.stop <= x.shape[1] and c.stop <= x.shape[2]:
         return x[block].reshape(-1, x.shape[3])  # the pixels themselves
-    if array_module(x) is not np:
-        return kernels.gather(x, rows, cols, block, fill_vector(fill, x))
-    height = (r.stop - r.start - 1) * rows.stride + (rows.count - 1) * rows.step + 1
-    width = (c.stop - c.start - 1) * cols.stride + (cols.count - 1) * cols.step + 1
-    top, left = r.start * rows.stride + rows.start, c.start * cols.stride + cols.start
-    patch = cut_out(x[n], top, height, left, width, fill)
-    sn, sh, sw, sc = patch.strides
-    pixels = (len(patch), r.stop - r.start, c.stop - c.start)
-    windows = np.lib.stride_tricks.as_strided(
-        patch,
-        pixels + (rows.count, cols.count, x.shape[3]),
-        (sn, sh * rows.stride, sw * cols.stride, sh * rows.step, sw * cols.step, sc),
-    )
-    if x.shape[3] == 1:  # copied tap by tap, since a pixel is too little to copy at a time
-        columns = scratch("columns", windows.shape[3:] + pixels, x.dtype)
-        np.copyto(columns, windows.transpose(3, 4, 5, 0, 1, 2))
-        return columns.reshape(-1, prod(pixels)).T
-    columns = scratch("columns", windows.shape, x.dtype)
-    np.copyto(columns, windows)
-    return columns.reshape(prod(pixels), -1)
+    return steps.columns(x, rows, cols, block, fill)
 
 
-def _each(function, items, on):
-    """function(item) for every item: on the CPU on all threads. on: an array of the device."""
-    if array_module(on) is np:
-        parallel_for(function, items)
-    else:
-        for item in items:
-            function(item)
-
-
-def _multiply(columns, matrix, y, block, bias, relu):
+def _multiply(steps, columns, matrix, y, block, bias, relu):
     """y[block] = columns @ matrix, with bias and ReLU while the product is still in the cache.
 
     Straight into y where the block is contiguous there, else by way of a copy.
     """
-    part = y[block]
-    if part.flags.c_contiguous:
-        product = part.reshape(-1, y.shape[3])
-    else:
-        shape = len(columns), y.shape[3]
-        product = scratch("product", shape, y.dtype) if array_module(y) is np else None
-    product = matmul(columns, matrix, out=product)
+    part, shape = y[block], (len(columns), y.shape[3])
+    straight = part.flags.c_contiguous
+    product = part.reshape(shape) if straight else steps.scratch("product", shape, y)
+    matmul(columns, matrix, out=product)
     if bias is not None:
-        (bias_relu if array_module(y) is np else kernels.bias_relu)(product, bias, relu)
-    if not part.flags.c_contiguous:
+        steps.bias_relu(product, bias, relu)
+    if not straight:
         part[...] = product.reshape(part.shape)
 
 
-def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
+def correlate(steps, x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
     """The convolution itself (without flipping the filter, as everyone in this field does).
 
     x: (N, H, W, C_in). weight: (kh, kw, C_in, C_out), x's dtype. bias: (C_out,) or None.
@@ -144,13 +89,13 @@ def correlate(x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, 
     ho = output_size(h, kh, stride, dilation, padding)
     wo = output_size(w, kw, stride, dilation, padding)
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    y = empty((n, ho, wo, c_out), x)
+    y = steps.empty((n, ho, wo, c_out), x)
     matrix = weight.reshape(-1, c_out)
 
     def one(block):
-        _multiply(gather(x, rows, cols, block, fill), matrix, y, block, bias, relu)
+        _multiply(steps, gather(steps, x, rows, cols, block, fill), matrix, y, block, bias, relu)
 
-    _each(one, _pixel_blocks(x, (n, ho, wo), kh * kw, c_out), x)
+    steps.each(one, _pixel_blocks(steps, x, (n, ho, wo), kh * kw, c_out))
     return y
 
 
@@ -171,7 +116,9 @@ def _phase_taps(kernel, stride, dilation, padding, phase):
     return slice(taps[0], None, -(stride // gcd(stride, dilation))), Taps(start, step, len(taps), 1)
 
 
-def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, padding=0, relu=False):
+def correlate_adjoint(
+    steps, y, weight, size, bias=None, *, stride=1, dilation=1, padding=0, relu=False
+):
     """The adjoint of `correlate`: scatters every output pixel back to the inputs it was read from.
 
         x[q] = sum over taps i, j and outputs o with q = o s - p + i d of  y[o] W[i, j]^T
@@ -183,7 +130,7 @@ def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, paddi
     Returns (N, H, W, C_in), y's dtype.
     """
     kh, kw, c_in, _ = weight.shape
-    x = empty((len(y), *size, c_in), y)
+    x = steps.empty((len(y), *size, c_in), y)
     work = []  # of all phases, for the threads to share
     for a in range(min(stride, size[0])):
         i, rows = _phase_taps(kh, stride, dilation, padding, a)
@@ -194,18 +141,18 @@ def correlate_adjoint(y, weight, size, bias=None, *, stride=1, dilation=1, paddi
                 phase[...] = 0 if bias is None else bias * (bias > 0) if relu else bias
                 continue
             matrix = weight[i, j].swapaxes(2, 3).reshape(-1, c_in)
-            for block in _pixel_blocks(y, phase.shape[:3], rows.count * cols.count, c_in):
+            for block in _pixel_blocks(steps, y, phase.shape[:3], rows.count * cols.count, c_in):
                 work.append((rows, cols, block, matrix, phase))
 
     def one(item):
         rows, cols, block, matrix, phase = item
-        _multiply(gather(y, rows, cols, block), matrix, phase, block, bias, relu)
+        _multiply(steps, gather(steps, y, rows, cols, block), matrix, phase, block, bias, relu)
 
-    _each(one, work, y)
+    steps.each(one, work)
     return x
 
 
-def weight_gradient(x, dy, kernel, *, stride=1, dilation=1, padding=0):
+def weight_gradient(steps, x, dy, kernel, *, stride=1, dilation=1, padding=0):
     """Gradient of sum(dy * correlate(x, W)) to W.
 
     x: (N, H, W, C_in). dy: (N, Ho, Wo, C_out). kernel: (kh, kw).
@@ -213,22 +160,23 @@ def weight_gradient(x, dy, kernel, *, stride=1, dilation=1, padding=0):
     """
     kh, kw = kernel
     shape = (kh, kw, x.shape[3], dy.shape[3])
-    out = array_module(x).empty(shape, np.float64 if x.dtype == np.float64 else np.float32)
+    xp, dtype = array_module(x), np.float64 if x.dtype == np.float64 else np.float32
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
-    blocks = list(_pixel_blocks(x, dy.shape[:3], kh * kw, 0))
+    blocks = list(_pixel_blocks(steps, x, dy.shape[:3], kh * kw, 0))
 
     # Each thread sums up blocks of its own, always the same ones, so that runs can be repeated.
-    count = min(len(blocks), THREADS) if array_module(x) is np else 1
-    sums = [out, *(array_module(x).empty_like(out) for _ in range(count - 1))]
+    count = min(len(blocks), steps.THREADS)
+    sums = [xp.empty(shape, dtype) for _ in range(count)]
 
     def add(k):
         total, more = sums[k].reshape(-1, shape[3]), False
         for block in blocks[k::count]:
-            columns = gather(x, rows, cols, block)
+            columns = gather(steps, x, rows, cols, block)
             matmul(columns.T, dy[block].reshape(len(columns), -1), out=total, accumulate=more)
             more = True
 
-    _each(add, range(count), x)
-    for more in sums[1:]:
+    steps.each(add, range(count))
+    out, *others = sums
+    for more in others:
         out += more
     return out

@@ -1,9 +1,13 @@
-"""Memory: which to take when. On a GPU CuPy's own pool does what `empty` does.
+"""Memory: which to take when.
 
-empty: for results, which the caller keeps. zeros: to compare with, never written to. scratch: for
-what a thread needs until its next call. frozen: for what is made of weights that do not change.
-Elsewhere, and for one thing each: backend.device_copy, constants on a GPU; Packed, all parameters
-in one array; graphs.py, the pool of CUDA graphs; backend.uploaded, page-locked memory for crops.
+    empty          on the CPU, a result, which the caller keeps; on a GPU CuPy's own pool does that
+    scratch        on the CPU, what a thread needs until its next call
+    zeros          on the CPU, to compare with, never written to
+    freeze         what is made of weights that do not change may be kept with them
+    constant       on a GPU, what never changes: copied there once
+    Packed         all parameters, or all gradients, in one array
+    graphs.py      the pool of CUDA graphs
+    backend.py     page-locked memory for crops on their way to a GPU
 
 A network makes the same arrays at every step. Given back to the system in between, their memory
 comes back as blank pages, one interrupt and 4096 zeros each. So `empty` keeps what it once got, and
@@ -14,6 +18,7 @@ one, so whoever still has any part of a result has it for good.
 import sys
 import threading
 import weakref
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -22,6 +27,7 @@ from ..backend import array_module
 
 SMALL = 2**18  # bytes; the allocator keeps smaller ones by itself
 KEEP = 500  # takes, several steps of the network; what nobody wanted for so long is given back
+ALIGN = 64  # numbers; every array of a Packed begins at a multiple of 256 bytes, as a GPU likes it
 
 
 def _references(buffers, k):
@@ -35,11 +41,10 @@ class Arena:
         self.takes, self.lock = 0, threading.Lock()
 
     def empty(self, shape, like):
-        """As np.empty, of the dtype and on the device of `like`."""
-        xp, count = array_module(like), prod(shape)
-        need = count * like.dtype.itemsize
-        if xp is not np or need < SMALL:
-            return xp.empty(shape, dtype=like.dtype)
+        """As np.empty, of the dtype of `like`."""
+        need = prod(shape) * like.dtype.itemsize
+        if need < SMALL:
+            return np.empty(shape, like.dtype)
         with self.lock:
             self.takes += 1
             k = self._free(need)
@@ -85,10 +90,9 @@ _zeros = {}  # dtype -> the largest array of zeros so far
 
 def zeros(shape, dtype):
     """Zeros, not to be written to: np.maximum with them is faster than with the number 0."""
-    kept = _zeros.get(dtype)
-    if kept is None or kept.size < prod(shape):
-        kept = _zeros[dtype] = np.zeros(prod(shape), dtype)
-    return kept[: prod(shape)].reshape(shape)
+    if dtype not in _zeros or _zeros[dtype].size < prod(shape):
+        _zeros[dtype] = np.zeros(prod(shape), dtype)
+    return _zeros[dtype][: prod(shape)].reshape(shape)
 
 
 _frozen = {}  # id of an array -> what is kept for it
@@ -107,3 +111,69 @@ def freeze(array):
 def frozen(array):
     """The dictionary of what is kept for a frozen array, as long as that lives; else None."""
     return _frozen.get(id(array))
+
+
+class _Same:
+    """Makes an array a key of a cache: equal only to itself."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __hash__(self):
+        return id(self.array)
+
+    def __eq__(self, other):
+        return self.array is other.array
+
+
+def constant(array, xp):
+    """A NumPy array on the GPU that xp works on, copied there once and kept. Never write to it."""
+    return _constant(_Same(array), xp, xp.cuda.Device().id)
+
+
+@cache  # for good: a CUDA graph may read it
+def _constant(same, xp, device):
+    return xp.asarray(same.array)
+
+
+def number(value, xp, dtype=np.float32, shape=()):
+    """A Python number as a `constant` of this shape, all of it the same; an array as it is."""
+    if not isinstance(value, (int, float)):
+        return value
+    return constant(_filled(value, dtype, shape), xp)
+
+
+@cache
+def _filled(value, dtype, shape):
+    return np.full(shape, value, dtype)
+
+
+class Packed(dict):
+    """Named arrays laid end to end in one, `flat`: name -> view of it.
+
+    One pass over `flat` treats them all, where a loop over them would be dozens of small ones.
+    The arrays of convolution weights, those with 4 dimensions, come first: the first `decayed`
+    numbers are theirs. The gaps between arrays (see ALIGN) are 0.
+    """
+
+    def __init__(self, arrays):
+        super().__init__()
+        order = sorted(arrays, key=lambda name: arrays[name].ndim != 4)  # stable
+        starts, end, self.decayed = {}, 0, 0
+        for name in order:
+            starts[name] = end
+            end += -(-arrays[name].size // ALIGN) * ALIGN
+            if arrays[name].ndim == 4:
+                self.decayed = end
+        some = next(iter(arrays.values()))
+        self.flat = array_module(some).zeros(end, dtype=some.dtype)
+        for name, array in arrays.items():  # in their own order
+            view = self.flat[starts[name] : starts[name] + array.size].reshape(array.shape)
+            view[...] = array
+            self[name] = view
+
+    def zeros_like(self):
+        """The same names and shapes, all 0."""
+        other = Packed(self)
+        other.flat[...] = 0
+        return other

@@ -3,27 +3,12 @@
 Notation: as in chapters 6 and 3.
 """
 
-from functools import cache
-
 import numpy as np
 
-from ..backend import array_module, device_copy
 from .memory import empty, scratch, zeros
 from .threads import parallel_for, split
 
 BLOCK_BYTES = 2**19  # of each array that a thread works on at a time: they stay in its cache
-
-
-def fill_vector(fill, x):
-    """The value around x, a number or (C,), as kernels want it: (C,) float32 on x's device."""
-    if isinstance(fill, (int, float)):
-        return device_copy(_constant(fill, x.shape[3]), array_module(x))
-    return fill
-
-
-@cache
-def _constant(value, channels):
-    return np.full(channels, value, np.float32)
 
 
 def by_blocks(function, *arrays):

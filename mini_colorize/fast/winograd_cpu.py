@@ -21,14 +21,14 @@ from itertools import product
 import numpy as np
 
 from ..backend import matmul
-from . import tiles
-from .gather import cut_out
-from .memory import scratch
+from . import tiles, winograd
+from .memory import empty, scratch
 from .pointwise import clamp
 from .threads import THREADS, cut, parallel_for
+from .windows import cut_out
 
 ROW_BYTES = 2**19  # cap of one row of V or M: it, U's and the other's stay in a core's cache
-GRADIENT_ROW_BYTES = 2**20  # the same for weight_gradient, whose sums cost a pass for every block
+GRADIENT_ROW_BYTES = 2**20  # the same for sum_products, whose sums cost a pass for every block
 FEWEST = 192  # tiles that a block may have in any case: products of fewer rows are slow
 
 
@@ -77,12 +77,16 @@ def _columns(row, matrix, m, out):
     np.matmul(matrix, windows, out=by_tile)
 
 
-def transform(x, matrix, m, dilation, padding, fill, block, out):
-    """K X K^T for every window X of x. matrix: K (t, window). out: (t*t, P, C), is filled."""
-    matrix = matrix.astype(x.dtype)
-    t = len(matrix)
+def transform(x, matrix, m, dilation, padding, fill, block):
+    """K X K^T for every window X of x: what kernels/winograd_transform.cu computes.
+
+    matrix: K (t, window). Returns (t*t, P, C), x's dtype.
+    """
+    t, matrix = len(matrix), matrix.astype(x.dtype)
+    out = np.empty((t * t, tiles.count(block, dilation), x.shape[3]), x.dtype)
     for a, row in enumerate(_rows("rows", x, matrix, m, dilation, padding, fill, block)):
         _columns(row, matrix, m, out[a * t : (a + 1) * t])
+    return out
 
 
 def _halfway_shape(block, m, dilation, channels):
@@ -121,9 +125,10 @@ def _output_rows(halfway, at, m, y, relu, block, part):
         clamp(y)
 
 
-def output_transform(M, at, m, y, dilation, bias, relu, block):
-    """A^T M A for every tile of a block, put in its place in y. M: (t*t, P, C)."""
-    at = at.astype(M.dtype)
+def output_transform(M, m, y, dilation, bias, relu, block):
+    """A^T M A for every tile of a block, plus bias, put in its place in y: what
+    kernels/winograd_output.cu computes. M: (t*t, P, C). bias: (C,) or None."""
+    at = winograd.matrices(m)[2].astype(M.dtype)
     halfway = scratch("halfway", _halfway_shape(block, m, dilation, M.shape[2]), M.dtype)
     for a in range(m + 2):
         _output_columns(M[a * (m + 2) : (a + 1) * (m + 2)], a, at, m, bias, halfway)
@@ -133,11 +138,11 @@ def output_transform(M, at, m, y, dilation, bias, relu, block):
 # Convolutions, by all threads --------------------------------------------------------------------
 
 
-def convolve(x, U, y, bias, relu, dilation, padding, fill, m, matrices):
-    """y = the convolution of x. U: (t*t, C_in, C_out). matrices: B^T, G, A^T."""
+def convolve(x, U, size, bias, relu, dilation, padding, fill, m):
+    """The convolution of x. U: (t*t, C_in, C_out). Returns (N, *size, C_out)."""
     _, c_in, c_out = U.shape
-    size, t, d = y.shape[1:3], m + 2, dilation
-    bt, _, at = (matrix.astype(x.dtype) for matrix in matrices)
+    y, t, d = empty((len(x), *size, c_out), x), m + 2, dilation
+    bt, _, at = (matrix.astype(x.dtype) for matrix in winograd.matrices(m))
 
     def multiply(block, halfway, rows):
         """Some rows of M A."""
@@ -161,7 +166,7 @@ def convolve(x, U, y, bias, relu, dilation, padding, fill, m, matrices):
     blocks = tiles.cut_cells(len(x), size, m, d, most)
     if len(blocks) % THREADS == 0 or len(blocks) > 4 * THREADS:
         parallel_for(alone, blocks)
-        return
+        return y
     shapes = [_halfway_shape(block, m, d, c_out) for block in blocks]
     halves = [scratch(f"halfway {k}", shape, x.dtype) for k, shape in enumerate(shapes)]
     pairs = list(zip(blocks, halves, strict=True))
@@ -174,15 +179,16 @@ def convolve(x, U, y, bias, relu, dilation, padding, fill, m, matrices):
         for part in cut(y[tiles.pixels(block, m, d)].shape[2] * c_out, THREADS)
     ]
     parallel_for(lambda part: _output_rows(*part), parts)
+    return y
 
 
-def weight_gradient(x, dy, dU, dilation, padding, m, matrices):
+def sum_products(x, dy, dU, dilation, padding, m):
     """dU = sum of V^T dM over tiles. dU: (t*t, C_in, C_out), is filled.
 
     A point's sum is one thread's, over the blocks in order: so runs can be repeated.
     """
     t, d, channels = m + 2, dilation, (x.shape[3], dy.shape[3])
-    bt, _, at = (matrix.astype(x.dtype) for matrix in matrices)
+    bt, _, at = (matrix.astype(x.dtype) for matrix in winograd.matrices(m))
     most = _most(x, m, max(channels), GRADIENT_ROW_BYTES)
     blocks = tiles.cut_cells(len(x), dy.shape[1:3], m, d, most)
 
