@@ -83,7 +83,7 @@ def _logit_cases(xp, pixels):
     scale = xp.full((), pixels, np.float32)
 
     def loss(logits, index, weight):
-        return kernels.softmax_cross_entropy(logits, index, weight, v, scale)
+        return cuda.softmax_cross_entropy(logits, index, weight, v, scale)
 
     yield Case("soft_encode", size, "float32", pixels * (8 + 8 * K), ab, cuda.soft_encode)
     for dtype in FLOATS:
@@ -181,9 +181,9 @@ def _winograd_cases(xp, shape, m):
 def _optimizer_cases(xp, sizes):
     params = Network(WIDTHS[sizes.model]).pack()["params"]
     count, decayed = params.flat.size, params.decayed
-    scale, overflow = xp.ones((), np.float32), xp.zeros((), np.int32)
     rates, share = xp.asarray(np.array([1e-4, 1], np.float32)), xp.full((), 0.001, np.float32)
-    rest = (scale, overflow, rates, decayed, 1e-6, (0.9, 0.99), 1e-8)
+    rest = {"rates": rates, "scale": xp.ones((), np.float32), "overflow": xp.zeros((), np.int32)}
+    rest |= {"betas": (0.9, 0.99), "eps": 1e-8, "decay": 1e-6, "decayed": decayed}
     two, three = (_noises(xp, count, count=k) for k in (2, 3))
 
     def state(seed):
@@ -191,9 +191,9 @@ def _optimizer_cases(xp, sizes):
         return p, g, m, xp.abs(m)
 
     rows = {  # numbers read and written, what is given, call
-        "adam": (7, state, lambda *arrays: kernels.adam(*arrays, *rest)),
-        "moving_average": (3, two, lambda mean, now: kernels.moving_average(mean, now, share)),
-        "find_overflow": (1, _noises(xp, count), kernels.find_overflow),
+        "adam": (7, state, lambda *arrays: cuda.adam(*arrays, **rest)),
+        "moving_average": (3, two, lambda mean, now: cuda.moving_average(mean, now, share)),
+        "find_overflow": (1, _noises(xp, count), cuda.find_overflow),
     }
     for name, (passes, arrays, call) in rows.items():
         yield Case(name, f"{count:,} numbers", "float32", 4 * passes * count, arrays, call)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from benchmarks.common import Step, initialized, machine
 from mini_colorize import bins
-from mini_colorize.color import rgb_to_lab
+from mini_colorize.color import EVERY, rgb_to_lab
 from mini_colorize.data import load_crop
 from mini_colorize.optim import step_schedule
 from mini_colorize.photos import find_photos
@@ -36,7 +36,7 @@ def main():
         step.learn(batch, step_schedule(k, args.lr, args.steps // 3))
     seconds = time.perf_counter() - start
     predicted = bins.annealed_mean(step.network.forward(batch[0], train=True))
-    truth = rgb_to_lab(rgb[:, 2::4, 2::4])[..., 1:]
+    truth = rgb_to_lab(rgb[:, EVERY, EVERY])[..., 1:]
     distance = np.linalg.norm(predicted - truth, axis=-1).mean()
     final, entropy = float(step.loss(batch).unweighted), bins.target_entropy(batch[2])
     print(f"{machine()}: {args.steps} steps at lr {args.lr:g}, {seconds:.0f} s")

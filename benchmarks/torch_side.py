@@ -126,7 +126,10 @@ class Encoder:
         """
         allowed = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = False  # cdist is a product: bins would be mixed up
-        x, ab = ((self.lightness(rgb) - 50) / 100)[:, None], self.ab(rgb[:, 2::4, 2::4])
+        x, ab = (
+            ((self.lightness(rgb) - 50) / 100)[:, None],
+            self.ab(rgb[:, color.EVERY, color.EVERY]),
+        )
         index, weight = self.soft_encode(ab.reshape(-1, 2))
         torch.backends.cuda.matmul.allow_tf32 = allowed
         colored = (ab.abs() > GRAY).flatten(1).any(dim=1)

@@ -6,6 +6,7 @@ with computing.
 """
 
 import sys
+from itertools import cycle
 
 import numpy as np
 
@@ -117,6 +118,16 @@ def gpu_failure(error):
 def to_host(x):
     """x as a NumPy array, copied from the GPU if it lives there."""
     return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
+
+
+def to_device(x, xp):
+    """x as an array of xp, numpy or cupy, copied if it lives elsewhere."""
+    return to_host(x) if xp is np else xp.asarray(x)
+
+
+def device_number(xp):
+    """The number of the GPU that xp works on now; None on the CPU."""
+    return None if xp is np else xp.cuda.Device().id
 
 
 def as_numbers(name, source, like):
@@ -235,15 +246,15 @@ def uploaded(batches, xp):
 
 def _uploaded(batches, xp):
     stream = xp.cuda.Stream(non_blocking=True)
-    slots, sent = [_Slot(xp), _Slot(xp)], []
+    slots, last = [_Slot(xp), _Slot(xp)], None
     try:
-        for k, batch in enumerate(batches):
-            slots[k % 2].send(batch, stream)
-            sent.append(slots[k % 2])
-            if len(sent) == 2:
-                yield from sent.pop(0).use()
-        for slot in sent:
-            yield from slot.use()
+        for slot, batch in zip(cycle(slots), batches, strict=False):
+            slot.send(batch, stream)
+            if last:
+                yield from last.use()
+            last = slot
+        if last:
+            yield from last.use()
     finally:
         stream.synchronize()  # nobody else may get the arrays while a copy is under way
 

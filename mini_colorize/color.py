@@ -32,7 +32,7 @@ LINEAR_FROM_XYZ = RGB_FROM_XYZ * WHITE
 FOOT = 0.008856  # where f changes from a line to the cube root, on the XYZ side
 FOOT_ROOT = 0.2068966  # the same place on the other side of f: 6/29
 
-EVERY = 4, 2  # step and offset: the colours asked for are those at (2, 2) of every 4 x 4 pixels
+EVERY = slice(2, None, 4)  # the colours asked for are those at (2, 2) of every 4 x 4 pixels
 
 
 def srgb_to_linear(rgb):
@@ -88,9 +88,8 @@ def crops_to_lab(rgb):
     as the network wants it, (L - 50) / 100; and ab (N, H/4, W/4, 2) float32, the colours at one
     pixel of every 4 x 4, next to the middle.
     """
-    step, offset = EVERY
     x = normalize_lightness(rgb_to_lightness(rgb))[..., None]
-    return x, np.ascontiguousarray(rgb_to_lab(rgb[:, offset::step, offset::step])[..., 1:])
+    return x, np.ascontiguousarray(rgb_to_lab(rgb[:, EVERY, EVERY])[..., 1:])
 
 
 def normalize_lightness(lightness):

@@ -15,6 +15,7 @@ import time
 import warnings
 
 from .errors import UserError
+from .switches import SWITCHES
 
 UNSAID = 1  # exit code: all is done, but not everything could be said
 
@@ -200,6 +201,5 @@ def _end(number, frame):
         raise KeyboardInterrupt
 
 
-SWITCHES = {"MINI_COLORIZE_OPS": "plain", "MINI_COLORIZE_GRAPHS": "off"}
 TWICE, _ended = 2, -math.inf  # seconds in which a second signal is the same wish; when one came
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import bins
 from .backend import as_numbers
+from .color import EVERY
 from .fast.graphs import Graphs
 from .measures import colorfulness
 from .modules import Adam, LossScale, MovingAverage
@@ -81,7 +82,7 @@ class Learner:
 
     def _painted(self, x, logits):
         """The batch as predicted now, at h x w: sRGB."""
-        lightness = x[:, 2::4, 2::4] * 100 + 50
+        lightness = x[:, EVERY, EVERY] * 100 + 50
         ab = self.network.colors(logits).astype(x.dtype, copy=False)
         lab = self.xp.concatenate([lightness, ab], axis=-1)
         return ops(lab).lab_to_rgb(lab)

@@ -9,6 +9,8 @@ argument again: dy may be overwritten.
 Notation: as in chapters 3 to 6 and 9.
 """
 
+from math import prod
+
 import numpy as np
 
 from .backend import array_module, as_numbers, device_numbers
@@ -30,7 +32,9 @@ class _Convolution:
     frozen: the weights will not change any more, so what is made of them may be kept.
     """
 
-    def __init__(self, c_in, c_out, kernel, stride, dilation, padding, relu, dtype):
+    def __init__(
+        self, c_in, c_out, kernel, stride, dilation, padding, relu=False, dtype=np.float32
+    ):
         self.geometry = {"stride": stride, "dilation": dilation, "padding": padding}
         self.params = {
             "weight": np.zeros((kernel, kernel, c_in, c_out), dtype),
@@ -38,7 +42,7 @@ class _Convolution:
         }
         self.grads = {}
         self.relu, self.frozen = relu, False
-        self.kept = None
+        self.between = None
 
     def forward(self, x, train=False):
         """x: (N, H, W, C_in) -> (N, Ho, Wo, C_out). Keeps x and y for `backward` if `train`."""
@@ -46,41 +50,46 @@ class _Convolution:
         if self.frozen:
             ops(x).freeze(weight)
         y = self._forward(ops(x), x, weight, self.params["bias"])
-        self.kept = (x, y if self.relu else None) if train else None
+        self.between = (x, y if self.relu else None) if train else None
         return y
 
     def backward(self, dy, input_gradient=True):
         """dy: (N, Ho, Wo, C_out). Returns dx (N, H, W, C_in), or None if it is not wanted."""
-        (x, y), self.kept = self.kept, None
+        (x, y), self.between = self.between, None
         weight, op = self.params["weight"].astype(x.dtype, copy=False), ops(dy)
         dy, dbias = op.bias_relu_backward(dy, y, self.relu)
         options = {"input_gradient": input_gradient, **self.geometry}
         dx, dweight = self._backward(op)(dy, x, weight, **options)
-        keep(self.grads, weight=dweight, bias=dbias)
+        store(self.grads, weight=dweight, bias=dbias)
         return dx
+
+    def output_shape(self, shape):
+        """(H, W, C_in) -> (Ho, Wo, C_out)."""
+        kh, kw, _, c_out = self.params["weight"].shape
+        g = self.geometry.values()
+        return self.side(shape[0], kh, *g), self.side(shape[1], kw, *g), c_out
+
+    def flops(self, shape):
+        """Multiplications plus additions for one picture of shape (H, W, C_in), edges included."""
+        out = self.output_shape(shape)
+        h, w, _ = shape if isinstance(self, ConvTranspose2d) else out  # where the filter is laid
+        return 2 * h * w * self.params["weight"].size + self.relu * prod(out)
 
 
 class Conv2d(_Convolution):
     """Convolution with bias, and with ReLU if `relu`: chapter 4.
 
-    c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1.
+    c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1. options: relu
+    and dtype.
     `fill`, a number or (c_in,), is the value of the padding: 0, but for a folded BatchNorm, which
     is for inference only: `backward` supposes 0.
     """
 
-    def __init__(
-        self,
-        c_in,
-        c_out,
-        kernel=3,
-        stride=1,
-        dilation=1,
-        padding=None,
-        relu=False,
-        dtype=np.float32,
-    ):
+    side = staticmethod(output_size)
+
+    def __init__(self, c_in, c_out, kernel=3, stride=1, dilation=1, padding=None, **options):
         padding = dilation * (kernel - 1) // 2 if padding is None else padding
-        super().__init__(c_in, c_out, kernel, stride, dilation, padding, relu, dtype)
+        super().__init__(c_in, c_out, kernel, stride, dilation, padding, **options)
         self.fill = 0
 
     def _forward(self, op, x, weight, bias):
@@ -89,42 +98,20 @@ class Conv2d(_Convolution):
     def _backward(self, op):
         return op.conv2d_backward
 
-    def output_shape(self, shape):
-        """(H, W, C_in) -> (Ho, Wo, C_out)."""
-        kh, kw, _, c_out = self.params["weight"].shape
-        g = self.geometry.values()
-        return output_size(shape[0], kh, *g), output_size(shape[1], kw, *g), c_out
-
-    def flops(self, shape):
-        """Multiplications plus additions for one picture of shape (H, W, C_in)."""
-        h, w, c_out = self.output_shape(shape)
-        return 2 * h * w * self.params["weight"].size + self.relu * h * w * c_out
-
 
 class ConvTranspose2d(_Convolution):
-    """Transposed convolution with bias, and with ReLU if `relu`: chapter 5."""
+    """Transposed convolution with bias, and with ReLU if `relu`: chapter 5. options: relu, dtype."""
 
-    def __init__(
-        self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, relu=False, dtype=np.float32
-    ):
-        super().__init__(c_in, c_out, kernel, stride, dilation, padding, relu, dtype)
+    side = staticmethod(transposed_size)
+
+    def __init__(self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, **options):
+        super().__init__(c_in, c_out, kernel, stride, dilation, padding, **options)
 
     def _forward(self, op, x, weight, bias):
         return op.conv_transpose2d(x, weight, bias, relu=self.relu, **self.geometry)
 
     def _backward(self, op):
         return op.conv_transpose2d_backward
-
-    def output_shape(self, shape):
-        """(H, W, C_in) -> (Ho, Wo, C_out)."""
-        kh, kw, _, c_out = self.params["weight"].shape
-        g = self.geometry.values()
-        return transposed_size(shape[0], kh, *g), transposed_size(shape[1], kw, *g), c_out
-
-    def flops(self, shape):
-        """Multiplications plus additions for one picture of shape (H, W, C_in), edges included."""
-        h, w, c_out = self.output_shape(shape)
-        return 2 * shape[0] * shape[1] * self.params["weight"].size + self.relu * h * w * c_out
 
 
 class BatchNorm2d:
@@ -140,11 +127,11 @@ class BatchNorm2d:
         self.params = {"gamma": np.ones(channels, dtype), "beta": np.zeros(channels, dtype)}
         self.buffers = {"mean": np.zeros(channels, dtype), "var": np.ones(channels, dtype)}
         self.grads = {}
-        self.kept = None
+        self.between = None
 
     def forward(self, x, train=False):
         """x: (N, H, W, C) -> the same shape."""
-        self.kept = None
+        self.between = None
         vectors = self.params["gamma"], self.params["beta"]
         if not train:
             averages = self.buffers["mean"], self.buffers["var"]
@@ -153,7 +140,7 @@ class BatchNorm2d:
         mean, average = self.buffers["mean"], self.buffers["var"]
         m = x.size // x.shape[3]
         mean[...], average[...] = running_averages(mean, average, mu, var, m, self.momentum)
-        self.kept = x, mu, var
+        self.between = x, mu, var
         return y
 
     def scale_and_shift(self):
@@ -163,10 +150,10 @@ class BatchNorm2d:
 
     def backward(self, dy):
         """dy: (N, H, W, C). Returns dx, the same shape."""
-        (x, mu, var), self.kept = self.kept, None
+        (x, mu, var), self.between = self.between, None
         gamma = self.params["gamma"]
         dx, dgamma, dbeta = ops(dy).batchnorm_backward(dy, x, gamma, mu, var, self.eps)
-        keep(self.grads, gamma=dgamma, beta=dbeta)
+        store(self.grads, gamma=dgamma, beta=dbeta)
         return dx
 
     def output_shape(self, shape):
@@ -178,7 +165,7 @@ class BatchNorm2d:
         return 2 * shape[0] * shape[1] * shape[2]
 
 
-def keep(grads, **values):
+def store(grads, **values):
     """Store gradients: in the arrays that are there for them (Network.pack), else as new ones."""
     for name, value in values.items():
         if name in grads:
@@ -187,12 +174,19 @@ def keep(grads, **values):
             grads[name] = value
 
 
+def overwrite(arrays, values):
+    """Each array becomes its new value, unless its twin wrote that over it already."""
+    for array, value in zip(arrays, values, strict=True):
+        if value is not array:
+            array[...] = value
+
+
 class Adam:
     """The optimiser: chapter 9. params: Packed, updated in place. Memory: twice as much more."""
 
     def __init__(self, params, betas=(0.9, 0.99), eps=1e-8, decay=0.0):
-        self.params, self.betas, self.eps, self.decay = params, betas, eps, decay
-        self.t, self.rates = 0, None
+        self.params, self.t, self.betas, self.rates = params, 0, betas, None
+        self.constants = {"betas": betas, "eps": eps, "decay": decay, "decayed": params.decayed}
         self.m, self.v = params.zeros_like(), params.zeros_like()
 
     def step(self, grads, lr, scale=1, overflow=0):
@@ -212,23 +206,9 @@ class Adam:
         scale: s, 1 or () float32. overflow: 0, or () int32, not 0 to change nothing. A step that
         was left out counts in t all the same. Launches the same work every time (see graphs.py).
         """
-        arrays = p, m, v = self.params.flat, self.m.flat, self.v.flat
-        updated = ops(p).adam(
-            p,
-            grads.flat,
-            m,
-            v,
-            rates=self.rates,
-            betas=self.betas,
-            eps=self.eps,
-            decay=self.decay,
-            decayed=self.params.decayed,
-            scale=scale,
-            overflow=overflow,
-        )
-        for array, now in zip(arrays, updated, strict=True):
-            if now is not array:
-                array[...] = now
+        p, m, v = arrays = self.params.flat, self.m.flat, self.v.flat
+        changing = {"rates": self.rates, "scale": scale, "overflow": overflow}
+        overwrite(arrays, ops(p).adam(p, grads.flat, m, v, **changing, **self.constants))
 
     def state(self):
         """name -> array, to be saved; t is the number of steps taken."""
@@ -303,5 +283,4 @@ class MovingAverage:
         """Take in the arrays as they are now. Launches the same work every time."""
         for averages, now in self.groups:
             moved = ops(now.flat).moving_average(averages.flat, now.flat, self.share)
-            if moved is not averages.flat:
-                averages.flat[...] = moved
+            overwrite([averages.flat], [moved])

@@ -20,7 +20,7 @@ from math import prod
 
 import numpy as np
 
-from .backend import array_module, as_numbers, to_host
+from .backend import array_module, as_numbers, to_device
 from .bins import TEMPERATURE, Q
 from .fast import convolution
 from .fast.memory import Packed
@@ -43,10 +43,6 @@ _BLOCKS = {
     6: (512, 2, 3, 1),
     7: (512, 1, 3, 1),
 }
-
-
-def _moved(array, xp):
-    return to_host(array) if xp is np else xp.asarray(array)
 
 
 class Network:
@@ -174,9 +170,9 @@ class Network:
         for layer in self.layers.values():
             for kind in ("params", "buffers"):
                 arrays = getattr(layer, kind, {})
-                arrays.update({key: _moved(array, xp) for key, array in arrays.items()})
+                arrays.update({key: to_device(array, xp) for key, array in arrays.items()})
             if isinstance(layer, Conv2d) and not isinstance(layer.fill, int):
-                layer.fill = _moved(layer.fill, xp)
+                layer.fill = to_device(layer.fill, xp)
         return self
 
     # Initialisation -----------------------------------------------------------------------------
@@ -201,7 +197,7 @@ class Network:
                 weight /= max(deviation, 1e-8)
                 layer.relu = relu
             x = layer.forward(x, train=isinstance(layer, BatchNorm2d))
-            layer.kept = None  # BatchNorm's: there will be no backward pass
+            layer.between = None  # BatchNorm's: there will be no backward pass
 
     # Inference ----------------------------------------------------------------------------------
 
@@ -260,8 +256,8 @@ class Network:
         lines.append(f"{what + ', total':<29} {total_params:>11,} {total_flops / 1e6:>10,.1f}")
         lines.append("FLOPs count every convolution as a direct one, whatever its plan.")
         lines.append("Every convolution but the last ends with a ReLU.")
-        kept = values * 4 / 2**20
-        lines.append(f"Training keeps {kept:.1f} MiB of float32 a picture for backward.")
+        mib = values * 4 / 2**20
+        lines.append(f"Training keeps {mib:.1f} MiB of float32 a picture for backward.")
         return "\n".join(lines)
 
     def _plan_name(self, layer, shape):
@@ -269,7 +265,7 @@ class Network:
         weight = layer.params.get("weight")
         if isinstance(layer, Conv2d):
             pixels = prod(layer.output_shape(shape)[:2])
-            m = convolution.conv_plan(weight.shape, pixels, layer.geometry["stride"])
+            m = convolution.choose_plan(weight.shape, pixels, layer.geometry["stride"])
         elif isinstance(layer, ConvTranspose2d):
             geometry = tuple(layer.geometry.values())
             m = convolution.transposed_plan(weight.shape, prod(shape[:2]), geometry)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.one_order
 
 @pytest.fixture(autouse=True)
 def on(monkeypatch):
-    monkeypatch.setattr(graphs, "OFF", False)
+    monkeypatch.setattr(graphs, "NO_GRAPHS", False)
 
 
 def steps(folder, photos, xp, off, count=20, **options):
@@ -184,7 +184,7 @@ def test_photos(gpu, narrow, precision):
 
 
 def test_off(gpu, monkeypatch):
-    monkeypatch.setattr(graphs, "OFF", True)
+    monkeypatch.setattr(graphs, "NO_GRAPHS", True)
     assert called(gpu, lambda x: (x + 1,))[1].works == {}
     assert Graphs(np)("f", lambda x: x + 1, np.zeros(2)).tolist() == [1, 1]
 

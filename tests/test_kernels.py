@@ -327,14 +327,16 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
     shifted = gpu.zeros(97, np.float32)[1:].reshape(2, 4, 4, 3)[..., :].reshape(2, 2, 2, 12)
     twelve = gpu.zeros(12, np.float32)
     half, tall, short = x.astype(np.float16), gpu.zeros((4, 33), np.int32), c[:5].copy()
-    loss, one_cell = kernels.softmax_cross_entropy, (slice(0, 1),) * 3
+    loss, one_cell = cuda.softmax_cross_entropy, (slice(0, 1),) * 3
+    step = {"rates": (1.0, 1.0), "betas": (0.9, 0.99), "eps": 1e-8, "decay": 0.0, "decayed": 0}
+    step |= {"scale": 1, "overflow": 0}
     wrong_types = {
         "on the host": lambda: kernels.bias_relu(x, np.zeros(6, np.float32), True),
         "scale on the host": lambda: loss(logits, index, weight, v, np.array(1, np.float32)),
         "float64": lambda: kernels.bias_relu(x.astype(np.float64), c, True),
         "float16 bias": lambda: kernels.bias_relu(x, c.astype(np.float16), True),
         "other y": lambda: kernels.bias_relu_backward(x, half, True),
-        "upsample": lambda: kernels.upsample(half, (8, 8), slice(None)),
+        "upsample": lambda: cuda.upsample(half, (8, 8), slice(None)),
         "ab float64": lambda: cuda.soft_encode(x.astype(np.float64)),
         "rgb": lambda: cuda.crops_to_lab(x),
         "int64": lambda: cuda.softmax_cross_entropy(logits, index.astype(np.int64), weight, v),
@@ -356,8 +358,8 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
         "lab": lambda: cuda.lab_to_rgb(x),
         "classes": lambda: loss(logits, index, weight, v[:8].copy(), one),
         "k": lambda: loss(logits, tall, weight, v, one),
-        "adam": lambda: kernels.adam(c, c, c, short, one, one, c, 0, 0, (0, 0), 0),
-        "average": lambda: kernels.moving_average(c, short, one),
+        "adam": lambda: cuda.adam(c, c, c, short, **step),
+        "average": lambda: cuda.moving_average(c, short, one),
     }
     for error, calls in ((TypeError, wrong_types), (ValueError, wrong_shapes)):
         for name, call in calls.items():

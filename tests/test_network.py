@@ -203,7 +203,7 @@ def held(net):
     """Layers that keep something for a backward pass."""
 
     def keeps(layer):
-        return any(getattr(layer, name, None) is not None for name in ("x", "y", "kept"))
+        return any(getattr(layer, name, None) is not None for name in ("x", "y", "between"))
 
     return [name for name, layer in net.layers.items() if keeps(layer)]
 

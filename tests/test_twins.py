@@ -235,8 +235,8 @@ def test_convolutions_on_the_gpu(gpu, name):
 def plan(monkeypatch, m):
     """Winograd's tiles of m x m wherever there is that way."""
 
-    def way(kernel, stride, *_):
-        return m if (kernel, stride) == (3, 1) else GATHER
+    def way(weight, pixels, stride=1, dtype=None):
+        return m if (*weight[:2], stride) == (3, 3, 1) else GATHER
 
     monkeypatch.setattr(convolution_module, "choose_plan", way)
     monkeypatch.setattr(convolution_module, "WIDE_PIXELS", 0)
@@ -263,7 +263,7 @@ def test_every_plan_on_the_gpu_in_many_blocks(gpu, name, m, monkeypatch):
 
 
 def test_all_bodies_have_the_same_operations():
-    names = set(vars(chapters))
+    names = {name for name in vars(chapters) if not name.startswith("_")}
     assert names <= set(vars(cpu)) & set(vars(cuda))
     tested = {operation for operation, *_ in CASES.values()}
     assert names - tested == {"freeze", "at_work"}

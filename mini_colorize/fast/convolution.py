@@ -27,23 +27,17 @@ GATHER = 0  # a plan; the others are Winograd's tiles, 2 and 4
 WIDE_PIXELS = 1536  # see transposed_plan
 
 
-def choose_plan(kernel, stride, c_in, c_out, pixels, dtype=np.float32):
+def choose_plan(weight, pixels, stride=1, dtype=np.float32):
     """How to convolve: GATHER, or 2 or 4, the tile of Winograd's convolution.
 
-    pixels: of the output, all pictures together. dtype: of the pictures. The rule: Winograd
+    weight: its shape. pixels: of the output, all together. dtype: of the pictures. The rule: Winograd
     wherever it exists, 3x3 at stride 1, and pays for its transforms, from 16 channels and 512
     pixels on. Its 4x4 tiles lose a digit, which float32 can spare; numbers rounded to 10 bits
     cannot, so tf32 takes 2x2 tiles, and float16 gathers.
     """
-    if kernel != 3 or stride != 1 or min(c_in, c_out) < 16 or pixels < 512:
+    if (*weight[:2], stride) != (3, 3, 1) or min(weight[2:]) < 16 or pixels < 512:
         return GATHER
     return GATHER if dtype == np.float16 else 2 if tf32() else 4
-
-
-def conv_plan(weight, pixels, stride, dtype=np.float32):
-    """The plan of conv2d. weight: its shape. pixels: of the output."""
-    kernel = weight[0] if weight[0] == weight[1] else None
-    return choose_plan(kernel, stride, *weight[2:], pixels, dtype)
 
 
 def transposed_plan(weight, pixels, geometry, dtype=np.float32, transformed=False):
@@ -55,7 +49,7 @@ def transposed_plan(weight, pixels, geometry, dtype=np.float32, transformed=Fals
     """
     if (*weight[:2], *geometry) != (4, 4, 2, 1, 1) or pixels < WIDE_PIXELS and not transformed:
         return GATHER
-    return choose_plan(3, 1, weight[2], 4 * weight[3], pixels, dtype)
+    return choose_plan((3, 3, weight[2], 4 * weight[3]), pixels, dtype=dtype)
 
 
 def _output_pixels(x, weight, **geometry):
@@ -63,35 +57,23 @@ def _output_pixels(x, weight, **geometry):
     return len(x) * prod(output_size(side, k, **geometry) for side, k in sizes)
 
 
-def _uses(weight):
-    """How often frozen weights have been used, now included; 0 for others."""
+def _filters(steps, weight, m, make):
+    """make() transformed, at 4 times the memory, if something may be kept for the weight; else None."""
     made = frozen(weight)
-    if made is None:
-        return 0
-    made["uses"] = made.get("uses", 0) + 1
-    return made["uses"]
-
-
-def _filters(steps, weight, m, make, uses):
-    """make() transformed, at 4 times the memory, from the second use of frozen weights on; before,
-    and of others, None."""
-    if uses < 2:
-        return None
-    made = frozen(weight)
-    if m not in made:
+    if made is not None and m not in made:
         made[m] = winograd.filter_transform(steps, make(), m)
-    return made[m]
+    return made and made[m]
 
 
 def conv2d(steps, x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
     """The same as in chapter 4."""
     geometry = {"dilation": dilation, "padding": padding}
     pixels = _output_pixels(x, weight, stride=stride, **geometry)
-    m, uses = conv_plan(weight.shape, pixels, stride, x.dtype), _uses(weight)
+    m = choose_plan(weight.shape, pixels, stride, x.dtype)
     options = {"fill": fill, "relu": relu, **geometry}
     if m == GATHER:
         return gather.correlate(steps, x, weight, bias, stride=stride, **options)
-    filters = _filters(steps, weight, m, lambda: weight, uses)
+    filters = _filters(steps, weight, m, lambda: weight)
     return winograd.correlate(steps, x, weight, bias, m=m, filters=filters, **options)
 
 
@@ -99,7 +81,7 @@ def conv2d_backward(steps, dy, x, weight, *, stride=1, dilation=1, padding=0, in
     """The same as in chapter 4; of float16, dW is float32."""
     geometry = {"dilation": dilation, "padding": padding}
     pixels, dx = prod(dy.shape[:3]), None
-    m = conv_plan(weight.shape, pixels, stride, x.dtype)
+    m = choose_plan(weight.shape, pixels, stride, x.dtype)
     if m == GATHER:
         dweight = gather.weight_gradient(steps, x, dy, weight.shape[:2], stride=stride, **geometry)
         if input_gradient:
@@ -115,15 +97,15 @@ def conv2d_backward(steps, dy, x, weight, *, stride=1, dilation=1, padding=0, in
 
 def conv_transpose2d(steps, x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
     """The same as in chapter 5."""
-    geometry, uses = (stride, dilation, padding), _uses(weight)
-    m = _transposed_plan(steps, x, weight, geometry, uses > 1)
+    geometry = stride, dilation, padding
+    m = _transposed_plan(steps, x, weight, geometry, transformed=frozen(weight) is not None)
     if m == GATHER:
         sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
         size = [transposed_size(side, k, *geometry) for side, k in sizes]
         mirror = weight.swapaxes(2, 3)  # of the convolution that this is the adjoint of
         options = {"stride": stride, "dilation": dilation, "padding": padding, "relu": relu}
         return gather.correlate_adjoint(steps, x, mirror, size, bias, **options)
-    filters = _filters(steps, weight, m, lambda: wide_filter(weight), uses)
+    filters = _filters(steps, weight, m, lambda: wide_filter(weight))
     wide = wide_filter(weight) if filters is None else None
     options = {"m": m, "padding": 1, "relu": relu, "filters": filters}
     return phases_to_pixels(winograd.correlate(steps, x, wide, np.tile(bias, 4), **options))

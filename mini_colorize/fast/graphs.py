@@ -16,15 +16,14 @@ the plain work, and where one cannot be made, or differs, work goes on plainly a
 MINI_COLORIZE_GRAPHS=off in the environment does without.
 """
 
-import os
 import sys
 from contextlib import contextmanager, suppress
 from functools import cache
 from threading import RLock
 
-import numpy as np
+from ..backend import device_number
+from ..switches import NO_GRAPHS
 
-OFF = os.environ.get("MINI_COLORIZE_GRAPHS") == "off"
 WARM = 2  # plain calls before a capture: kernels are compiled, constants made, memory is asked for
 MOST = 16  # graphs at a time; with more shapes than that the oldest go
 
@@ -48,15 +47,13 @@ class _Room:
     def _ask(self, nbytes):
         """Memory for the pool; if there is none, with that which the pool of all can spare."""
         cuda, everybodys = self.xp.cuda, self.xp.get_default_memory_pool()
-        try:
-            return cuda.MemoryPointer(cuda.Memory(nbytes), 0)
-        except cuda.runtime.CUDARuntimeError:
-            everybodys.free_all_blocks()
-        try:
-            return cuda.MemoryPointer(cuda.Memory(nbytes), 0)
-        except cuda.runtime.CUDARuntimeError:  # another error, or the pool would free its blocks
-            total = self.pool.total_bytes() + everybodys.total_bytes()
-            raise cuda.memory.OutOfMemoryError(nbytes, total) from None
+        for _ in range(2):
+            try:
+                return cuda.MemoryPointer(cuda.Memory(nbytes), 0)
+            except cuda.runtime.CUDARuntimeError:
+                everybodys.free_all_blocks()
+        total = self.pool.total_bytes() + everybodys.total_bytes()
+        raise cuda.memory.OutOfMemoryError(nbytes, total)  # at CUDA's, the pool would free its own
 
     @contextmanager
     def entered(self):
@@ -87,7 +84,8 @@ class Graphs:
     def __init__(self, xp, state=list):
         self.xp, self.state = xp, state
         self.works = {}  # (name, shapes ...) -> _Work; the one that was asked for last at the end
-        self.room = None if OFF or xp is np else _room(xp, xp.cuda.Device().id)
+        device = None if NO_GRAPHS else device_number(xp)
+        self.room = None if device is None else _room(xp, device)
         self.why_not = None  # one line, once a graph could not be made
 
     def __call__(self, name, function, *arrays):

@@ -18,6 +18,7 @@ one, so whoever still has any part of a result has it for good.
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from functools import cache
 from math import prod
 
@@ -95,21 +96,22 @@ def zeros(shape, dtype):
     return _zeros[dtype][: prod(shape)].reshape(shape)
 
 
-_frozen = {}  # id of an array -> what is kept for it
+_frozen = {}  # id of an array -> what is kept for it: None at its first use
 
 
 def freeze(array):
-    """Promise that an array will not change any more: what is made of it may be kept."""
+    """An array is used that will not change any more: what is made of it may be kept."""
     if id(array) not in _frozen:
-        try:
+        with suppress(TypeError):  # nobody could tell when it goes
             weakref.finalize(array, _frozen.pop, id(array), None)
-        except TypeError:  # nobody can tell when it goes
-            return
+            _frozen[id(array)] = None
+    elif _frozen[id(array)] is None:
         _frozen[id(array)] = {}
 
 
 def frozen(array):
-    """The dictionary of what is kept for a frozen array, as long as that lives; else None."""
+    """The dictionary of what is kept for an array, as long as that lives, if it was frozen twice;
+    else None: what is used once need not be kept."""
     return _frozen.get(id(array))
 
 

@@ -71,41 +71,24 @@ def load(path, kind=None):
 
     kind: "weights" or "training" if only that will do. Raises CheckpointError.
     """
-    with _told(path), zipfile.ZipFile(path) as archive:
-        meta = _read_meta(archive, path)
-        if kind is not None and meta.get("kind") != kind:
-            raise CheckpointError(f"{path}: is not a {kind} checkpoint")
-        groups = {}
-        for entry in archive.namelist():
-            name = entry.removesuffix(".npy")
-            if name != "meta":
-                group, _, key = name.partition("/")
-                groups.setdefault(group, {})[key] = _read_array(archive, entry, MAX_BYTES)
-        return meta, groups
+    with _opened(path) as file:
+        return _read_ours(file, path, kind)
 
 
 def load_meta(path):
     """The meta of a file, a run's folder or shipped weights, as of load_network."""
     path = _find(path)
-    with _theirs(path) as theirs:
-        if theirs is not None:
-            return theirs[0]
-    with _told(path), zipfile.ZipFile(path) as archive:
-        return _read_meta(archive, path)
+    with _opened(path) as file:
+        theirs = foreign.read(file)
+        return theirs[0] if theirs else _read_meta(zipfile.ZipFile(file), path)
 
 
 @contextmanager
-def _theirs(path):
-    """(meta, state) of a file of the authors', to be used within the block; None of any other."""
-    with _told(path), open(path, "rb") as file:
-        yield foreign.read(file)
-
-
-@contextmanager
-def _told(path):
-    """Whatever fails within is raised as CheckpointError."""
+def _opened(path):
+    """The file, ours or the authors'. Whatever fails within is raised as CheckpointError."""
     try:
-        yield
+        with open(path, "rb") as file:
+            yield file
     except CheckpointError:
         raise
     except UserError as error:
@@ -141,6 +124,20 @@ def _read_meta(archive, path):
             f"this program reads version {VERSION}"
         )
     return meta
+
+
+def _read_ours(file, path, kind=None):
+    """As `load`. file: the same, open."""
+    archive, groups = zipfile.ZipFile(file), {}
+    meta = _read_meta(archive, path)
+    if kind is not None and meta.get("kind") != kind:
+        raise CheckpointError(f"{path}: is not a {kind} checkpoint")
+    for entry in archive.namelist():
+        name = entry.removesuffix(".npy")
+        if name != "meta":
+            group, _, key = name.partition("/")
+            groups.setdefault(group, {})[key] = _read_array(archive, entry, MAX_BYTES)
+    return meta, groups
 
 
 def _read_array(archive, entry, most):
@@ -251,10 +248,11 @@ def load_network(path=None):
     Raises CheckpointError.
     """
     path = _find(path)
-    with _theirs(path) as theirs:
+    with _opened(path) as file:
+        theirs = foreign.read(file)
         if theirs is not None:
             return _network_from(path, *theirs), theirs[0]
-    meta, groups = load(path)
+        meta, groups = _read_ours(file, path)
     return _network_from(path, meta, groups.get("network", {})), meta
 
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from ...color import rgb_to_lab
+from ...color import EVERY, rgb_to_lab
 from ...colorizer import UNHEARD, Colorizer, paint
 from ...data import load_crop
 from ...files.disk import check_folder
@@ -22,7 +22,7 @@ def own_color(rgb):
     Returns the root mean square distance, in Lab units, of ab from the cubic in L that fits it
     best: about 0 for grey photos and for toned ones (sepia), which would give themselves away.
     """
-    lab = rgb_to_lab(rgb[2::4, 2::4]).reshape(-1, 3)
+    lab = rgb_to_lab(rgb[EVERY, EVERY]).reshape(-1, 3)
     powers = np.vander(lab[:, 0] / 100, 4)
     fit = powers @ np.linalg.lstsq(powers, lab[:, 1:], rcond=None)[0]
     return float(np.sqrt(((lab[:, 1:] - fit) ** 2).sum(1).mean()))
@@ -67,7 +67,7 @@ def choose(sources, side, seed, count):
 
 def borrow(rgb, other):
     """A photo in the colours of another, as coarse as the network's. Returns (H, W, 3) uint8."""
-    ab = rgb_to_lab(other[2::4, 2::4])[..., 1:].astype(np.float32)
+    ab = rgb_to_lab(other[EVERY, EVERY])[..., 1:].astype(np.float32)
     return paint(rgb_to_lab(rgb)[..., 0].astype(np.float32), ab)
 
 
