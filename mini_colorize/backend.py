@@ -125,7 +125,7 @@ def to_device(x, xp):
     return to_host(x) if xp is np else xp.asarray(x)
 
 
-def device_number(xp):
+def gpu_number(xp):
     """The number of the GPU that xp works on now; None on the CPU."""
     return None if xp is np else xp.cuda.Device().id
 

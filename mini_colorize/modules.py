@@ -30,6 +30,7 @@ class _Convolution:
     They are float32 also where the pictures are float16, which takes a rounded copy of the weights.
 
     frozen: the weights will not change any more, so what is made of them may be kept.
+    side, transposed: the size of an output, and which of the two it is.
     """
 
     def __init__(
@@ -72,20 +73,19 @@ class _Convolution:
     def flops(self, shape):
         """Multiplications plus additions for one picture of shape (H, W, C_in), edges included."""
         out = self.output_shape(shape)
-        h, w, _ = shape if isinstance(self, ConvTranspose2d) else out  # where the filter is laid
+        h, w, _ = shape if self.transposed else out  # where the filter is laid
         return 2 * h * w * self.params["weight"].size + self.relu * prod(out)
 
 
 class Conv2d(_Convolution):
     """Convolution with bias, and with ReLU if `relu`: chapter 4.
 
-    c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1. options: relu
-    and dtype.
+    c_in, c_out: channels. padding: pixels, by default what keeps the size at stride 1.
     `fill`, a number or (c_in,), is the value of the padding: 0, but for a folded BatchNorm, which
     is for inference only: `backward` supposes 0.
     """
 
-    side = staticmethod(output_size)
+    side, transposed = staticmethod(output_size), False
 
     def __init__(self, c_in, c_out, kernel=3, stride=1, dilation=1, padding=None, **options):
         padding = dilation * (kernel - 1) // 2 if padding is None else padding
@@ -100,9 +100,9 @@ class Conv2d(_Convolution):
 
 
 class ConvTranspose2d(_Convolution):
-    """Transposed convolution with bias, and with ReLU if `relu`: chapter 5. options: relu, dtype."""
+    """Transposed convolution with bias, and with ReLU if `relu`: chapter 5."""
 
-    side = staticmethod(transposed_size)
+    side, transposed = staticmethod(transposed_size), True
 
     def __init__(self, c_in, c_out, kernel=4, stride=2, dilation=1, padding=1, **options):
         super().__init__(c_in, c_out, kernel, stride, dilation, padding, **options)
@@ -118,8 +118,9 @@ class BatchNorm2d:
     """Normalise every channel over the batch, then scale and shift: chapter 6.
 
     In training the batch's own mean and variance are used and the running averages move towards
-    them by `momentum`; in inference the running averages are used. Memory between the passes: the input (borrowed),
-    mu and var. The learned and the running vectors stay float32 where x is float16.
+    them by `momentum`; in inference the running averages are used. Memory between the passes: the
+    input (borrowed), mu and var. The learned and the running vectors stay float32 where x is
+    float16.
     """
 
     def __init__(self, channels, eps=1e-5, momentum=0.1, dtype=np.float32):

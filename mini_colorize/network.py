@@ -56,21 +56,18 @@ class Network:
 
     def __init__(self, width=1.0, dtype=np.float32, head="bins"):
         self.width, self.head, self.half = width, head, False
-        self.layers = {}
-        last = 1
+        self.layers, last, hidden = {}, 1, {"relu": True, "dtype": dtype}
         for block, (channels, dilation, count, stride) in _BLOCKS.items():
             channels = max(1, round(channels * width))
             for i in range(1, count + 1):
                 s = stride if i == count else 1
-                self.layers[f"conv{block}_{i}"] = Conv2d(
-                    last, channels, stride=s, dilation=dilation, relu=True, dtype=dtype
-                )
+                self.layers[f"conv{block}_{i}"] = Conv2d(last, channels, 3, s, dilation, **hidden)
                 last = channels
             self.layers[f"bn{block}"] = BatchNorm2d(channels, dtype=dtype)
         channels = max(1, round(256 * width))
-        self.layers["conv8_1"] = ConvTranspose2d(last, channels, relu=True, dtype=dtype)
+        self.layers["conv8_1"] = ConvTranspose2d(last, channels, **hidden)
         for i in (2, 3):
-            self.layers[f"conv8_{i}"] = Conv2d(channels, channels, relu=True, dtype=dtype)
+            self.layers[f"conv8_{i}"] = Conv2d(channels, channels, **hidden)
         name, outputs = HEADS[head]
         self.layers[name] = Conv2d(channels, outputs, kernel=1, dtype=dtype)
 
@@ -96,11 +93,9 @@ class Network:
         logits: (N, h, w, Q), of which the annealed mean is taken; or, with the head "ab",
         (N, h, w, 2), and the temperature has no say. Returns (N, h, w, 2), the logits' dtype: a, b.
         """
-        return (
-            logits * AB_SCALE
-            if self.head == "ab"
-            else ops(logits).annealed_mean(logits, temperature)
-        )
+        if self.head == "ab":
+            return logits * AB_SCALE
+        return ops(logits).annealed_mean(logits, temperature)
 
     def backward(self, dlogits):
         """Fill every layer's `grads`. dlogits: (N, h, w, Q), dL/dlogits; may be overwritten.

@@ -78,13 +78,13 @@ def test_a_gpu_whose_compiler_fails_is_not_taken(gpu, monkeypatch):
 
 @pytest.mark.one_order
 def test_constants_are_copied_to_the_gpu_once(gpu):
-    array = np.arange(3.0)
-    copy = memory.constant(array, gpu)
-    assert memory.constant(array, gpu) is copy
-    assert memory.constant(array.copy(), gpu) is not copy
+    array, like = np.arange(3.0), gpu.zeros(1)
+    copy = memory.constant(array, like)
+    assert memory.constant(array, like) is copy
+    assert memory.constant(array.copy(), like) is not copy
     np.testing.assert_array_equal(to_host(copy), array)
-    half = memory.number(0.5, gpu, shape=(3,))
-    assert memory.number(0.5, gpu, shape=(3,)) is half is memory.number(half, gpu)
+    half = memory.number(0.5, like, shape=(3,))
+    assert memory.number(0.5, like, shape=(3,)) is half is memory.number(half, like)
     np.testing.assert_array_equal(to_host(half), np.full(3, 0.5, np.float32))
 
 

@@ -22,7 +22,7 @@ SOURCES = Path(__file__).parents[1] / "kernels"
 GPUS = [70, 80, 90, 100]  # V100, A100, H100, B200
 MEASURED = 90  # where no kernel may spill
 
-# What mini_colorize/fast/kernels.py passes as #defines, at the ends of its range.
+# What fast/kernels.py and cuda.py pass as #defines, at the ends of their range.
 CHANNELWISE = [f"TX=32 {more}" for more in ("VEC=4 REAL=float", "VEC=4 REAL=__half")]
 CHANNELWISE += ["TX=32 VEC=1 REAL=float", "TX=1 VEC=4 REAL=__half", "TX=1 VEC=1 REAL=__half"]
 REALS = ["REAL=float", "REAL=__half"]

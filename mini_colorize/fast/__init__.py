@@ -1,6 +1,6 @@
 """How it is made fast: twins of the chapters' functions, of the same names and signatures.
 
-cpu.py and cuda.py hold them all. Beneath lie, for the CPU, threads, pointwise and bins; for both,
-memory, gather, winograd with its parts, and convolution, which chooses between these; for the GPU,
-kernels.
+cpu.py and cuda.py hold them all. Beneath lie, for both, memory, batchnorm, gather, winograd, and
+convolution, which chooses between these two; they are given what differs, from steps_cpu and
+steps_cuda. For the CPU threads, pointwise, bins, windows, winograd_cpu; for the GPU kernels, graphs.
 """

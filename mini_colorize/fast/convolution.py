@@ -52,11 +52,6 @@ def transposed_plan(weight, pixels, geometry, dtype=np.float32, transformed=Fals
     return choose_plan((3, 3, weight[2], 4 * weight[3]), pixels, dtype=dtype)
 
 
-def _output_pixels(x, weight, **geometry):
-    sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
-    return len(x) * prod(output_size(side, k, **geometry) for side, k in sizes)
-
-
 def _filters(steps, weight, m, make):
     """make() transformed, at 4 times the memory, if something may be kept for the weight; else None."""
     made = frozen(weight)
@@ -67,10 +62,10 @@ def _filters(steps, weight, m, make):
 
 def conv2d(steps, x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
     """The same as in chapter 4."""
-    geometry = {"dilation": dilation, "padding": padding}
-    pixels = _output_pixels(x, weight, stride=stride, **geometry)
+    sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
+    pixels = len(x) * prod(output_size(side, k, stride, dilation, padding) for side, k in sizes)
     m = choose_plan(weight.shape, pixels, stride, x.dtype)
-    options = {"fill": fill, "relu": relu, **geometry}
+    options = {"dilation": dilation, "padding": padding, "fill": fill, "relu": relu}
     if m == GATHER:
         return gather.correlate(steps, x, weight, bias, stride=stride, **options)
     filters = _filters(steps, weight, m, lambda: weight)

@@ -40,7 +40,7 @@ def crops_to_lab(rgb):
     x = xp.empty((n, height, width, 1), np.float32)
     rows, columns = (len(range(*every.indices(side))) for side in (height, width))
     ab = xp.empty((n, rows, columns, 2), np.float32)
-    constants = constant(color.LINEAR_FROM_BYTE, xp), constant(color.XYZ_OVER_WHITE, xp)
+    constants = constant(color.LINEAR_FROM_BYTE, rgb), constant(color.XYZ_OVER_WHITE, rgb)
     sizes, defines = (height, width, np.int64(x.size)), {"STEP": every.step, "OFFSET": every.start}
     launch("crops_to_lab", cdiv(x.size), rgb, *constants, x, ab, *sizes, **defines)
     return x, ab
@@ -48,10 +48,9 @@ def crops_to_lab(rgb):
 
 def lab_to_rgb(lab):
     """The same as in chapter 1."""
-    xp, pixels = array_module(lab), lab.size // 3
+    rgb, pixels = array_module(lab).empty_like(lab), lab.size // 3
     check(np.float32, lab.shape[:-1] + (3,), lab=lab)
-    rgb = xp.empty_like(lab)
-    launch("lab_to_rgb", cdiv(pixels), lab, constant(LINEAR_FROM_XYZ, xp), rgb, np.int64(pixels))
+    launch("lab_to_rgb", cdiv(pixels), lab, constant(LINEAR_FROM_XYZ, lab), rgb, np.int64(pixels))
     return rgb
 
 
@@ -61,7 +60,7 @@ def soft_encode(ab, k=bins.K, sigma=bins.SIGMA):
     check(np.float32, ab.shape[:-1] + (2,), ab=ab)
     index = xp.empty(ab.shape[:-1] + (k,), np.int32)
     weight = xp.empty(index.shape, np.float32)
-    arrays = ab, constant(bins.BINS, xp), constant(table, xp), index, weight
+    arrays = ab, constant(bins.BINS, ab), constant(table, ab), index, weight
     numbers = np.int64(pixels), table.shape[2], 1 / (2 * sigma**2)
     defines = {"K": k, "Q": len(bins.BINS), "CELL": CELL, "REACH": REACH}
     launch("soft_encode", cdiv(pixels), *arrays, *numbers, **defines)
@@ -79,7 +78,7 @@ def annealed_mean(logits, temperature=bins.TEMPERATURE):
     # At most the largest float32: a difference of 0 times infinity would be no number.
     slope = 0.0 if mode else min(np.log2(np.e) / temperature, 3.4e38)
     grid = min(cdiv(pixels, 8), 8 * _multiprocessors(xp))
-    args = logits, constant(bins.BINS, xp), ab, np.int64(pixels), float(slope)
+    args = logits, constant(bins.BINS, logits), ab, np.int64(pixels), float(slope)
     launch("annealed_mean", grid, *args, Q=q, MODE=int(mode))
     return ab
 
@@ -108,7 +107,7 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     if k > 32:
         raise ValueError(f"{k} neighbours: a warp has room for 32")
     z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
-    pixels, scale = len(z), number(scale, xp)
+    pixels, scale = len(z), number(scale, z)
     check(REAL, logits=z)
     check(np.int32, (pixels, k), index=index)
     check(np.float32, (pixels, k), weight=weight)
@@ -126,9 +125,8 @@ def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
 
 def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
     """The same as in chapter 9; p, m and v are written over. rates: also (2,) float32."""
-    xp = array_module(p)
-    scale, overflow = number(scale, xp), number(overflow, xp, np.int32)
-    rates = device_numbers(rates, xp) if isinstance(rates, tuple) else rates
+    scale, overflow = number(scale, p), number(overflow, p, np.int32)
+    rates = device_numbers(rates, array_module(p)) if isinstance(rates, tuple) else rates
     check(np.float32, (p.size,), p=p, g=g, m=m, v=v)
     check(np.float32, (), scale=scale)
     check(np.int32, (), overflow=overflow)
@@ -140,7 +138,7 @@ def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
 
 def moving_average(average, now, share):
     """The same as in chapter 9, written over `average`. share: also () float32."""
-    share = number(share, array_module(now))
+    share = number(share, now)
     check(np.float32, (average.size,), average=average, now=now)
     check(np.float32, (), share=share)
     launch("moving_average", cdiv(average.size), average, now, share, np.int64(average.size))

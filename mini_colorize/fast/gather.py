@@ -62,19 +62,25 @@ def gather(steps, x, rows, cols, block, fill=0):
     return steps.columns(x, rows, cols, block, fill)
 
 
-def _multiply(steps, columns, matrix, y, block, bias, relu):
+def _multiply(steps, x, work, bias, relu, fill=0):
     """y[block] = columns @ matrix, with bias and ReLU while the product is still in the cache.
 
-    Straight into y where the block is contiguous there, else by way of a copy.
+    work: (rows, cols, block, matrix, y) of each product. Straight into y where the block is
+    contiguous there, else by way of a copy.
     """
-    part, shape = y[block], (len(columns), y.shape[3])
-    straight = part.flags.c_contiguous
-    product = part.reshape(shape) if straight else steps.scratch("product", shape, y)
-    matmul(columns, matrix, out=product)
-    if bias is not None:
-        steps.bias_relu(product, bias, relu)
-    if not straight:
-        part[...] = product.reshape(part.shape)
+
+    def one(item):
+        rows, cols, block, matrix, y = item
+        columns, part = gather(steps, x, rows, cols, block, fill), y[block]
+        shape, straight = (len(columns), y.shape[3]), part.flags.c_contiguous
+        product = part.reshape(shape) if straight else steps.scratch("product", shape, y)
+        matmul(columns, matrix, out=product)
+        if bias is not None:
+            steps.bias_relu(product, bias, relu)
+        if not straight:
+            part[...] = product.reshape(part.shape)
+
+    steps.each(one, work)
 
 
 def correlate(steps, x, weight, bias=None, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
@@ -91,11 +97,8 @@ def correlate(steps, x, weight, bias=None, *, stride=1, dilation=1, padding=0, f
     rows, cols = Taps(-padding, dilation, kh, stride), Taps(-padding, dilation, kw, stride)
     y = steps.empty((n, ho, wo, c_out), x)
     matrix = weight.reshape(-1, c_out)
-
-    def one(block):
-        _multiply(steps, gather(steps, x, rows, cols, block, fill), matrix, y, block, bias, relu)
-
-    steps.each(one, _pixel_blocks(steps, x, (n, ho, wo), kh * kw, c_out))
+    blocks = _pixel_blocks(steps, x, (n, ho, wo), kh * kw, c_out)
+    _multiply(steps, x, [(rows, cols, block, matrix, y) for block in blocks], bias, relu, fill)
     return y
 
 
@@ -143,12 +146,7 @@ def correlate_adjoint(
             matrix = weight[i, j].swapaxes(2, 3).reshape(-1, c_in)
             for block in _pixel_blocks(steps, y, phase.shape[:3], rows.count * cols.count, c_in):
                 work.append((rows, cols, block, matrix, phase))
-
-    def one(item):
-        rows, cols, block, matrix, phase = item
-        _multiply(steps, gather(steps, y, rows, cols, block), matrix, phase, block, bias, relu)
-
-    steps.each(one, work)
+    _multiply(steps, y, work, bias, relu)
     return x
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from threading import RLock
 
-from ..backend import device_number
+from ..backend import gpu_number
 from ..switches import NO_GRAPHS
 
 WARM = 2  # plain calls before a capture: kernels are compiled, constants made, memory is asked for
@@ -84,8 +84,8 @@ class Graphs:
     def __init__(self, xp, state=list):
         self.xp, self.state = xp, state
         self.works = {}  # (name, shapes ...) -> _Work; the one that was asked for last at the end
-        device = None if NO_GRAPHS else device_number(xp)
-        self.room = None if device is None else _room(xp, device)
+        gpu = None if NO_GRAPHS else gpu_number(xp)
+        self.room = None if gpu is None else _room(xp, gpu)
         self.why_not = None  # one line, once a graph could not be made
 
     def __call__(self, name, function, *arrays):

@@ -182,7 +182,7 @@ def batchnorm_backward(dy, x, mean, scale, offset, slope):
 
 
 def gather(x, rows, cols, block, fill):
-    """See gather.gather. fill: (C,) float32."""
+    """See gather.gather. rows, cols: Taps, in the kernel's order. fill: (C,) float32."""
     _, height, width, channels = x.shape
     check(REAL, x=x)
     check(np.float32, (channels,), fill=fill)
@@ -194,8 +194,7 @@ def gather(x, rows, cols, block, fill):
     threads = pixels * channels // vec
     if threads >= 2**32 - BLOCK_SIZE:
         raise ValueError(f"{pixels} pixels at a time: the kernel counts to 2^32")
-    taps = (number for t in (rows, cols) for number in (t.start, t.step, t.count, t.stride))
-    numbers = height, width, channels, n.start, r.start, c.start, high, wide, *taps
+    numbers = height, width, channels, n.start, r.start, c.start, high, wide, *rows, *cols
     launch("gather", cdiv(threads), x, fill, columns, *numbers, np.uint32(threads), VEC=vec)
     return columns
 

@@ -128,8 +128,9 @@ class _Same:
         return self.array is other.array
 
 
-def constant(array, xp):
-    """A NumPy array on the GPU that xp works on, copied there once and kept. Never write to it."""
+def constant(array, like):
+    """A NumPy array on the GPU, as `like` is, copied there once and kept. Never write to it."""
+    xp = array_module(like)
     return _constant(_Same(array), xp, xp.cuda.Device().id)
 
 
@@ -138,11 +139,11 @@ def _constant(same, xp, device):
     return xp.asarray(same.array)
 
 
-def number(value, xp, dtype=np.float32, shape=()):
+def number(value, like, dtype=np.float32, shape=()):
     """A Python number as a `constant` of this shape, all of it the same; an array as it is."""
     if not isinstance(value, (int, float)):
         return value
-    return constant(_filled(value, dtype, shape), xp)
+    return constant(_filled(value, dtype, shape), like)
 
 
 @cache

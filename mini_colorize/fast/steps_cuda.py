@@ -3,8 +3,7 @@
 from ..backend import array_module, matmul
 from . import kernels, tiles
 from .kernels import bias_relu
-from .memory import constant as _constant
-from .memory import number
+from .memory import constant, number
 
 WORK_BYTES = 512 * 2**20  # cap of the columns, of V and of M: a GPU wants large matrices
 COLUMNS = 2**31  # of filters: all at once
@@ -28,11 +27,6 @@ def scratch(name, shape, like):
     return empty(shape, like)
 
 
-def constant(array, like):
-    """A NumPy array that never changes, on the device of `like`."""
-    return _constant(array, array_module(like))
-
-
 def columns(x, rows, cols, block, fill):
     """See gather.gather."""
     return kernels.gather(x, rows, cols, block, vector(fill, x))
@@ -40,7 +34,7 @@ def columns(x, rows, cols, block, fill):
 
 def vector(value, x):
     """What kernels want for x's channels, of a number or (C,): (C,) float32 on x's device."""
-    return number(value, array_module(x), shape=x.shape[3:])
+    return number(value, x, shape=x.shape[3:])
 
 
 def _tile_blocks(x, size, m, dilation, channels):

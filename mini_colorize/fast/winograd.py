@@ -93,18 +93,19 @@ def _filter_matrix(m, flip, dtype):
     return np.kron(g, g).astype(dtype)
 
 
-def filter_transform(steps, weight, m, flip=False, out=None):
+def filter_transform(steps, weight, m, flip=False, once=False):
     """U = G W G^T. weight: (3, 3, C_in, C_out); `flip` turns its taps by half a turn first.
 
-    Returns U (t*t, C_in, C_out), weight's dtype: 4 (m = 4) or 16/9 (m = 2) times its memory.
+    Returns U (t*t, C_in, C_out), weight's dtype: 4 (m = 4) or 16/9 (m = 2) times its memory; in
+    scratch memory if it is used only once.
     """
     if weight.shape[:2] != (3, 3):
         raise ValueError(f"a filter of {weight.shape[:2]} taps: winograd.py is for (3, 3)")
     matrix = steps.constant(_filter_matrix(m, flip, weight.dtype), weight)
-    if out is None:
-        out = array_module(weight).empty((len(matrix), *weight.shape[2:]), weight.dtype)
-    _columnwise(steps, matrix, weight.reshape(9, -1), out.reshape(len(out), -1))
-    return out
+    shape, xp = (len(matrix), *weight.shape[2:]), array_module(weight)
+    U = steps.scratch("U", shape, weight) if once else xp.empty(shape, weight.dtype)
+    _columnwise(steps, matrix, weight.reshape(9, -1), U.reshape(len(U), -1))
+    return U
 
 
 def filter_transform_adjoint(steps, dU, m):
@@ -121,11 +122,6 @@ def _columnwise(steps, matrix, values, out):
     steps.each(lambda c: matmul(matrix, values[:, c], out[:, c]), columns)
 
 
-def _transient(steps, weight, m):
-    """An array for transformed filters that are used once. weight: (3, 3, C_in, C_out)."""
-    return steps.scratch("U", ((m + 2) ** 2, *weight.shape[2:]), weight)
-
-
 def correlate(
     steps, x, weight, bias=None, *, dilation=1, padding=0, fill=0, relu=False, m=4, filters=None
 ):
@@ -138,7 +134,7 @@ def correlate(
     """
     size = [output_size(side, 3, 1, dilation, padding) for side in x.shape[1:3]]
     if filters is None:
-        filters = filter_transform(steps, weight, m, out=_transient(steps, weight, m))
+        filters = filter_transform(steps, weight, m, once=True)
     return steps.convolve(x, filters, size, bias, relu, dilation, padding, fill, m)
 
 
@@ -151,7 +147,7 @@ def correlate_adjoint(steps, y, weight, *, dilation=1, padding=0, m=4):
     y: (N, Ho, Wo, C_out). weight: (3, 3, C_in, C_out). Returns (N, H, W, C_in), y's dtype.
     """
     size = [side + 2 * (dilation - padding) for side in y.shape[1:3]]
-    filters = filter_transform(steps, weight, m, flip=True, out=_transient(steps, weight, m))
+    filters = filter_transform(steps, weight, m, flip=True, once=True)
     padding = 2 * dilation - padding
     return steps.convolve(y, filters.swapaxes(1, 2), size, None, False, dilation, padding, 0, m)
 
