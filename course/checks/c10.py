@@ -58,8 +58,7 @@ def _target_loops(lab):
 
 
 def _package_targets(lab):
-    step, offset = color.EVERY
-    ab = lab[:, offset::step, offset::step, 1:]
+    ab = lab[:, color.EVERY, color.EVERY, 1:]
     return normalize_lightness(lab[..., :1]), ab, package._colored(ab)
 
 

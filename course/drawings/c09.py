@@ -7,7 +7,7 @@ its last layer, and a constant 1, a linear layer is to tell ab. It has 130 weigh
 import numpy as np
 from PIL import Image
 
-from mini_colorize.color import rgb_to_lab
+from mini_colorize.color import EVERY, rgb_to_lab
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.losses import l2_loss
 from mini_colorize.optim import (
@@ -41,7 +41,7 @@ def task():
         x = layer.forward(x)
     features = x.reshape(-1, x.shape[3]).astype(np.float64)
     features = np.column_stack([features, np.ones(len(features))])
-    ab = lab[2::4, 2::4, 1:].reshape(-1, 2).astype(np.float64) / 20
+    ab = lab[EVERY, EVERY, 1:].reshape(-1, 2).astype(np.float64) / 20
     return features, ab, np.linalg.lstsq(features, ab, rcond=None)[0]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from mini_colorize.color import rgb_to_lightness
+from mini_colorize.fast import steps_cpu
 from mini_colorize.fast.winograd import correlate, matrices
 from mini_colorize.files.images import read_image
 from tools.figures import ROOT, new_figure
@@ -20,7 +21,7 @@ def draw():
     left, right = above.subplots(1, 2)
     draw_tiles(left, light, M + 2, "input: tiles of 6 x 6, 4 pixels apart")
     blur = np.full((3, 3, 1, 1), 1 / 9, np.float32)
-    blurred = correlate(light[None, ..., None], blur, m=M)[0, ..., 0]
+    blurred = correlate(steps_cpu, light[None, ..., None], blur, m=M)[0, ..., 0]
     draw_tiles(right, blurred, M, "output of a blur: 4 x 4 from each; the last overhang")
     names = ("$B^T$", "$G$", "$A^T$")
     axes = below.subplots(1, 3, width_ratios=(6, 3.6, 6))
