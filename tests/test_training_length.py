@@ -511,7 +511,7 @@ def test_from_an_archive_and_from_the_cache_the_bits_are_the_same(photos, tmp_pa
     assert resumed(tmp_path / "run", cache=False, data=[str(photos)], val=[str(archive)]).train()
     assert_same_bits(tmp_path / "plain", tmp_path / "run")
     cached = trained(archive, tmp_path / "cached", cache=True, **options)
-    assert cached.loader.cache and cached.val.cache
+    assert cached.loader.cache and cached.judge.val.cache
     assert_same_bits(tmp_path / "plain", tmp_path / "cached")
     assert cached.log.read()[0]["step"] == 2  # and the broken photo is named
     named = [e["skipped"] for e in cached.log.read() if "skipped" in e]
