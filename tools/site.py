@@ -58,7 +58,10 @@ def on_page_markdown(markdown, page, config, files):
         code, block, inline = match.groups()
         if code:
             return code
-        formulas.append(convert((block or inline).strip(), display="block" if block else "inline"))
+        formula = convert((block or inline).strip(), display="block" if block else "inline")
+        if block:  # wider than a telephone: it is scrolled, and not the page
+            formula = f'<span style="display: block; overflow-x: auto">{formula}</span>'
+        formulas.append(formula)
         return f"FORMULA{len(formulas) - 1}END"
 
     return LINK.sub(relinked, CODE_OR_MATH.sub(kept, markdown))
