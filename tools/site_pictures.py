@@ -38,6 +38,7 @@ def main():
     browser.get((SITE / "06-batchnorm.html").as_uri())
     take(browser, "wide")
     browser.get((SITE / "index.html").as_uri())
+    time.sleep(2)
     browser.execute_script("document.querySelector('[for=__search]').click()")
     time.sleep(1)
     browser.find_element(By.CSS_SELECTOR, "input.md-search__input").send_keys("adjoint")
