@@ -112,6 +112,12 @@ def parse(argv):
         help="decode every photo once and keep it in memory, R x R x 3 bytes or a little more each; "
         "the crops stay the same",
     )
+    net.add_argument(
+        "--local-batchnorm",
+        action=argparse.BooleanOptionalAction,
+        help="of several processes (mpiexec -n 8 python train.py ...), each normalises by the "
+        "statistics of its own part of the batch: two messages less a layer, and another result",
+    )
     opt = p.add_argument_group("optimisation")
     command.add_numbers(opt.add_mutually_exclusive_group(), LENGTH)
     opt.add_argument(
@@ -187,27 +193,38 @@ def told_where_photos_are_said(args, config):
 
 def main(argv=None):
     started = time.perf_counter()
+    command.share_cores()
     parser, args = parse(argv)
-    return command.attempt(
-        "train.py",
-        lambda: train(parser, args, started),
-        memory="a smaller --batch or --size needs less",
-    )
+
+    def work():
+        from mini_colorize.team import team
+
+        everyone = team()
+        if everyone.rank:  # what is to be said, process 0 says
+            sys.stdout = sys.stderr = open(os.devnull, "w")
+        with everyone.kept_together("train.py"):
+            return train(parser, args, started, everyone)
+
+    return command.attempt("train.py", work, memory="a smaller --batch or --size needs less")
 
 
-def train(parser, args, started):
+def train(parser, args, started, team):
     """Returns the exit code."""
     from mini_colorize.backend import device_memory, select_device
     from mini_colorize.training import Trainer
 
-    config, folder = prepare(parser, args)
-    xp, line = select_device(config.device)
+    config, folder = team.told(prepare(parser, args) if team.rank == 0 else None)
+    xp, line = select_device(config.device, team.local_rank)
     # Saved as what it turned out to be: a resumed run stays where it began.
     config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
     print(line)
-    with claimed_folder(parser, folder, config, args.resume) as folder:
+    if team.size > 1:
+        print(f"processes: {team.size}")
+    claim = claimed_folder(parser, folder, config, args.resume)
+    with claim if team.rank == 0 else contextlib.nullcontext() as folder:
+        folder = team.told(folder)
         with told_where_photos_are_said(args, config):
-            trainer = Trainer(config, folder, xp, started)
+            trainer = Trainer(config, folder, xp, started, team)
         trainer.resume() if args.resume else trainer.start()
         print(f"precision: {config.precision}")
         print(f"run: {folder}, {len(trainer.loader)} photos, from step {trainer.step}")

@@ -37,10 +37,11 @@ def array_module(x):
     return np
 
 
-def select_device(name="auto"):
+def select_device(name="auto", number=0):
     """Choose where to compute.
 
     name: "cpu"; "cuda", which fails if there is none; or "auto", which takes CUDA if it works.
+    number: of this process on this machine; GPUs are given out in turn.
     Returns (xp, line): the array module, and one line that says what was chosen and why.
     Raises DeviceError if `name` is "cuda" and CUDA does not work here.
     """
@@ -49,7 +50,7 @@ def select_device(name="auto"):
     if name == "cpu":
         return np, "device: cpu (NumPy)"
     try:
-        cupy, what = _working_cupy()
+        cupy, what = _working_cupy(number)
     except Exception as error:  # a broken driver shows itself in many types of exception
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         if name == "cuda":
@@ -58,7 +59,7 @@ def select_device(name="auto"):
     return cupy, f"device: {what} (CuPy)"
 
 
-def _working_cupy():
+def _working_cupy(number):
     """cupy and the GPU's name, after one real computation on the GPU. Raises if any of it fails."""
     try:
         import cupy
@@ -68,15 +69,18 @@ def _working_cupy():
         raise DeviceError("cupy is not installed (pip install 'mini_colorize[cuda12]')") from None
     except ImportError as error:  # its own text is a banner of many lines
         raise DeviceError(f"cupy cannot be imported: {error.__cause__ or error}") from None
-    if cupy.cuda.runtime.getDeviceCount() == 0:
+    count = cupy.cuda.runtime.getDeviceCount()
+    if count == 0:
         raise DeviceError("no CUDA device found")
+    if number % count:
+        cupy.cuda.Device(number % count).use()
     # cuBLAS, CuPy's own kernels and the compiler for ours, with the header that these include.
     x = cupy.ones((2, 2), dtype=np.float32)
     x = matmul(x, x)
     cupy.RawModule(code=_PROBE).get_function("probe")((1,), (4,), (x,))
     if float(x.sum()) != 4 * (2 + 0.5):
         raise DeviceError("a test computation on the GPU gave a wrong result")
-    name = cupy.cuda.runtime.getDeviceProperties(0)["name"]
+    name = cupy.cuda.runtime.getDeviceProperties(number % count)["name"]
     return cupy, name.decode() if isinstance(name, bytes) else str(name)
 
 

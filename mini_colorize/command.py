@@ -17,6 +17,9 @@ import warnings
 from .errors import UserError
 from .switches import SWITCHES
 
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # set by who starts us
+LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 UNSAID = 1  # exit code: all is done, but not everything could be said
 
 
@@ -129,6 +132,18 @@ def add_numbers(parser, options, whole=int):
         name, letter = flag.split()
         kind = whole if letter in "NSR" else float
         parser.add_argument(name, metavar=letter, type=kind, help=told)
+
+
+def processes(local=False):
+    """How many processes were started together, by mpiexec or srun; or how many of them here."""
+    values = [os.environ.get(name, "") for name in (LOCAL_SIZES if local else SIZES)]
+    return max([int(value) for value in values if value.isdigit()], default=1)
+
+
+def share_cores():
+    """Part the cores among the processes of this machine; before NumPy is imported."""
+    if processes(local=True) > 1 and not any(os.environ.get(name) for name in THREADS):
+        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes(local=True)))
 
 
 def attempt(name, work, *, also=(), memory="", stopped="stopped"):

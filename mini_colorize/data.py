@@ -30,6 +30,7 @@ from .cache import PhotoCache, made_ahead
 from .files.canonical import flatten
 from .files.images import ImageError, read_image
 from .photos import DataError
+from .team import ALONE
 
 ASPECT = 8  # of a photo that is longer, only the middle is used
 REDUCING_GAP = 3  # a picture this many times too large is first averaged in whole blocks: faster
@@ -167,6 +168,7 @@ class PhotoLoader:
     augment: True for shuffled photos, random crops and flips, without end; False for each photo's
         centre, once, in the order given: the last batch may be smaller.
     scale, frame: of `crop`, with augment only.
+    team: of several processes, each makes its own share of every batch.
     workers: threads; default the number of processors, at most 8; 0 decodes in the caller's
         thread. Threads do, where processes are usual, because Pillow lets go of Python's lock
         while it decodes and resizes.
@@ -190,6 +192,7 @@ class PhotoLoader:
         scale=1.0,
         frame=0.0,
         workers=None,
+        team=ALONE,
     ):
         resize = round(size * 256 / 176) if resize is None else resize
         workers = min(8, os.cpu_count() or 1) if workers is None else workers
@@ -201,7 +204,7 @@ class PhotoLoader:
         self.size, self.batch, self.resize = size, batch, resize
         self.seed, self.augment, self.workers = seed, augment, workers
         self.scale, self.frame = scale, frame
-        self.skipped, self.cache = {}, None
+        self.skipped, self.cache, self.team = {}, None, team
 
     def __len__(self):
         """The number of photos, n (not of batches)."""
@@ -222,10 +225,11 @@ class PhotoLoader:
         self.skipped |= self.cache.fill(max(1, self.workers))
         return self.cache
 
-    def batches(self, start=0, stop=None):
+    def batches(self, start=0, stop=None, whole=False):
         """Generate the batches start, start + 1, ... up to but not including stop, in order.
 
-        stop: None for no end; without augment the photos are the end.
+        stop: None for no end; without augment the photos are the end. whole: also what is others'
+        share.
         Yields (batch, size, size, 3) uint8 sRGB, C-contiguous, the receiver's to keep. With
         augment, batches run across the end of an epoch into the next, so every one is full.
         Memory: the workers keep at most workers + 1 batches ready or in the making.
@@ -243,7 +247,8 @@ class PhotoLoader:
         # One task makes one whole batch: tasks as small as a crop would spend Python's lock on
         # bookkeeping.
         closing, empty = threading.Event(), True
-        make = partial(self._make, closing=closing)
+        places = range(self.batch) if whole else self.team.share(self.batch)
+        make = partial(self._make, closing, places)
         ahead = made_ahead(make, numbers, workers, workers + 1, "photos", closing)
         with contextlib.closing(ahead):
             for made in ahead:
@@ -253,11 +258,13 @@ class PhotoLoader:
         if empty and len(self.skipped) == len(set(self.photos)):
             raise self._useless()
 
-    def _make(self, k, closing):
-        """Batch k, (batch, size, size, 3) uint8; None, soon, once the event `closing` is set."""
-        crops = np.empty((self.batch, self.size, self.size, 3), np.uint8)
+    def _make(self, closing, places, k):
+        """Those crops of batch k that stand at `places`, a range of numbers below `batch`: (n, size,
+        size, 3) uint8; None, soon, once the event `closing` is set."""
+        crops = np.empty((len(places), self.size, self.size, 3), np.uint8)
         made = 0
-        for i in range(k * self.batch, (k + 1) * self.batch):
+        for place in places:
+            i = k * self.batch + place
             if closing.is_set():
                 return None
             if self.augment:

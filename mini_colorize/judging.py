@@ -11,6 +11,7 @@ from .network import Network
 from .photos import DataError, digest, find_photos
 from .report import sample_sheet
 from .targets import require_color
+from .team import ALONE
 
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
 
@@ -20,15 +21,15 @@ class Judge:
 
     config: Config, settled. photos: those of --data, a list, drawn where there is no --val.
     width, head: of the network. xp: numpy or cupy. network: holds the weights that are judged.
-    best: {"step", "loss", "photos"}, or None. Raises DataError.
+    best: {"step", "loss", "photos"}, or None. team: those who judge together. Raises DataError.
     """
 
-    def __init__(self, config, photos, width, head, xp=np):
+    def __init__(self, config, photos, width, head, xp=np, team=ALONE):
         judges = find_photos(config.val) if config.val else photos
         size = {"size": config.size, "resize": config.resize, "workers": config.workers}
         centres = partial(PhotoLoader, augment=False, **size)
         self.given, self.xp = config.val, xp
-        self.val = centres(judges, batch=config.batch)
+        self.val = centres(judges, batch=config.batch, team=team)
         spread = judges[:: -(-len(judges) // SHEET_PHOTOS)]  # and others, where these are broken
         self.shown = centres(list(dict.fromkeys(spread + judges)), batch=SHEET_PHOTOS)
         self.network, self.best = Network(width, head=head).to(xp), None
@@ -59,9 +60,10 @@ class Judge:
             loss = learner.loss(self.network.forward(x), truth)
             total += count * np.array([float(loss.weighted), float(loss.unweighted)])
             colored += count
+        *total, colored = self.val.team.sum(np.array([*total, colored], np.float64))
         if not colored:
             raise DataError("no photo of --val has any colour: there is nothing to measure")
-        return learner.named("val_loss", *(total / colored))
+        return learner.named("val_loss", *(np.array(total) / colored))
 
     def is_best(self, losses, step):
         """Whether no losses of `validate` were lower; then they are remembered."""

@@ -16,6 +16,7 @@ from .measures import colorfulness
 from .modules import Adam, LossScale, MovingAverage
 from .ops import ops
 from .targets import regression_targets, targets
+from .team import ALONE, BatchPart
 
 
 class Learner:
@@ -23,10 +24,13 @@ class Learner:
 
     network: Network with its first weights; it goes to the device of xp, NumPy or CuPy.
     config: Config, settled. prior: (Q,) float64, of the colours; None for equal class weights.
+    team: those who learn together; the crops that `step` is given are then this rank's share.
     """
 
-    def __init__(self, network, config, prior=None, xp=np):
-        c, self.xp, self.network = config, xp, network
+    def __init__(self, network, config, prior=None, xp=np, team=ALONE):
+        c, self.xp, self.network, self.team = config, xp, network, team
+        if team.size > 1 and not c.local_batchnorm:
+            network.part_batches(BatchPart(team, c.batch, xp))
         self.regression = c.loss == "regression"
         self.targets = regression_targets if self.regression else targets
         weights = np.ones(bins.Q, np.float32) if prior is None else bins.class_weights(prior, c.lam)
@@ -41,7 +45,7 @@ class Learner:
         self.grads, self.buffers = packed["grads"], packed["buffers"]
         learned = [packed["params"], packed["buffers"]]
         self.average = MovingAverage(learned, c.ema, c.init is not None) if c.ema else None
-        self.graphs = Graphs(xp, self.changing)
+        self.graphs = Graphs(xp, self.changing, team.all)
 
     def step(self, rgb, rate, measure=False):
         """One step on crops (N, S, S, 3) uint8 at a learning rate. Returns its two losses, and the
@@ -68,17 +72,29 @@ class Learner:
         logits = self.network.forward(x, train=True)
         colors = (self._painted(x, logits),) if measure else ()
         scale = self.loss_scale.scale if self.loss_scale else 1
-        loss = self.loss(logits, truth, scale)
+        # The loss is a mean over the pixels that count: those of the batch, and not of our share.
+        part = self._part_of_mask(truth, x.dtype) if self.team.size > 1 else 1
+        loss = self.loss(logits, truth, scale * part)
+        losses = loss.weighted, loss.unweighted
         del logits
         self.network.backward(loss.gradient)
         grads = self.grads.flat
+        if self.team.size > 1:
+            self.team.sum(grads)
+            losses = tuple(self.team.sum(self.xp.stack(losses) * part))
         overflow = ops(grads).find_overflow(grads) if self.loss_scale else 0
         self.optimizer.update(self.grads, scale, overflow)
         if self.loss_scale:
             self.loss_scale.update(overflow)
         if self.average:
             self.average.update()
-        return loss.weighted, loss.unweighted, *colors
+        return *losses, *colors
+
+    def _part_of_mask(self, truth, dtype):
+        """This rank's pictures with colour over those of all. () of a dtype."""
+        own = (truth[-1].reshape(len(truth[-1]), -1)[:, :1] > 0).sum(dtype=np.float64).reshape(1)
+        total = self.team.sum(own.copy())
+        return (own / self.xp.maximum(total, 1))[0].astype(dtype)
 
     def _painted(self, x, logits):
         """The batch as predicted now, at h x w: sRGB."""

@@ -4,6 +4,7 @@ Notation
     step   counts from 0; batch k belongs to step k
 """
 
+import itertools
 import signal
 import time
 
@@ -22,13 +23,13 @@ def train(trainer):
 
     trainer: Trainer, that was started or resumed.
     """
-    c = trainer.config
+    c, team = trainer.config, trainer.team
     batches = uploaded(trainer.loader.batches(trainer.step, c.steps), trainer.xp)
     bar = tqdm(total=c.steps, initial=trainer.step, unit="step", dynamic_ncols=True)
     since = saved = time.perf_counter()
     saved_step, due = None, seconds_until_due(c, 0)
     timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
-    with _Signals() as signals, bar:
+    with _Signals(team.size > 1) as signals, bar:
         for rgb in _saved_if_they_fail(batches, trainer):
             logging = (trainer.step + 1) % c.log_every == 0 or trainer.step + 1 == c.steps
             losses, color = trainer.train_step(rgb, measure=logging)
@@ -42,13 +43,14 @@ def train(trainer):
             if trainer.step % c.sample_every == 0 or trainer.step == c.steps:
                 better = trainer.validate_and_draw()
             now = time.perf_counter()
-            wanted = now - saved > due or (c.save_every and trainer.step % c.save_every == 0)
+            wanted = team.told(now - saved > due)  # by rank 0's clock
+            wanted = wanted or (c.save_every and trainer.step % c.save_every == 0)
             # Better weights are on the disk already: the checkpoint must know of them.
             if better or wanted:
                 trainer.save()
                 saved, saved_step = time.perf_counter(), trainer.step
                 due = seconds_until_due(c, saved - now)
-            if signals.received:
+            if any(team.all(signals.received)):
                 break
             since = time.perf_counter()  # validating and saving are not training
         batches.close()
@@ -64,14 +66,22 @@ def seconds_until_due(config, saving):
 
 
 def _saved_if_they_fail(batches, trainer):
-    """The batches; if they fail on the way, what was learned is saved first."""
-    try:
-        yield from batches
-    except DataError as error:
-        trainer.save()
-        raise DataError(
-            f"{error}; saved at step {trainer.step}, go on with --resume {trainer.folder}"
-        ) from None
+    """The batches; if they fail on the way, for any process, what was learned is saved first."""
+    while True:
+        batch = failure = None
+        try:
+            batch = next(batches, None)
+        except DataError as error:
+            failure = error
+        failure = next(filter(None, trainer.team.all(failure)), None)
+        if failure:
+            trainer.save()
+            raise DataError(
+                f"{failure}; saved at step {trainer.step}, go on with --resume {trainer.folder}"
+            )
+        if batch is None:
+            return
+        yield batch
 
 
 def _log_group(trainer, bar, color, rate):
@@ -94,24 +104,28 @@ def _log_group(trainer, bar, color, rate):
         colorfulness=round(color, 3),
         **({} if held is None else {"device_memory_mib": round(held / 2**20)}),
     )
-    for loader in (trainer.loader, trainer.judge.val, trainer.judge.shown):
-        for photo, reason in list(loader.skipped.items()):
-            if str(photo) not in trainer.reported:
-                trainer.reported.add(str(photo))
-                trainer.log.write(step=trainer.step, skipped=str(photo), reason=reason)
-                bar.write(f"skipped: {reason}")
+    loaders = trainer.loader, trainer.judge.val, trainer.judge.shown
+    skipped = [(str(p), reason) for loader in loaders for p, reason in list(loader.skipped.items())]
+    for photo, reason in itertools.chain.from_iterable(trainer.team.all(skipped)):
+        if photo not in trainer.reported:
+            trainer.reported.add(photo)
+            trainer.log.write(step=trainer.step, skipped=photo, reason=reason)
+            bar.write(f"skipped: {reason}")
 
 
 class _Signals:
     """Turns the first Ctrl-C, SIGTERM or SIGHUP into a flag; a second Ctrl-C stops at once.
 
     The others may come twice without anybody's wish: a shell and a terminal that are closed both
-    send SIGHUP.
+    send SIGHUP. together: in a team SIGUSR1, too, which every mpiexec passes on and survives.
     """
+
+    def __init__(self, together=False):
+        self.together = together
 
     def __enter__(self):
         self.received = None
-        ends = [signal.SIGINT, signal.SIGTERM]
+        ends = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if self.together else [])]
         hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; not on Windows
         if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup has it
             ends.append(hangup)

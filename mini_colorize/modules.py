@@ -118,9 +118,10 @@ class BatchNorm2d:
     """Normalise every channel over the batch, then scale and shift: chapter 6.
 
     In training the batch's own mean and variance are used and the running averages move towards
-    them by `momentum`; in inference the running averages are used. Memory between the passes: the
-    input (borrowed), mu and var. The learned and the running vectors stay float32 where x is
-    float16.
+    them by `momentum`; in inference the running averages are used. `part`: BatchPart, where x is a
+    part of a batch that several processes see; the statistics are then those of the whole batch.
+    Memory between the passes: the input (borrowed), mu and var. The learned and the running vectors
+    stay float32 where x is float16.
     """
 
     def __init__(self, channels, eps=1e-5, momentum=0.1, dtype=np.float32):
@@ -128,7 +129,7 @@ class BatchNorm2d:
         self.params = {"gamma": np.ones(channels, dtype), "beta": np.zeros(channels, dtype)}
         self.buffers = {"mean": np.zeros(channels, dtype), "var": np.ones(channels, dtype)}
         self.grads = {}
-        self.between = None
+        self.between = self.part = None
 
     def forward(self, x, train=False):
         """x: (N, H, W, C) -> the same shape."""
@@ -137,9 +138,10 @@ class BatchNorm2d:
         if not train:
             averages = self.buffers["mean"], self.buffers["var"]
             return ops(x).batchnorm_inference(x, *vectors, *averages, self.eps)
-        y, mu, var = ops(x).batchnorm(x, *vectors, self.eps)
+        whole, m = self.part and self.part.statistics, x.size // x.shape[3]
+        y, mu, var = ops(x).batchnorm(x, *vectors, self.eps, whole)
         mean, average = self.buffers["mean"], self.buffers["var"]
-        m = x.size // x.shape[3]
+        m = self.part.count(m) if self.part else m
         mean[...], average[...] = running_averages(mean, average, mu, var, m, self.momentum)
         self.between = x, mu, var
         return y
@@ -153,7 +155,8 @@ class BatchNorm2d:
         """dy: (N, H, W, C). Returns dx, the same shape."""
         (x, mu, var), self.between = self.between, None
         gamma = self.params["gamma"]
-        dx, dgamma, dbeta = ops(dy).batchnorm_backward(dy, x, gamma, mu, var, self.eps)
+        whole = self.part and self.part.sums
+        dx, dgamma, dbeta = ops(dy).batchnorm_backward(dy, x, gamma, mu, var, self.eps, whole)
         store(self.grads, gamma=dgamma, beta=dbeta)
         return dx
 

@@ -108,6 +108,12 @@ class Network:
                 dlogits = layer.backward(dlogits)
             first.backward(dlogits, input_gradient=False)
 
+    def part_batches(self, part):
+        """From now on a batch is a part, `BatchPart`, of one that several processes see."""
+        for layer in self.layers.values():
+            if isinstance(layer, BatchNorm2d):
+                layer.part = part
+
     # Parameters and state -----------------------------------------------------------------------
 
     def params(self):

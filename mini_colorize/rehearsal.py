@@ -61,11 +61,13 @@ def rehearse(trainer):
     # On the disk of the run. One that was killed left its folder, which goes now.
     beside = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     trainer.folder = beside / f".{folder.name}.rehearsal"
-    shutil.rmtree(trainer.folder, ignore_errors=True)
-    trainer.folder.mkdir()
-    trainer.log = report.Log(trainer.folder / "log.jsonl")
+    if trainer.leads:
+        shutil.rmtree(trainer.folder, ignore_errors=True)
+        trainer.folder.mkdir()
+        trainer.log = report.Log(trainer.folder / "log.jsonl")
     try:
-        report.loss_curve(trainer.folder / "loss.png", [])  # matplotlib wakes up slowly
+        if trainer.leads:
+            report.loss_curve(trainer.folder / "loss.png", [])  # matplotlib wakes up slowly
         begun = []  # when each step began
         batches = uploaded(trainer.loader.batches(0, REHEARSED), trainer.xp)
         for k, rgb in enumerate(tqdm(batches, "rehearsal", REHEARSED, leave=False)):
@@ -74,7 +76,7 @@ def rehearse(trainer):
             values, _ = trainer.train_step(rgb, measure=logging)
             if logging or k < WARMING:
                 float(values[0])  # on a GPU: waits for it
-            if begun[-1] - begun[0] > 60 * c.minutes * REHEARSAL:
+            if trainer.team.told(begun[-1] - begun[0] > 60 * c.minutes * REHEARSAL):
                 break
         float(values[0])
         trained = time.perf_counter()
@@ -84,7 +86,9 @@ def rehearse(trainer):
         trainer.save()
         saved = time.perf_counter()
     finally:
-        shutil.rmtree(trainer.folder, ignore_errors=True)
+        if trainer.leads:
+            shutil.rmtree(trainer.folder, ignore_errors=True)
         trainer.folder, trainer.log, trainer.config = folder, log, c
     begun = begun[WARMING:] or begun
-    return (trained - begun[0]) / len(begun), judged - trained, saved - judged
+    seconds = (trained - begun[0]) / len(begun), judged - trained, saved - judged
+    return trainer.team.told(seconds)

@@ -44,6 +44,19 @@ class Log:
             file.write("".join(kept).encode())
 
 
+class NoLog:
+    """The log of a process that writes none."""
+
+    def write(self, **entry):
+        pass
+
+    def truncate(self, step):
+        pass
+
+    def read(self):
+        return []
+
+
 def sample_sheet(path, network, truth, xp=np):
     """Draw grey | prediction | truth for a few photos, two photos a row.
 

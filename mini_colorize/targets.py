@@ -49,14 +49,14 @@ def _colored(ab):
 
 def require_color(loader):
     """Raises DataError if no photo has colour; stops at the first that has."""
-    for rgb in loader.batches(0, -(-len(loader) // loader.batch)):
+    for rgb in loader.batches(0, -(-len(loader) // loader.batch), whole=True):
         if _colored(ops(rgb).crops_to_lab(rgb)[1]).any():
             return
     raise DataError(COLORLESS)
 
 
 def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
-    """p: the mean of Z over the photos' crops (section 2.2 of the paper).
+    """p: the mean of Z over the photos' crops (section 2.2 of the paper); by the loader's whole team.
 
     xp: numpy or cupy, where to compute. Returns (313,) float64, NumPy.
     Raises DataError if no photo has colour.
@@ -68,7 +68,7 @@ def measure_prior(loader, photos=PRIOR_PHOTOS, xp=np):
     for rgb in tqdm(crops, "prior", batches, unit="batch", leave=False):
         _, index, weight = targets(rgb)
         mass += bins.bin_mass(index, weight)
-    mass = to_host(mass)
+    mass = loader.team.sum(to_host(mass))
     if not mass.sum() > 0:
         raise DataError(COLORLESS)
     return mass / mass.sum()

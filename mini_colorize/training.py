@@ -10,15 +10,17 @@ Notation
     N, S   batch and side of the crops       step   counts from 0; batch k belongs to step k
 """
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from tqdm import tqdm
 
 from . import bins, loop, report
-from .backend import array_module, set_precision
+from .backend import array_module, set_precision, to_host
 from .data import PhotoLoader
 from .files import checkpoint
 from .files.config import TrainingError
@@ -31,6 +33,7 @@ from .optim import cosine_schedule, step_schedule, warmed_up
 from .photos import digest, find_photos
 from .rehearsal import fit_steps
 from .targets import measure_prior, require_color
+from .team import ALONE
 from .widen import widened
 
 CHECKPOINT = "checkpoint.npz"
@@ -40,44 +43,67 @@ class Trainer:
     """A run: `start` or `resume` it, then `train`.
 
     config: Config. folder: Path, the run's folder. xp: numpy or cupy. started: time.perf_counter()
-    from which config.minutes count.
+    from which config.minutes count. team: those who train it together, each with the same config;
+    of them rank 0 has the folder, and the others touch no file but the photos.
     Raises TrainingError, DataError, CheckpointError, DeviceError.
     """
 
-    def __init__(self, config, folder, xp=np, started=None):
+    def __init__(self, config, folder, xp=np, started=None, team=ALONE):
         self.started = time.perf_counter() if started is None else started
+        self.team, self.leads = team, team.rank == 0
         self.config = c = config.settled()
         set_precision(c.precision, xp)
         self.folder, self.xp = Path(folder), xp
         names = ("size", "batch", "resize", "seed", "scale", "frame", "workers")
         options = {name: getattr(c, name) for name in names}
-        self.loader = PhotoLoader(find_photos(c.data), **options)
+        if c.batch < team.size:
+            raise TrainingError(f"--batch {c.batch}: {team.size} processes need a photo each")
+        self.loader = PhotoLoader(find_photos(c.data), **options, team=team)
         head = "ab" if c.loss == "regression" else "bins"
         self.network = Network(WIDTHS[c.model], head=head)
-        self.judge = Judge(c, self.loader.photos, self.network.width, head, xp)
-        self.log = report.Log(self.folder / "log.jsonl")
+        self.judge = Judge(c, self.loader.photos, self.network.width, head, xp, team)
+        self.log = report.Log(self.folder / "log.jsonl") if self.leads else report.NoLog()
         self.step, self.reported = 0, set()
         self.group = []  # (weighted, unweighted) of the steps since the last line of the log
+        self._compare_photos()
+
+    def _compare_photos(self):
+        """Raises TrainingError unless all processes find the same photos, by number and name."""
+        found = self.team.all((digest(self.loader.photos), digest(self.judge.val.photos)))
+        for rank, other in enumerate(found):
+            for flag, (count, name), (ours, our_name) in zip(
+                ("--data", "--val"), other, found[0], strict=True
+            ):
+                if (count, name) != (ours, our_name):
+                    raise TrainingError(
+                        f"{flag} has other photos for process {rank} than for process 0: "
+                        f"{count:,} and {ours:,}" + (", of other names" if count == ours else "")
+                    )
 
     def start(self):
         """A new run, of as many steps as its minutes allow if it is to take minutes."""
-        check_folder(self.folder)  # all that can be checked is, before the long work begins
-        init = self._initial_network() if self.config.init else None
-        self.judge.check(self.loader.photos)
+        init = None
+        if self.leads:  # all that can be checked is, before the long work begins
+            check_folder(self.folder)
+            init = self._initial_network() if self.config.init else None
+            self.judge.check(self.loader.photos)
         self._fill_caches()
         prior = None
         if self.config.loss == "rebalanced":
             prior = measure_prior(self.loader, xp=self.xp)
-        else:
+        elif self.leads:
             require_color(self.loader)
         if init is not None:
             self.network.load_state(init.state())
-        else:
-            crops = next(self.loader.batches(0, 1))
+        elif self.leads:
+            crops = next(self.loader.batches(0, 1, whole=True))
             self.network.initialize(ops(crops).crops_to_lab(crops)[0], self.config.seed)
+        self.team.receive(self.network.state().values())
         self.prepare(prior)
         if self.config.steps is None:
             fit_steps(self, prior)
+        if not self.leads:
+            return
         # The folder is made last of all.
         self.folder.mkdir(parents=True, exist_ok=True)
         if prior is not None:
@@ -88,7 +114,7 @@ class Trainer:
 
     def prepare(self, prior):
         """What a new and a resumed run have in common, once the network has its weights."""
-        self.learner = Learner(self.network, self.config, prior, self.xp)
+        self.learner = Learner(self.network, self.config, prior, self.xp, self.team)
 
     def _initial_network(self):
         """The network of --init, as wide as ours."""
@@ -117,18 +143,22 @@ class Trainer:
             loader.fill_cache()
 
     def _write_config(self):
-        write_json(self.folder / "config.json", dataclasses.asdict(self.config))
+        if self.leads:
+            write_json(self.folder / "config.json", dataclasses.asdict(self.config))
 
     # Resume, save ------------------------------------------------------------------------------
 
     def resume(self):
         """Take up the folder's run where its last checkpoint left it, to the bit. Without one, as
         it was stopped before, it begins again."""
-        if not (self.folder / CHECKPOINT).exists():
+        saved = None
+        if self.leads and (self.folder / CHECKPOINT).exists():
+            saved = checkpoint.load(self.folder / CHECKPOINT, kind="training")
+        saved = self.team.told(saved)
+        if saved is None:
             return self.start()
-        meta, groups = checkpoint.load(self.folder / CHECKPOINT, kind="training")
         try:
-            photos = self._restore(meta, groups)
+            photos = self._restore(*saved)
         except MemoryError:
             raise
         # Whatever a damaged file makes of these lines, the answer is the same.
@@ -138,12 +168,14 @@ class Trainer:
         if self.config.steps is None or self.step > self.config.steps:
             raise TrainingError(f"{self.folder} has made {self.step} steps already: ask for more")
         if photos != (now := digest(self.loader.photos)):
-            require_color(self.loader)
+            if self.leads:
+                require_color(self.loader)
             print(
                 f"the photos of --data are not those of the last time: {photos[0]:,} then, "
                 f"{now[0]:,} now; the order is another one from here"
             )
-        self.judge.check(self.loader.photos)
+        if self.leads:
+            self.judge.check(self.loader.photos)
         self._fill_caches()
         if self.judge.best and self.judge.best["photos"] != digest(self.judge.val.photos):
             self._begin_best_anew()
@@ -160,7 +192,9 @@ class Trainer:
             raise ValueError(f"{step!r} is no number of steps")
         prior = None
         if self.config.loss == "rebalanced":
-            prior = np.load(self.folder / "prior.npy", allow_pickle=False)
+            if self.leads:
+                prior = np.load(self.folder / "prior.npy", allow_pickle=False)
+            prior = self.team.told(prior)
             if prior.shape != (bins.Q,):
                 raise ValueError(f"prior.npy has shape {prior.shape}")
         self.network.load_state(groups["raw"])
@@ -180,11 +214,16 @@ class Trainer:
         """--val has other photos now: weights.npz, the best so far, is measured on them."""
         print("the photos of --val are not those of the last time: the best step begins anew")
         step, self.judge.best = self.judge.best["step"], None
-        try:
-            network, _ = checkpoint.load_network(self.folder / "weights.npz")
-            self.judge.network.load_state(network.state())
-        except (checkpoint.CheckpointError, ValueError):
-            return  # missing, or of another network: the next ones are the best
+        best = None
+        if self.leads:  # missing, or of another network: the next ones are the best
+            with contextlib.suppress(checkpoint.CheckpointError, ValueError):
+                network, _ = checkpoint.load_network(self.folder / "weights.npz")
+                self.judge.network.load_state(network.state())
+                best = self.judge.network.state()
+        best = self.team.told(best)
+        if best is None:
+            return
+        self.judge.network.load_state(best)
         self.judge.is_best(self.judge.validate(self.learner), step)
 
     def save(self):
@@ -198,6 +237,9 @@ class Trainer:
         groups = self.learner.state()
         for arrays in groups.values():
             self._check_finite(arrays)
+        self._compare_weights()
+        if not self.leads:
+            return
         checkpoint.save(self.folder / CHECKPOINT, meta, groups)
         self.judge.network.load_state(self._judged())
         if self.config.val:
@@ -205,8 +247,17 @@ class Trainer:
         if self.judge.best is None:
             self._write_weights("weights.npz")
 
+    def _compare_weights(self):
+        """Raises TrainingError unless all processes have the same weights, to the bit."""
+        if self.team.size > 1:
+            sums = self.team.all(crc32(to_host(self.learner.optimizer.params.flat)))
+            if len(set(sums)) > 1:
+                raise TrainingError("the processes' weights are not the same any more")
+
     def _write_weights(self, name, **more):
         """Write what the judge holds, for inference."""
+        if not self.leads:
+            return
         meta = {"size": self._photo_size(), "step": self.step, **more}
         checkpoint.save_network(self.folder / name, self.judge.network, **meta)
 
@@ -255,6 +306,8 @@ class Trainer:
             if better:
                 self._write_weights("weights.npz", val_loss=loss)
             self.log.write(step=self.step, **losses, best_step=self.judge.best["step"])
+        if not self.leads:
+            return better
         self.judge.draw(self.folder / "samples" / f"step_{self.step:07d}.png")
         if not report.loss_curve(self.folder / "loss.png", self.log.read()):
             tqdm.write("no loss.png: it needs matplotlib (pip install matplotlib)")

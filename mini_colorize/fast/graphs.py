@@ -78,11 +78,11 @@ class Graphs:
 
     xp: cupy; with numpy every function is just called. state: function that gives the list of
     arrays which the captured functions read and write beside their arguments. They must stay where
-    they are.
+    they are. all_of: what makes of a value the list of the values of all processes of a team.
     """
 
-    def __init__(self, xp, state=list):
-        self.xp, self.state = xp, state
+    def __init__(self, xp, state=list, all_of=lambda value: [value]):
+        self.xp, self.state, self.all_of = xp, state, all_of
         self.works = {}  # (name, shapes ...) -> _Work; the one that was asked for last at the end
         gpu = None if NO_GRAPHS else gpu_number(xp)
         self.room = None if gpu is None else _room(xp, gpu)
@@ -133,13 +133,28 @@ class Graphs:
         with self.room.outside():
             plain = _copied((*results, *self.state()))
         del results  # their memory is the graph's
-        work.capture(function, self.room.stream)
+        self._everywhere(lambda: work.capture(function, self.room.stream))
         _copy(self.state(), before)
         results = work(function, arrays)
-        with self.room.outside():
+
+        def compared():
             for a, b in zip(plain, (*results, *self.state()), strict=True):
                 if not bool(((a == b) | ((a != a) & (b != b))).all()):
                     raise ValueError("a graph gave other numbers than its launches one by one")
+
+        with self.room.outside():
+            self._everywhere(compared)
+
+    def _everywhere(self, work):
+        """Call work. Raises if it fails here, or in another process of the team: a graph in which
+        they sum something is launched by all or by none."""
+        failure = None
+        try:
+            work()
+        except Exception as error:
+            failure = error
+        if any(self.all_of(failure is not None)):
+            raise failure or ValueError("another process could not make its graph")
 
 
 class _Work:

@@ -57,6 +57,7 @@ class Config:
     seed: int = 0
     workers: int | None = None
     cache: bool = False
+    local_batchnorm: bool = False
     log_every: int = 10
     sample_every: int = 200
     save_every: int | None = None  # None: by the clock
