@@ -12,6 +12,7 @@ One process alone is `ALONE`: it needs no MPI, and all of this is nothing.
 """
 
 import contextlib
+import os
 import sys
 import time
 import traceback
@@ -124,15 +125,17 @@ class Team(Alone):
         except BaseException as error:
             code = getattr(error, "code", 1)
             if not isinstance(error, SystemExit):
-                said = isinstance(error, (UserError, OSError, MemoryError, KeyboardInterrupt))
-                if not said:
+                if not isinstance(error, (UserError, OSError, MemoryError, KeyboardInterrupt)):
                     traceback.print_exc(file=sys.__stderr__)
                 time.sleep(self.rank and 1)  # where all fail alike, rank 0 says so
                 line = " ".join(str(error).split()) or type(error).__name__
                 print(f"{name}: process {self.rank}: {line}", file=sys.__stderr__, flush=True)
                 code = 2
             if code:
-                self.comm.Abort(code if isinstance(code, int) else 1)
+                time.sleep(0.3)  # mpiexec passes on what was said, and drops it once it ends
+                code = code if isinstance(code, int) else 1
+                self.comm.Abort(code)
+                os._exit(code)
             raise
 
 

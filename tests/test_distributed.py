@@ -1,0 +1,282 @@
+"""Several processes train as one does: the same mathematics, one folder, nobody left waiting."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from photographs import album
+from programs import (
+    ROOT,
+    TRAIN,
+    arrays,
+    assert_same_bits,
+    default_signals,
+    flags,
+    log,
+    python,
+    wait_for_step,
+)
+
+pytest.importorskip("mpi4py", reason="needs the extra distributed")
+MPIEXEC = shutil.which("mpiexec", path=os.path.dirname(sys.executable)) or "mpiexec"
+SMALL = dict(size=24, resize=32, batch=5, workers=0, log_every=1, sample_every=4)
+
+
+def mpi(n, *command):
+    return [MPIEXEC, "-n", str(n), sys.executable, *map(str, command)]
+
+
+def run(n, *command, **options):
+    options = {"capture_output": True, "text": True, "timeout": 120, **options}
+    return subprocess.run(mpi(n, *command), **options)
+
+
+def train(n, out, data, **options):
+    """train.py, by n processes. Returns the run's folder."""
+    done = run(n, *TRAIN, *flags(data=data, out=out, **SMALL | options))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@contextlib.contextmanager
+def training(n, out, data, **options):
+    """A training that goes on, and is at work."""
+    command = mpi(n, *TRAIN, *flags(data=data, out=out, **SMALL | options))
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, preexec_fn=default_signals, **pipes)
+    try:
+        wait_for_step(process, out, 3)
+        yield process
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ranks(process):
+    """The process ids of the ranks, in any order."""
+    tree = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    rows = [line.split(None, 2) for line in tree.splitlines()[1:]]
+    family, found = {process.pid}, []
+    for pid, parent, args in sorted(rows, key=lambda row: int(row[0])):
+        if int(parent) in family:
+            family.add(int(pid))
+            if "train.py" in args and "mpiexec" not in args and "hydra" not in args:
+                found.append(int(pid))
+    return found
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Twelve, of which five are grey: with five crops a batch, some rank sees grey ones only."""
+    folder = album(tmp_path_factory.mktemp("data") / "photos", 7, (40, 36))
+    album(folder, 5, (40, 36), name="grey{}.png", mode="L", seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory, photos):
+    """What team_steps.py makes of options with n processes; each asked for once."""
+    made, folder = {}, tmp_path_factory.mktemp("steps")
+
+    def of(n, **options):
+        key = n, json.dumps(options)
+        if key not in made:
+            out = folder / f"{len(made)}.npz"
+            command = ROOT / "tests" / "team_steps.py", out, photos, key[1]
+            done = run(n, *command) if n > 1 else python(*command)
+            assert done.returncode == 0, done.stderr
+            made[key] = dict(np.load(out))
+        return made[key]
+
+    return of
+
+
+def weights(made):
+    return {name: array for name, array in made.items() if "." in name}
+
+
+def largest_difference(one, two):
+    """Over all weights, beside the largest of each array."""
+    pairs = ((one[name], two[name]) for name in weights(one))
+    return max(abs(a - b).max() / abs(a).max() for a, b in pairs)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_same_mathematics(steps, n):
+    options = dict(dtype="float64", steps=20)
+    one, many = steps(1, **options), steps(n, **options)
+    assert np.array_equal(one["crops"], many["crops"])
+    assert np.array_equal(one["counts"], many["counts"])
+    assert largest_difference(one, many) < 1e-9
+    assert np.allclose(one["losses"], many["losses"], rtol=1e-9, atol=0)
+
+
+def test_statistics_of_a_part_are_others(steps):
+    options = dict(dtype="float64", steps=20)
+    local = steps(2, **options, local_batchnorm=True)
+    assert largest_difference(steps(1, **options), local) > 1e-3
+
+
+@pytest.mark.parametrize("loss", ["rebalanced", "regression"])
+def test_nearly_the_same_in_float32(steps, loss):
+    one, two = steps(1, steps=20, lr=1e-4, loss=loss), steps(2, steps=20, lr=1e-4, loss=loss)
+    assert np.array_equal(one["crops"], two["crops"])
+    assert np.array_equal(one["counts"], two["counts"])
+    off = np.linalg.norm(one["first"] - two["first"]) / np.linalg.norm(one["first"])
+    assert off < 5e-3
+    assert np.allclose(one["losses"], two["losses"], rtol=1e-3, atol=0)
+
+
+def test_some_rank_sees_only_grey(steps):
+    """In the trainings above: else they would not show what becomes of it."""
+    counts = steps(3, dtype="float64", steps=20)["counts"]
+    assert counts.min() <= 2 * 6 * 6 * 5  # two coloured crops or fewer, for three ranks
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "mixed"}])
+def test_on_gpus(steps, options):
+    """By the emulator, where NCCL's sums are MPI's."""
+    from emulator import why_unavailable
+
+    if why_unavailable():
+        pytest.skip(why_unavailable())
+    options = dict(steps=6, lr=1e-4, size=16, gpu=True, **options)
+    one, two = steps(1, **options), steps(2, **options)
+    assert np.array_equal(one["crops"], two["crops"])
+    assert np.allclose(one["losses"], two["losses"], rtol=5e-3 if len(options) > 4 else 1e-3)
+
+
+def test_one_folder_and_any_number_of_processes(tmp_path, photos):
+    """Stopped and gone on with: the same bits with the same number, the same batches with another."""
+    whole = train(2, tmp_path / "whole", photos, steps=10, val=photos)
+    parts = train(2, tmp_path / "parts", photos, steps=6, val=photos, schedule="steps", lr_every=9)
+    straight = train(
+        2, tmp_path / "straight", photos, steps=10, val=photos, schedule="steps", lr_every=9
+    )
+    shutil.copytree(parts, tmp_path / "three")
+    for n, folder in ((2, parts), (3, tmp_path / "three")):
+        done = run(n, *TRAIN, *flags(resume=folder, steps=10))
+        assert done.returncode == 0, done.stderr
+    assert_same_bits(parts, straight)
+    three, two = log(tmp_path / "three"), log(straight)
+    assert [e["step"] for e in three] == list(range(1, 11))
+    for a, b in zip(three, two, strict=True):
+        assert a["loss_weighted"] == pytest.approx(b["loss_weighted"], rel=2e-2)
+    # One process has the whole batch, and its validation says the same.
+    alone = tmp_path / "alone"
+    assert (
+        python(*TRAIN, *flags(data=photos, out=alone, steps=10, val=photos, **SMALL)).returncode
+        == 0
+    )
+    for name in ("loss_weighted", "val_loss_weighted"):
+        pairs = zip(log(alone, name), log(whole, name), strict=True)
+        assert all(a[name] == pytest.approx(b[name], rel=1e-2) for a, b in pairs), name
+    assert sorted(p.name for p in alone.iterdir()) == sorted(p.name for p in whole.iterdir())
+
+
+@pytest.mark.parametrize("whom", ["mpiexec", "one rank"])
+def test_stopped_after_the_same_step_and_saved_once(tmp_path, photos, whom):
+    out = tmp_path / "run"
+    with training(2, out, photos, steps=100_000, sample_every=100_000) as process:
+        os.kill(process.pid if whom == "mpiexec" else ranks(process)[-1], signal.SIGINT)
+    assert process.returncode != 0
+    step = int(log(out)[-1]["step"])
+    from mini_colorize.files import checkpoint
+
+    assert checkpoint.load(out / "checkpoint.npz")[0]["step"] == step
+    done = run(2, *TRAIN, *flags(resume=out, steps=step + 2))
+    assert done.returncode == 0, done.stderr
+    assert log(out)[-1]["step"] == step + 2
+
+
+def test_one_that_is_killed_ends_all(tmp_path, photos):
+    out = tmp_path / "run"
+    options = dict(steps=100_000, sample_every=100_000, save_every=2)
+    with training(2, out, photos, **options) as process:
+        while not (out / "checkpoint.npz").exists():
+            time.sleep(0.05)
+        mine = ranks(process)
+        assert len(mine) == 2
+        os.kill(mine[-1], signal.SIGKILL)
+    assert process.returncode != 0
+    for pid in mine:
+        with pytest.raises(OSError):
+            os.kill(pid, 0)
+    assert run(2, *TRAIN, *flags(resume=out, steps=len(log(out)) + 50)).returncode == 0
+    assert arrays(out)
+
+
+def of_each_rank(folders, *arguments):
+    """train.py by a process in each folder, as on machines of their own: cwd is another for each."""
+    command = []
+    for folder in folders:
+        command += [":"] * bool(command)
+        command += ["-n", "1", "-wdir", str(folder), sys.executable, *map(str, TRAIN), *arguments]
+    return subprocess.run([MPIEXEC, *command], capture_output=True, text=True, timeout=60)
+
+
+def test_other_photos_on_another_machine(tmp_path, photos):
+    for i, count in enumerate((6, 6, 4)):
+        album(tmp_path / str(i) / "photos", count, name=f"{{}}-{i}.png")
+    arguments = flags(data="/proc/self/cwd/photos", out=tmp_path / "run", steps=4, **SMALL)
+    done = of_each_rank([tmp_path / "0", tmp_path / "2"], *arguments)
+    assert done.returncode != 0 and not (tmp_path / "run").exists()
+    assert "--data has other photos for process 1 than for process 0: 4 and 6" in done.stderr
+    done = of_each_rank([tmp_path / "0", tmp_path / "1"], *arguments)
+    assert "6 and 6, of other names" in done.stderr
+
+
+def test_an_error_of_one_rank_is_said_once_and_ends_all(tmp_path, photos):
+    album(tmp_path / "0" / "photos")
+    (tmp_path / "1").mkdir()
+    arguments = flags(data="/proc/self/cwd/photos", out=tmp_path / "run", steps=4, **SMALL)
+    done = of_each_rank([tmp_path / "0", tmp_path / "1"], *arguments)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("train.py:")]
+    assert done.returncode != 0 and len(lines) == 1 and lines[0].startswith("train.py: process 1:")
+    assert "Traceback" not in done.stderr
+
+
+def test_photos_that_nobody_can_read_any_more(tmp_path, photos):
+    """Found by one rank on the way: all save, and end."""
+    data = shutil.copytree(photos, tmp_path / "data")
+    with training(2, tmp_path / "run", data, steps=100_000, sample_every=100_000) as process:
+        for photo in data.iterdir():
+            photo.write_bytes(b"")
+        _, error = process.communicate(timeout=60)
+    assert process.returncode != 0 and "saved at step" in error
+    assert len([line for line in error.splitlines() if line.startswith("train.py:")]) == 1
+    assert (tmp_path / "run" / "checkpoint.npz").exists()
+
+
+def test_fewer_photos_a_batch_than_processes(tmp_path, photos):
+    done = run(3, *TRAIN, *flags(data=photos, out=tmp_path / "run", **SMALL | {"batch": 2}))
+    lines = [line for line in done.stderr.splitlines() if line.startswith("train.py:")]
+    assert done.returncode != 0 and len(lines) == 1 and "3 processes need a photo each" in lines[0]
+
+
+def test_minutes(tmp_path, photos):
+    out = tmp_path / "run"
+    options = dict(SMALL, minutes=0.12, sample_every=1000)
+    done = run(2, *TRAIN, *flags(data=photos, out=out, **options))
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob(".*rehearsal"))
+
+
+def test_several_processes_without_mpi4py(tmp_path, photos):
+    code = f"import sys, runpy; sys.modules['mpi4py'] = None; sys.argv = sys.argv[1:]; runpy.run_path({str(TRAIN[0])!r}, run_name='__main__')"
+    command = "-c", code, *TRAIN, *flags(data=photos, out=tmp_path / "run", steps=2)
+    done = python(*command, env={**os.environ, "PMI_SIZE": "2"})
+    assert done.returncode == 2 and "mini_colorize[distributed]" in done.stderr
+
+
+def test_one_process_asks_for_no_mpi():
+    code = "import sys, mini_colorize.training; sys.exit('mpi4py' in sys.modules)"
+    assert python("-c", code, cwd=ROOT).returncode == 0
