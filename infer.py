@@ -65,12 +65,15 @@ def parse(argv):
 
 
 def main(argv=None):
+    command.share_cores()
     args = parse(argv)
 
     def work():
         from mini_colorize.album import colorize_all  # --help need not wait for it
+        from mini_colorize.team import together
 
-        return 2 if colorize_all(args) else 0
+        failed = together("infer.py", lambda team: colorize_all(args, team), talks=True)
+        return 2 if failed else 0
 
     return command.attempt(
         "infer.py",

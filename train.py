@@ -197,13 +197,9 @@ def main(argv=None):
     parser, args = parse(argv)
 
     def work():
-        from mini_colorize.team import team
+        from mini_colorize.team import together
 
-        everyone = team()
-        if everyone.rank:  # what is to be said, process 0 says
-            sys.stdout = sys.stderr = open(os.devnull, "w")
-        with everyone.kept_together("train.py"):
-            return train(parser, args, started, everyone)
+        return together("train.py", lambda team: train(parser, args, started, team))
 
     return command.attempt("train.py", work, memory="a smaller --batch or --size needs less")
 

@@ -27,6 +27,7 @@ from .files.images import ImageError, read_image
 from .files.results import format_of, made_of, metadata, takes_quality, write_image
 from .measures import colorfulness
 from .photos import DataError, find_photos
+from .team import ALONE
 
 PANEL = 1024  # longest side of one picture of a comparison, pixels
 PART = 2**16  # bytes: of a photo's beginning, middle and end, by which it is known
@@ -218,8 +219,8 @@ def comparison(image, colored):
     return Image.fromarray(np.hstack(panels))
 
 
-def colorize_all(args):
-    """What infer.py is for. args: as its `parse` gives them.
+def colorize_all(args, team=ALONE):
+    """What infer.py is for. args: as its `parse` gives them. team: those who share the photos.
 
     Returns the number of photos that could not be coloured, each told in a line. Raises UsageError,
     CheckpointError, DeviceError, before anything is coloured.
@@ -228,7 +229,8 @@ def colorize_all(args):
     Image.MAX_IMAGE_PIXELS = max(_limit(args), images.MAX_PIXELS)
     extension = args.format or "png"
     check_format(args)
-    jobs, problems = plan(args.photos, args.out, args.compare, extension, _say)
+    tell = _say if team.rank == 0 else lambda line: None
+    jobs, problems = plan(args.photos, args.out, args.compare, extension, tell)
     options = {"size": args.size, "temperature": args.temperature, "strength": args.strength}
     try:
         colorizer = Colorizer.load(args.weights, args.device, precision=args.precision, **options)
@@ -238,13 +240,14 @@ def colorize_all(args):
         print(colorizer.device)  # whoever installed CuPy wants to know whether it is used
     if args.temperature is not None and colorizer.regression:
         _say(UNHEARD)
-    failed = sum(_complain(problem) for problem in problems)
+    failed = 0 if team.rank else sum(_complain(problem) for problem in problems)
     if args.skip_done:
         left = [job for job in jobs if not job.is_done()]
         if len(left) < len(jobs):
             _say(f"{len(jobs) - len(left)} of {len(jobs)} photos have their result already")
         jobs = left
-    bar = tqdm(jobs, unit="photo", disable=len(jobs) < 2, leave=False)
+    jobs = team.told(jobs)[team.rank :: team.size]
+    bar = tqdm(jobs, unit="photo", disable=len(jobs) < 2 or team.rank > 0, leave=False)
     for job in bar:
         try:
             if not args.overwrite and (foreign := job.foreign()):
@@ -259,7 +262,7 @@ def colorize_all(args):
             failed += _complain(f"{error.filename or job.target}: {error.strerror or error}")
         else:
             bar.write(printable(f"{job.source} -> {job.target}"))
-    return failed
+    return sum(team.all(failed))
 
 
 def _limit(args):

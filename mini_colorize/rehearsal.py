@@ -30,7 +30,7 @@ def fit_steps(trainer, prior):
     trainer.network.load_state(state)
     trainer.prepare(prior)
     trainer.step, trainer.group, trainer.judge.best, trainer.config = 0, [], None, c
-    spent = time.perf_counter() - trainer.started
+    spent = trainer.team.told(time.perf_counter() - trainer.started)
     left = 60 * c.minutes * (1 - RESERVE) - ENDING - spent
     # One that is better is saved, and the clock begins anew.
     saves = 1 + (c.sample_every * step + judging) // seconds_until_due(c, saving)

@@ -152,7 +152,7 @@ def _sum():
     return nccl.NCCL_SUM
 
 
-def team():
+def _team():
     """The team that this process was started in. Raises UserError if there is one, and no mpi4py."""
     if processes() < 2:
         return ALONE
@@ -164,11 +164,23 @@ def team():
             "pip install 'mini_colorize[distributed]'"
         ) from None
     if MPI.COMM_WORLD.Get_size() < 2:
+        library = MPI.Get_library_version().split("\n")[0]
         raise UserError(
-            f"{processes()} processes were started, but by another MPI than mpi4py's: "
-            f"{MPI.Get_library_version().split(chr(10))[0]}"
+            f"{processes()} processes were started, but not by mpi4py's MPI, which is {library}"
         )
     return Team(MPI.COMM_WORLD, MPI)
+
+
+def together(name, work, talks=False):
+    """work(team), in each of the processes that were started together; an error in one ends all.
+
+    name: of the command. talks: whether others than rank 0 may print. Raises UserError.
+    """
+    team = _team()
+    if team.rank and not talks:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # open as long as the process lives
+    with team.kept_together(name):
+        return work(team)
 
 
 class BatchPart:

@@ -15,13 +15,13 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from emulator import standin
+from emulator import standin  # noqa: E402
 
-from mini_colorize import learning, training
-from mini_colorize.backend import to_host
-from mini_colorize.files.config import Config
-from mini_colorize.network import Network
-from mini_colorize.team import team
+from mini_colorize import learning, training  # noqa: E402
+from mini_colorize.backend import to_host  # noqa: E402
+from mini_colorize.files.config import Config  # noqa: E402
+from mini_colorize.network import Network  # noqa: E402
+from mini_colorize.team import together  # noqa: E402
 
 
 def in_float64(rgb, targets=learning.targets):
@@ -29,9 +29,8 @@ def in_float64(rgb, targets=learning.targets):
     return x.astype(np.float64), index, weight.astype(np.float64)
 
 
-def main(out, photos, options):
-    options = json.loads(options)
-    everyone, xp = team(), np
+def main(everyone, out, photos, options):
+    options, xp = json.loads(options), np
     if options.pop("dtype", None):
         learning.targets = in_float64
         training.Network = lambda width, head: Network(width, np.float64, head)
@@ -40,7 +39,7 @@ def main(out, photos, options):
         xp = standin.install()
     settings = dict(size=24, resize=32, batch=5, steps=8, workers=0, lr=1e-3) | options
     config = Config([photos], **settings)
-    with tempfile.TemporaryDirectory() as folder, everyone.kept_together("steps"):
+    with tempfile.TemporaryDirectory() as folder:
         trainer = training.Trainer(config, Path(folder) / "run", xp, team=everyone)
         trainer.start()
         losses, counts, crops, first = [], [], [], None
@@ -58,4 +57,4 @@ def main(out, photos, options):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    together("team_steps.py", lambda team: main(team, *sys.argv[1:]))

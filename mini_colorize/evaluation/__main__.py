@@ -60,8 +60,9 @@ def parse(argv):
     return args
 
 
-def print_scores(args):
-    """Measure, print and write. Raises what `main` turns into a line."""
+def print_scores(args, team):
+    """Measure, print and write: the team shares the photos, rank 0 has the last word. Raises what
+    `main` turns into a line."""
     from ..colorizer import UNHEARD
     from ..files.checkpoint import DEFAULT
     from ..photos import find_photos
@@ -81,7 +82,11 @@ def print_scores(args):
         elif first is not None:
             print(f"{weights}: {UNHEARD}")
     print(systems[-1].colorizer.device)
-    result = evaluate(photos, systems, data=" ".join(args.data), seed=args.seed, batch=args.batch)
+    result = evaluate(
+        photos, systems, data=" ".join(args.data), seed=args.seed, batch=args.batch, team=team
+    )
+    if team.rank:
+        return
     rows = report.rows(result, args.min_count)
     drawn = report.write(result, args.min_count, rows, args.out)  # a reader may have gone
     print(report.text(result, args.min_count, rows), end="")
@@ -91,10 +96,17 @@ def print_scores(args):
 
 
 def main(argv=None):
+    command.share_cores()
     args = parse(argv)
+
+    def work():
+        from ..team import together
+
+        together("evaluation", lambda team: print_scores(args, team))
+
     return command.attempt(
         "evaluation",
-        lambda: print_scores(args),
+        work,
         also=(ValueError,),
         memory="a smaller --batch or --size needs less",
         stopped="stopped; every file is whole, new or as it was",

@@ -11,6 +11,7 @@ from ..color import lab_to_rgb, to_byte
 from ..files.images import ImageError
 from ..measures import colorfulness, histogram, squared_error
 from ..photos import DataError
+from ..team import ALONE
 from .systems import Photo
 from .tally import Tally, times_drawn
 
@@ -38,20 +39,23 @@ def limited(photos, limit):
     return [photos[i * len(photos) // limit] for i in range(limit)]
 
 
-def evaluate(photos, systems, *, data="", seed=0, batch=1, progress=True):
+def evaluate(photos, systems, *, data="", seed=0, batch=1, progress=True, team=ALONE):
     """Measure systems on photos.
 
     photos: list of PhotoFile. data: where they are, for the report. systems: list with `name` and
     `answer`, see systems. batch: photos a network sees at a time; changes nothing but the speed.
-    Photos that cannot be read are skipped. Raises DataError if fewer than two can be.
+    team: those who share the photos; all get the whole result. Photos that cannot be read are
+    skipped. Raises DataError if fewer than two can be.
     """
     result = Evaluation(data, systems, seed, tallies=[Tally() for _ in systems])
     for system in systems:
         getattr(system, "warm_up", lambda: None)()
     held, names = [], Counter()
     with tqdm(photos, "evaluate", unit="photo", leave=False, disable=not progress) as bar:
-        for file in bar:
+        for i, file in enumerate(bar):
             names[file.name] += 1
+            if i % team.size != team.rank:
+                continue
             again = f" ({names[file.name]})" if names[file.name] > 1 else ""
             try:
                 held.append(Photo(file, file.name + again))
@@ -63,6 +67,11 @@ def evaluate(photos, systems, *, data="", seed=0, batch=1, progress=True):
                 held = []
         if held:
             _measure(held, result)
+    for tally in result.tallies:
+        tally.merge(team)
+    result.photos = sum(team.all(result.photos))
+    for skipped in team.all(result.skipped):
+        result.skipped |= skipped
     if result.photos < 2:
         raise DataError(f"{data}: {result.photos} photos can be read; at least two are needed")
     return result

@@ -58,6 +58,11 @@ class Tally:
         row[_SECONDS] = seconds
         self.sums += drawn[:, None] * row
 
+    def merge(self, team):
+        """Take in what the others of a team have tallied."""
+        team.sum(self.histogram)
+        team.sum(self.sums)
+
     def scores(self, min_count):
         """Every measure in every resample: name -> (1 + B,) float64, the first the real one.
 

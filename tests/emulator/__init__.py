@@ -11,6 +11,7 @@ Files
     standin.py   the module `cupy`: its arrays and functions, as strict as CuPy
     modules.py   RawModule: compiles a .cu file with g++, checks every launch
     blas.py      what cuBLAS's C library does
+    nccl.py      sums of several processes
     cuda.py      streams, events, devices: work on a second stream waits until it is waited for
     *.h          what g++ needs to take a .cu file for C++ (cuda_emu.h tells how)
     runner.cpp   one launch in a process of its own, for ThreadSanitizer

@@ -6,7 +6,7 @@ import ctypes
 import types
 import weakref
 
-from . import memory, standin
+from . import memory, nccl, standin
 
 
 class Device:
@@ -173,5 +173,6 @@ def make_module(blas):
     module.runtime.deviceSynchronize = synchronize_all
     module.device = types.ModuleType("cupy.cuda.device")
     module.device.get_cublas_handle = lambda: 1
+    module.nccl = nccl.make_module()
     module.MemoryPool, module.using_allocator = memory.Pool, memory.using_allocator
     return module

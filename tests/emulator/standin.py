@@ -355,7 +355,7 @@ def install():
     _replaced.append({n: m for n, m in sys.modules.items() if _is_cupy(n)})
     _remove()
     cuda, lib = module.cuda, module.lib
-    for m in (module, cuda, cuda.runtime, cuda.device, lib, lib.stride_tricks):
+    for m in (module, cuda, cuda.runtime, cuda.device, cuda.nccl, lib, lib.stride_tricks):
         sys.modules[m.__name__] = m
     return module
 
