@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo lint test test-peers test-browser exercise course-check docs gpu-check clean
+.PHONY: help setup demo lint test test-peers test-browser test-distributed exercise course-check docs gpu-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test        run the tests (no GPU, no torch)"
 	@echo "make test-peers  run the tests against torch, scikit-image, OpenCV"
 	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
+	@echo "make test-distributed  run the tests of several processes (installs mpi4py and MPICH)"
 	@echo "make exercise N=6   check your answers to chapter 6 of the course (none: all chapters)"
 	@echo "make course-check   run the course's code, and what checks the exercises"
 	@echo "make docs        make the course's site in out/site, to be read without a network"
@@ -35,7 +36,7 @@ lint: $(VENV)/.installed
 # By as many processes as there are cores, at most 4: each test may use all cores itself. Whoever is
 # done first takes from the others.
 test: $(VENV)/.installed
-	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not peers" --ignore tests/test_turing_browser.py
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not peers" --ignore tests/test_turing_browser.py --ignore tests/test_distributed.py
 
 # The import comes first: without torch the peers tests must fail, not skip.
 test-peers: $(VENV)/.peers
@@ -46,6 +47,11 @@ test-peers: $(VENV)/.peers
 test-browser: $(VENV)/.browser
 	PYTHONPATH=tests $(PY) -c "import browser, sys; sys.exit(browser.why_unavailable())"
 	$(PY) -m pytest -q tests/test_turing_browser.py
+
+# Without mpi4py these would skip.
+test-distributed: $(VENV)/.distributed
+	$(PY) -c "import mpi4py.MPI"
+	$(PY) -m pytest -q tests/test_distributed.py
 
 exercise: $(VENV)/.installed
 	@$(PY) -m course $(N)
@@ -66,7 +72,7 @@ clean:
 	rm -rf $(VENV) out build dist .pytest_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# .installed, .peers, .docs and .browser are stamps: written last, older than pyproject.toml = do it again.
+# .installed and those beside it are stamps: written last, older than pyproject.toml = do it again.
 # .making stands in a venv while it is being built: one that still has it is thrown away.
 $(VENV)/.installed: pyproject.toml
 	@if [ -e $(VENV)/.making ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
@@ -89,6 +95,10 @@ $(VENV)/.peers: $(VENV)/.installed
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(PY) -m pip install -q -e '.[docs]'
+	@touch $@
+
+$(VENV)/.distributed: $(VENV)/.installed
+	$(PY) -m pip install -q -e '.[distributed]'
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.installed
