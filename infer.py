@@ -19,6 +19,7 @@ Exit code: 0 if all went well, 1 if that could not all be printed, 2 if somethin
 coloured.
 """
 
+import functools
 import math
 
 from mini_colorize import command
@@ -68,19 +69,20 @@ def main(argv=None):
     command.share_cores()
     args = parse(argv)
 
+    errors = {
+        "memory": "for this network; --device cpu may have more",
+        "stopped": "stopped; every picture written so far is whole",
+    }
+
     def work():
         from mini_colorize.album import colorize_all  # --help need not wait for it
         from mini_colorize.team import together
 
-        failed = together("infer.py", lambda team: colorize_all(args, team), talks=True)
+        explain = functools.partial(command.explained, **errors)
+        failed = together("infer.py", lambda team: colorize_all(args, team), True, explain)
         return 2 if failed else 0
 
-    return command.attempt(
-        "infer.py",
-        work,
-        memory="for this network; --device cpu may have more",
-        stopped="stopped; every picture written so far is whole",
-    )
+    return command.attempt("infer.py", work, **errors)
 
 
 if __name__ == "__main__":

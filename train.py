@@ -27,6 +27,7 @@ last.npz the last. Colour a photo by  python infer.py photo.jpg --weights runs/t
 import argparse
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import time
@@ -196,12 +197,17 @@ def main(argv=None):
     command.share_cores()
     parser, args = parse(argv)
 
+    errors = {"memory": "a smaller --batch or --size needs less"}
+
     def work():
         from mini_colorize.team import together
 
-        return together("train.py", lambda team: train(parser, args, started, team))
+        explain = functools.partial(command.explained, **errors)
+        return together(
+            "train.py", lambda team: train(parser, args, started, team), explain=explain
+        )
 
-    return command.attempt("train.py", work, memory="a smaller --batch or --size needs less")
+    return command.attempt("train.py", work, **errors)
 
 
 def train(parser, args, started, team):
@@ -211,6 +217,7 @@ def train(parser, args, started, team):
 
     config, folder = team.told(prepare(parser, args) if team.rank == 0 else None)
     xp, line = select_device(config.device, team.local_rank)
+    team.check_devices(xp)
     # Saved as what it turned out to be: a resumed run stays where it began.
     config = dataclasses.replace(config, device="cpu" if xp.__name__ == "numpy" else "cuda")
     print(line)

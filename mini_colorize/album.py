@@ -233,18 +233,19 @@ def colorize_all(args, team=ALONE):
     jobs, problems = plan(args.photos, args.out, args.compare, extension, tell)
     options = {"size": args.size, "temperature": args.temperature, "strength": args.strength}
     try:
-        colorizer = Colorizer.load(args.weights, args.device, precision=args.precision, **options)
+        options |= {"precision": args.precision, "number": team.local_rank}
+        colorizer = Colorizer.load(args.weights, args.device, **options)
     except ValueError as error:
         raise UsageError(error) from None
-    if args.device == "auto" and "not installed" not in colorizer.device:
+    if args.device == "auto" and "not installed" not in colorizer.device and team.rank == 0:
         print(colorizer.device)  # whoever installed CuPy wants to know whether it is used
     if args.temperature is not None and colorizer.regression:
-        _say(UNHEARD)
+        tell(UNHEARD)
     failed = 0 if team.rank else sum(_complain(problem) for problem in problems)
     if args.skip_done:
         left = [job for job in jobs if not job.is_done()]
         if len(left) < len(jobs):
-            _say(f"{len(jobs) - len(left)} of {len(jobs)} photos have their result already")
+            tell(f"{len(jobs) - len(left)} of {len(jobs)} photos have their result already")
         jobs = left
     jobs = team.told(jobs)[team.rank :: team.size]
     bar = tqdm(jobs, unit="photo", disable=len(jobs) < 2 or team.rank > 0, leave=False)

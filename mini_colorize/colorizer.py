@@ -124,12 +124,12 @@ class Colorizer:
         self.graphs = Graphs(self.xp)
 
     @classmethod
-    def load(cls, weights=None, device="cpu", **options):
+    def load(cls, weights=None, device="cpu", number=0, **options):
         """From a file of weights, a run's folder, or the name of shipped weights, "full" or "tiny".
 
         None is "full"; "tiny" takes half of the time and a third of the memory, and is paler.
 
-        device: "auto", "cpu" or "cuda". options: size and temperature (by default what the
+        device: "auto", "cpu" or "cuda". number: as of select_device. options: size and temperature (by default what the
         weights recommend, else the paper's), precision, strength. The attribute `device` says in
         one line what was chosen and why. Raises CheckpointError, DeviceError, ValueError.
         """
@@ -137,7 +137,7 @@ class Colorizer:
         options = {key: value for key, value in options.items() if value is not None}
         options.setdefault("size", meta.get("size", SIZE))
         options.setdefault("temperature", meta.get("temperature", TEMPERATURE))
-        xp, line = select_device(device)
+        xp, line = select_device(device, number)
         colorizer = cls(network, xp=xp, **options)
         colorizer.device = line
         return colorizer

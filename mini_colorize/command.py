@@ -17,7 +17,8 @@ import warnings
 from .errors import UserError
 from .switches import SWITCHES
 
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # set by who starts us
+RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")  # set by who starts us
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 UNSAID = 1  # exit code: all is done, but not everything could be said
@@ -114,9 +115,7 @@ def new_parser(name, doc):
     the first paragraph before the options and the others after them."""
     description, _, epilog = doc.partition("\n\n")
     raw = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(
-        prog=name, description=description, epilog=epilog, formatter_class=raw
-    )
+    return _Parser(prog=name, description=description, epilog=epilog, formatter_class=raw)
 
 
 def add_options(parser, *names, **changed):
@@ -140,10 +139,33 @@ def processes(local=False):
     return max([int(value) for value in values if value.isdigit()], default=1)
 
 
+def is_first():
+    """Whether this process is the first of those started together, or the only one."""
+    return processes() < 2 or all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+def own_cores():
+    """The cores for this process: all of the machine, or its share of them."""
+    cores = os.cpu_count() or 1
+    if processes(local=True) > 1:
+        cores //= processes(local=True)
+        if hasattr(os, "sched_getaffinity"):  # mpiexec may bind each to fewer
+            cores = min(cores, len(os.sched_getaffinity(0)))
+    return max(1, cores)
+
+
 def share_cores():
     """Part the cores among the processes of this machine; before NumPy is imported."""
     if processes(local=True) > 1 and not any(os.environ.get(name) for name in THREADS):
-        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes(local=True)))
+        os.environ["OMP_NUM_THREADS"] = str(own_cores())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Of several processes with the same arguments, one says what is wrong with them."""
+
+    def _print_message(self, message, file=None):
+        if is_first():
+            super()._print_message(message, file)
 
 
 def attempt(name, work, *, also=(), memory="", stopped="stopped"):
@@ -153,26 +175,30 @@ def attempt(name, work, *, also=(), memory="", stopped="stopped"):
     what needs less of it. stopped: what to say after Ctrl-C.
     """
 
-    def complain(line, code=2):
+    try:
+        return work() or 0
+    except (Exception, KeyboardInterrupt) as error:
+        line, code = explained(error, also=also, memory=memory, stopped=stopped)
+        if line is None:
+            raise
         print(f"{name}: {line}", file=sys.stderr)
         return code
 
-    try:
-        return work() or 0
-    except (UserError, *also) as error:
-        return complain(error)
-    except OSError as error:
-        return complain(": ".join(filter(None, [error.filename, error.strerror or str(error)])))
-    except MemoryError:
-        return complain(f"not enough memory; {memory}")
-    except KeyboardInterrupt:
-        return complain(stopped, 130)
-    except Exception as error:
-        from .backend import gpu_failure  # NumPy is not wanted before an error
 
-        if gpu_failure(error) is None:
-            raise
-        return complain(gpu_failure(error))
+def explained(error, *, also=(), memory="", stopped="stopped"):
+    """What `attempt` makes of an exception: a line and the exit code. The line is None if it is a
+    mistake of the program, whose traceback is wanted."""
+    if isinstance(error, (UserError, *also)):
+        return str(error), 2
+    if isinstance(error, OSError):
+        return ": ".join(filter(None, [error.filename, error.strerror or str(error)])), 2
+    if isinstance(error, MemoryError):
+        return f"not enough memory; {memory}", 2
+    if isinstance(error, KeyboardInterrupt):
+        return stopped, 130
+    from .backend import gpu_failure  # NumPy is not wanted before an error
+
+    return gpu_failure(error), 2
 
 
 def run_program(main):

@@ -20,7 +20,7 @@ import traceback
 import numpy as np
 
 from .backend import array_module
-from .command import processes
+from .command import explained, processes
 from .errors import UserError
 from .layers.batchnorm import merged_statistics
 
@@ -28,7 +28,7 @@ from .layers.batchnorm import merged_statistics
 class Alone:
     """The team of one."""
 
-    rank, size, local_rank = 0, 1, 0
+    rank, size, local_rank, local_size = 0, 1, 0, 1  # local: of this machine
 
     def share(self, n):
         """Which of n things are this rank's, a range: as even as can be, in the order of ranks."""
@@ -53,9 +53,12 @@ class Alone:
     def receive(self, arrays):
         """Write rank 0's arrays, of the same shapes everywhere, over those of the others."""
 
+    def check_devices(self, xp):
+        """Raises UserError unless all compute on CPUs, or each on a GPU of its own, with NCCL."""
+
     @contextlib.contextmanager
-    def kept_together(self, name):
-        """Within it an error on one rank ends all of them."""
+    def kept_together(self, name, explain=explained):
+        """Within it an error on one rank ends all of them. explain: as `command.explained`."""
         yield
 
 
@@ -68,7 +71,8 @@ class Team(Alone):
     def __init__(self, comm, MPI):
         self.comm, self.MPI = comm, MPI
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self.local_rank = comm.Split_type(MPI.COMM_TYPE_SHARED).Get_rank()
+        local = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = local.Get_rank(), local.Get_size()
         self.nccl = None
 
     def sum(self, array):
@@ -108,6 +112,30 @@ class Team(Alone):
                 self.comm.Bcast(host, root=0)
                 array.set(host)
 
+    def check_devices(self, xp):
+        gpu = xp is not np and (self.MPI.Get_processor_name(), xp.cuda.Device().pci_bus_id)
+        gpus = self.all(gpu)
+        if not any(gpus):
+            return
+        if not all(gpus):
+            raise UserError(
+                f"process {gpus.index(False)} computes on the CPU, and others on GPUs; "
+                "--device cpu or cuda is for all"
+            )
+        if len(set(gpus)) < len(gpus):
+            again = next(rank for rank, gpu in enumerate(gpus) if gpu in gpus[:rank])
+            raise UserError(
+                f"processes {gpus.index(gpus[again])} and {again} have one GPU, and NCCL wants one "
+                "for each: start fewer processes on a machine"
+            )
+        from cupy.cuda import nccl
+
+        if not nccl.available:
+            raise UserError(
+                "CuPy finds no NCCL, which sums over GPUs: pip install nvidia-nccl-cu12 "
+                "(with CUDA 13 nvidia-nccl-cu13)"
+            )
+
     def _nccl(self, array):
         """NCCL's communicator, made at first use, and the stream to work on."""
         from cupy.cuda import get_current_stream, nccl
@@ -118,25 +146,34 @@ class Team(Alone):
         return self.nccl, get_current_stream().ptr
 
     @contextlib.contextmanager
-    def kept_together(self, name):
+    def kept_together(self, name, explain=explained):
         """The others may be waiting for this rank: they would wait for ever."""
         try:
             yield
         except BaseException as error:
-            code = getattr(error, "code", 1)
-            if not isinstance(error, SystemExit):
-                if not isinstance(error, (UserError, OSError, MemoryError, KeyboardInterrupt)):
-                    traceback.print_exc(file=sys.__stderr__)
-                time.sleep(self.rank and 1)  # where all fail alike, rank 0 says so
-                line = " ".join(str(error).split()) or type(error).__name__
-                print(f"{name}: process {self.rank}: {line}", file=sys.__stderr__, flush=True)
-                code = 2
-            if code:
-                time.sleep(0.3)  # mpiexec passes on what was said, and drops it once it ends
-                code = code if isinstance(code, int) else 1
+            code = 1
+            try:
+                code = self._last_words(name, error, explain)
+            finally:  # whatever becomes of the words: a pipe may be closed, Ctrl-C come again
                 self.comm.Abort(code)
                 os._exit(code)
-            raise
+
+    def _last_words(self, name, error, explain):
+        """Say what happened. Returns the exit code."""
+        if isinstance(error, SystemExit):  # who raises it has said why
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        else:
+            line, code = explain(error)
+            if line is None:
+                traceback.print_exception(error, file=sys.__stderr__)
+                line, code = str(error) or type(error).__name__, 2
+            # Where all fail alike rank 0 says so, or the first of those that do.
+            time.sleep(self.rank and 1 + min(self.rank, 8) / 2)
+            line = " ".join(line.split())
+            print(f"{name}: process {self.rank}: {line}", file=sys.__stderr__, flush=True)
+        sys.stdout.flush()
+        time.sleep(0.3)  # mpiexec passes on what was said, and drops it once it ends
+        return code
 
 
 def _kind(array):
@@ -171,15 +208,19 @@ def _team():
     return Team(MPI.COMM_WORLD, MPI)
 
 
-def together(name, work, talks=False):
+def together(name, work, talks=False, explain=explained):
     """work(team), in each of the processes that were started together; an error in one ends all.
 
-    name: of the command. talks: whether others than rank 0 may print. Raises UserError.
+    name: of the command. talks: whether others than rank 0 may print. explain: what makes a line
+    and an exit code of an exception. Raises UserError.
     """
     team = _team()
     if team.rank and not talks:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # open as long as the process lives
-    with team.kept_together(name):
+    elif team.size > 1:  # mpiexec's pipe would be told at the end only, and nothing if that is bad
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stdout.reconfigure(line_buffering=True)
+    with team.kept_together(name, explain):
         return work(team)
 
 

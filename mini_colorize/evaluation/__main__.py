@@ -24,6 +24,7 @@ columns
   s a photo      from lightness to picture, reading the file left out
 """
 
+import functools
 from pathlib import Path
 
 from .. import command
@@ -76,7 +77,8 @@ def print_scores(args, team):
     systems = [Truth(), Gray(), Random(photos, args.seed)]
     for weights in args.weights or [DEFAULT]:
         first, *others = args.temperature
-        systems.append(Checkpoint(weights, first, args.size, args.device))
+        where = {"device": args.device, "number": team.local_rank}
+        systems.append(Checkpoint(weights, first, args.size, **where))
         if not systems[-1].colorizer.regression:
             systems += [systems[-1].at(temperature) for temperature in others]
         elif first is not None:
@@ -99,18 +101,19 @@ def main(argv=None):
     command.share_cores()
     args = parse(argv)
 
+    errors = {
+        "also": (ValueError,),
+        "memory": "a smaller --batch or --size needs less",
+        "stopped": "stopped; every file is whole, new or as it was",
+    }
+
     def work():
         from ..team import together
 
-        together("evaluation", lambda team: print_scores(args, team))
+        explain = functools.partial(command.explained, **errors)
+        together("evaluation", lambda team: print_scores(args, team), explain=explain)
 
-    return command.attempt(
-        "evaluation",
-        work,
-        also=(ValueError,),
-        memory="a smaller --batch or --size needs less",
-        stopped="stopped; every file is whole, new or as it was",
-    )
+    return command.attempt("evaluation", work, **errors)
 
 
 if __name__ == "__main__":

@@ -113,11 +113,15 @@ class Checkpoint:
 
     weights: as of Colorizer.load. temperature: of the annealed mean; size: S; None for those that
     the weights recommend. device: "auto", "cpu" or "cuda". name: in place of one made of all these.
+    number: of this process on this machine.
     Raises CheckpointError, DeviceError, ValueError.
     """
 
-    def __init__(self, weights=DEFAULT, temperature=None, size=None, device="cpu", name=None):
-        self.colorizer = Colorizer.load(weights, device, temperature=temperature, size=size)
+    def __init__(
+        self, weights=DEFAULT, temperature=None, size=None, device="cpu", name=None, number=0
+    ):
+        options = {"temperature": temperature, "size": size}
+        self.colorizer = Colorizer.load(weights, device, number, **options)
         self.weights, self.own_name = str(weights), name
         self.temperature = self.colorizer.temperature
         self.seen = {}  # what the network made of the last photos, at any temperature

@@ -52,5 +52,5 @@ def make_module():
     module.NcclCommunicator, module.get_unique_id = NcclCommunicator, get_unique_id
     for number, name in enumerate(_KINDS):
         setattr(module, f"NCCL_{name}", number)
-    module.NCCL_SUM = _SUM
+    module.NCCL_SUM, module.available = _SUM, True
     return module
