@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from . import bins
-from .backend import as_numbers
+from .backend import as_numbers, to_host
 from .color import EVERY
 from .fast.graphs import Graphs
 from .measures import colorfulness
@@ -29,7 +29,10 @@ class Learner:
 
     def __init__(self, network, config, prior=None, xp=np, team=ALONE):
         c, self.xp, self.network, self.team = config, xp, network, team
-        if team.size > 1 and not c.local_batchnorm:
+        self.part = None  # of the batch, where BatchNorm is to know no more than it
+        if team.size > 1 and c.local_batchnorm:
+            self.part = len(team.share(c.batch)) / c.batch
+        elif team.size > 1:
             network.part_batches(BatchPart(team, c.batch, xp))
         self.regression = c.loss == "regression"
         self.targets = regression_targets if self.regression else targets
@@ -60,7 +63,12 @@ class Learner:
         if measure:
             name, work = "measured step", partial(self._work, measure=True)
         results = self.graphs(name, work, self.xp.asarray(rgb))
-        return results[:2], colorfulness(results[2]) if measure else None
+        if not measure:
+            return results[:2], None
+        colors = results[2]
+        if self.team.size > 1:
+            colors = np.concatenate(self.team.all(to_host(colors)))
+        return results[:2], colorfulness(colors)
 
     def _work(self, rgb, measure=False):
         """What a step does on the device, the same every time: see graphs.py.
@@ -72,9 +80,12 @@ class Learner:
         logits = self.network.forward(x, train=True)
         colors = (self._painted(x, logits),) if measure else ()
         scale = self.loss_scale.scale if self.loss_scale else 1
-        # The loss is a mean over the pixels that count: those of the batch, and not of our share.
-        part = self._part_of_mask(truth, x.dtype) if self.team.size > 1 else 1
-        loss = self.loss(logits, truth, scale * part)
+        share = scale
+        if self.team.size > 1:
+            # The loss is a mean over the pixels that count: of the batch, and not of our share.
+            part = self._part_of_mask(truth, x.dtype)
+            share = scale * part
+        loss = self.loss(logits, truth, share)
         losses = loss.weighted, loss.unweighted
         del logits
         self.network.backward(loss.gradient)
@@ -82,6 +93,7 @@ class Learner:
         if self.team.size > 1:
             self.team.sum(grads)
             losses = tuple(self.team.sum(self.xp.stack(losses) * part))
+            self._merge_averages()
         overflow = ops(grads).find_overflow(grads) if self.loss_scale else 0
         self.optimizer.update(self.grads, scale, overflow)
         if self.loss_scale:
@@ -89,6 +101,16 @@ class Learner:
         if self.average:
             self.average.update()
         return *losses, *colors
+
+    def _merge_averages(self):
+        """Of BatchNorms that know their part only: their running averages' mean over the ranks.
+
+        Else the ranks would have several, of which one is judged, and another saved.
+        """
+        if self.part:
+            averages = self.buffers.flat
+            averages *= self.part
+            self.team.sum(averages)
 
     def _part_of_mask(self, truth, dtype):
         """This rank's pictures with colour over those of all. () of a dtype."""
