@@ -24,15 +24,16 @@ class PhotoCache(dict):
 
     photos: list. resize: the shorter side, pixels. resized: function (photo, resize) -> pixels.
     aspect: the most that `resized` makes of the longer side, in shorter sides.
-    taken: bytes of the free memory that another cache will take.
+    taken: bytes of the free memory that another cache will take. sharing: processes of this machine
+    that do the same, each with a cache of its own.
     Raises DataError in one line if they will not fit; `expected` says how many bytes they take.
     """
 
-    def __init__(self, photos, resize, resized, aspect, taken=0):
+    def __init__(self, photos, resize, resized, aspect, taken=0, sharing=1):
         super().__init__()
         self.photos, self.resize, self.resized = list(dict.fromkeys(photos)), resize, resized
         free = free_memory()
-        self.limit = float("inf") if free is None else max(0, free * SHARE - taken)
+        self.limit = float("inf") if free is None else max(0, free * SHARE / sharing - taken)
         probed = self.photos[:: -(-len(self.photos) // PROBED)]
         each = [self._bytes(photo, aspect) for photo in probed]
         self.expected = sum(each) / len(each) * len(self.photos)

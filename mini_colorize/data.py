@@ -19,7 +19,6 @@ Source: the authors' recipe, 176 x 176 crops of pictures 256 wide, flipped half 
 import contextlib
 import itertools
 import math
-import os
 import threading
 from functools import lru_cache, partial
 
@@ -27,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from .cache import PhotoCache, made_ahead
+from .command import own_cores
 from .files.canonical import flatten
 from .files.images import ImageError, read_image
 from .photos import DataError
@@ -195,7 +195,7 @@ class PhotoLoader:
         team=ALONE,
     ):
         resize = round(size * 256 / 176) if resize is None else resize
-        workers = min(8, os.cpu_count() or 1) if workers is None else workers
+        workers = min(8, own_cores()) if workers is None else workers
         if not (1 <= size <= resize and batch >= 1 and seed >= 0 and workers >= 0):
             raise ValueError(f"out of range: {size=}, {resize=}, {batch=}, {seed=}, {workers=}")
         self.photos = list(photos)
@@ -215,7 +215,8 @@ class PhotoLoader:
 
         taken: bytes that another cache will take. Raises DataError if the photos do not fit.
         """
-        self.cache = PhotoCache(self.photos, self.resize, resized_pixels, ASPECT, taken)
+        sharing = self.team.local_size
+        self.cache = PhotoCache(self.photos, self.resize, resized_pixels, ASPECT, taken, sharing)
         return self.cache
 
     def fill_cache(self):

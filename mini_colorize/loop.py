@@ -125,7 +125,9 @@ class _Signals:
 
     def __enter__(self):
         self.received = None
-        ends = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if self.together else [])]
+        ends = [signal.SIGINT, signal.SIGTERM]
+        if self.together and hasattr(signal, "SIGUSR1"):  # not on Windows
+            ends.append(signal.SIGUSR1)
         hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; not on Windows
         if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup has it
             ends.append(hangup)

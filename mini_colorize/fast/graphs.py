@@ -115,7 +115,7 @@ class Graphs:
         before = ()
         try:
             with self.room.outside():
-                before = _copied(self.state())
+                before = self._everywhere(lambda: _copied(self.state()))
             self._try(work, function, arrays, before)
         except Exception as error:
             work.graph = work.results = None
@@ -131,7 +131,7 @@ class Graphs:
         """Raises ValueError unless the graph does to results and state what the function does."""
         results = work(function, arrays)
         with self.room.outside():
-            plain = _copied((*results, *self.state()))
+            plain = self._everywhere(lambda: _copied((*results, *self.state())))
         del results  # their memory is the graph's
         self._everywhere(lambda: work.capture(function, self.room.stream))
         _copy(self.state(), before)
@@ -146,15 +146,16 @@ class Graphs:
             self._everywhere(compared)
 
     def _everywhere(self, work):
-        """Call work. Raises if it fails here, or in another process of the team: a graph in which
-        they sum something is launched by all or by none."""
-        failure = None
+        """work(). Raises if it fails here, or in another process of the team: a graph in which they
+        sum something is launched by all or by none."""
+        failure = made = None
         try:
-            work()
+            made = work()
         except Exception as error:
             failure = error
         if any(self.all_of(failure is not None)):
             raise failure or ValueError("another process could not make its graph")
+        return made
 
 
 class _Work:
