@@ -175,6 +175,8 @@ def test_one_folder_and_any_number_of_processes(tmp_path, photos):
     for name in ("loss_weighted", "val_loss_weighted"):
         pairs = zip(log(alone, name), log(straight, name), strict=True)
         assert all(a[name] == pytest.approx(b[name], rel=1e-2) for a, b in pairs), name
+    colorful = (log(out, "colorfulness")[0]["colorfulness"] for out in (alone, straight))
+    assert next(colorful) == pytest.approx(next(colorful), rel=1e-3)
     assert sorted(p.name for p in alone.iterdir()) == sorted(p.name for p in straight.iterdir())
 
 
@@ -300,3 +302,136 @@ def test_an_album_and_its_scores_are_shared(tmp_path, photos, weights):
         for name in ("auc_raw", "auc_balanced", "psnr_db", "colorfulness", "loss_nats"):
             values = ([np.nan if v is None else v for v in row[name].values()] for row in (a, b))
             assert np.allclose(*values, rtol=1e-9, atol=0, equal_nan=True), name
+
+
+def fails_on_rank_1(error):
+    """A command of two processes, of which one fails while the other waits for it."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from functools import partial
+from mini_colorize.command import explained
+from mini_colorize.team import together
+def work(team):
+    print("before")
+    team.all(0)
+    if team.rank == 1:
+        {error}
+    team.all(0)
+together("x.py", work, explain=partial(explained, memory="less"))
+"""
+    return run(2, "-c", code, timeout=30)
+
+
+@pytest.mark.parametrize(
+    "error, code, line",
+    [
+        ("raise KeyboardInterrupt", 130, "stopped"),
+        ("raise MemoryError", 2, "not enough memory; less"),
+        ("open('/nowhere/a.png')", 2, "/nowhere/a.png: No such file or directory"),
+    ],
+)
+def test_last_words(error, code, line):
+    """Those of one process; and what had been printed before is not lost."""
+    done = fails_on_rank_1(error)
+    assert done.returncode == code and "Traceback" not in done.stderr
+    assert f"x.py: process 1: {line}\n" in done.stderr and done.stdout == "before\n"
+
+
+def test_no_last_words():
+    """Whoever cannot say why ends the others nevertheless."""
+    assert fails_on_rank_1("sys.__stderr__.close(); raise OSError").returncode == 1
+
+
+def test_arguments_are_complained_of_once():
+    done = run(3, *TRAIN, "--bogus")
+    assert done.returncode == 2 and done.stderr.count("unrecognized arguments") == 1
+
+
+@pytest.mark.parametrize(
+    "here, there, line",
+    [
+        ("gpu(0)", "np", "process 1 computes on the CPU, and others on GPUs"),
+        ("gpu(0)", "gpu(0)", "processes 0 and 1 have one GPU"),
+        ("gpu(0)", "gpu(1)", "finds no NCCL"),
+    ],
+)
+def test_devices_that_do_not_go_together(here, there, line):
+    code = f"""
+import sys, types
+sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]!r}
+from emulator import standin
+import numpy as np
+from mini_colorize.team import together
+cupy = standin.install()
+cupy.cuda.nccl.available = False
+def gpu(i):
+    cupy.cuda.Device = lambda: types.SimpleNamespace(pci_bus_id=i)
+    return cupy
+together("x.py", lambda team: team.check_devices({there} if team.rank else {here}))
+"""
+    done = run(2, "-c", code, timeout=30)
+    assert done.returncode == 2 and line in done.stderr and "Traceback" not in done.stderr
+
+
+def test_gpus_are_given_out_in_albums_and_scores(tmp_path, photos):
+    """As in training: process 1 asks for the second."""
+    for main in ("infer", "mini_colorize.evaluation.__main__"):
+        arguments = flags(weights="tiny", size=64, out=tmp_path / main.replace(".", "_"))
+        arguments += [str(photos)] if main == "infer" else ["--data", str(photos)]
+        code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from importlib import import_module
+from mini_colorize import colorizer
+from mini_colorize.backend import select_device
+def select(name="auto", number=0):
+    print("asks for", number, file=sys.__stderr__)
+    return select_device("cpu")
+colorizer.select_device = select
+sys.exit(import_module({main!r}).main({arguments!r}))
+"""
+        done = run(2, "-c", code)
+        assert done.returncode == 0, done.stderr
+        asked = [line for line in done.stderr.splitlines() if line.startswith("asks for")]
+        assert sorted(asked) == ["asks for 0", "asks for 1"]
+
+
+def test_running_averages_are_the_same_everywhere(tmp_path, photos):
+    """With statistics of parts, too: else a validation judges what nobody saves."""
+    options = dict(val=photos, schedule="steps", lr_every=9, sample_every=2, local_batchnorm=())
+    parts = train(2, tmp_path / "parts", photos, steps=3, **options)
+    straight = train(2, tmp_path / "straight", photos, steps=4, **options)
+    done = run(2, *TRAIN, *flags(resume=parts, steps=4))
+    assert done.returncode == 0, done.stderr
+    name = "val_loss_weighted"
+    assert log(parts, name)[-1][name] == log(straight, name)[-1][name]
+    assert_same_bits(parts, straight)
+
+
+def test_caches_share_the_memory(monkeypatch, photos):
+    from mini_colorize import cache
+
+    monkeypatch.setattr(cache, "free_memory", lambda: 10**9)
+    limits = [
+        cache.PhotoCache(list(photos.iterdir()), 32, None, 8, sharing=n).limit for n in (1, 4)
+    ]
+    assert limits == [0.9e9, 0.9e9 / 4]
+
+
+def test_cores_are_parted(monkeypatch, photos):
+    from mini_colorize.data import PhotoLoader
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(6))
+    monkeypatch.setenv("MPI_LOCALNRANKS", "3")
+    assert PhotoLoader(list(photos.iterdir()), size=24, batch=5).workers == 2
+
+
+def test_where_there_is_no_sigusr1(monkeypatch):
+    """On Windows."""
+    from mini_colorize import loop
+
+    monkeypatch.delattr(signal, "SIGUSR1")
+    with loop._Signals(together=True) as signals:
+        assert signals.received is None
