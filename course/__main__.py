@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mini_colorize.command import attempt, run_program
 
-from .check import UNWRITTEN
+from .check import UNWRITTEN, verdicts
 
 HERE = Path(__file__).resolve().parent
 
@@ -47,7 +47,8 @@ def parse(argv, numbers):
     args = p.parse_args(argv)
     for number in args.chapter:
         if number not in numbers:
-            p.error(f"there is no chapter {number}; there are {numbers[0]} to {numbers[-1]}")
+            there = ", ".join(map(str, numbers))
+            p.error(f"there is no chapter {number}; there are {there}")
     if not args.answers.is_dir():
         p.error(f"--answers {args.answers}: there is no such folder")
     return args
@@ -57,11 +58,11 @@ def overview(known, answers):
     """A line for each chapter. Returns whether all is right."""
     total = done = 0
     for title, _, exercises in known.values():
-        verdicts = [exercise.verdict(answers) for exercise in exercises]
-        marks = "".join({None: "#", UNWRITTEN: "."}.get(v, "x") for v in verdicts)
-        total, done = total + len(verdicts), done + verdicts.count(None)
+        said = [verdict for _, verdict in verdicts(exercises, answers)]
+        marks = "".join({None: "#", UNWRITTEN: "."}.get(v, "x") for v in said)
+        total, done = total + len(said), done + said.count(None)
         print(f"{title:<52}  {marks}", flush=True)
-    print(f"\n{done} of {total} are right.  # right   x wrong   . {UNWRITTEN}")
+    print(f"\n{done} of {total} exercises are right.  # right   x wrong   . {UNWRITTEN}")
     return done == total
 
 
@@ -70,15 +71,14 @@ def in_detail(title, text, exercises, answers):
     print(f"{title}  ({os.path.relpath(text)})\n")
     width = max(len(exercise.name) for exercise in exercises)
     done = 0
-    for exercise in exercises:
-        said = exercise.verdict(answers)
+    for exercise, said in verdicts(exercises, answers):
         done += said is None
         print(
             f"  {exercise.name:<{width}}  " + (said or "right").replace("\n", "\n      "),
             flush=True,
         )
     files = sorted({os.path.relpath(answers / exercise.file) for exercise in exercises})
-    print(f"\n{done} of {len(exercises)} are right. Your answers: {', '.join(files)}\n")
+    print(f"\n{done} of {len(exercises)} exercises are right. Your answers: {', '.join(files)}\n")
     return done == len(exercises)
 
 

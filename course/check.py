@@ -12,15 +12,20 @@ every case that failed:
 The planted wrong answers that test all this are in tests/planted.
 """
 
+import contextlib
 import copy
 import functools
 import importlib.util
 import inspect
+import io
 import itertools
+import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Number
 
 import numpy as np
 
@@ -29,24 +34,31 @@ FILTERS = ("row of the filter", "column of the filter", "input channel", "output
 CHANNELS = ("channel",)
 UNWRITTEN = "not written yet"
 UNKNOWN = "no known mistake"
+LIMIT = 20  # seconds for an exercise
+FAULTS = (Exception, SystemExit, KeyboardInterrupt)  # what an answer may raise
 
 
 class Wrong(Exception):
     """What is wrong with an answer: one or more lines for the student."""
 
 
+class Stopped(BaseException):
+    """The time is over, or somebody has pressed Ctrl-C; no `except Exception` holds it up."""
+
+
 @dataclass
 class Exercise:
     """A function to write, and all that is known of it.
 
-    file, name: where the function is written, and what it is called. solution: the package's own, which must pass as well. oracle: gives what
-    is right, in the order of `outputs`. outputs: name -> names of its axes; () for a number. cases:
+    file, name: where the function is written, and what it is called. solution: the package's own,
+    which must pass as well. oracle: gives what is right, in the order of `outputs`. outputs: name -> names of its axes; () for a number. cases:
     dicts of arguments, the smallest first; the arrays of a case are never changed.
     mistakes: output -> list of (sentence, function of a case that gives the wrong output).
     terms: output -> function of a case that gives {name: term}, of which the output is the sum.
     tolerance: of the largest number of the right output.
     seen: where many answers are right, what of them is compared: a function of what is returned and
     of the case, which may raise Wrong. The oracle and the mistakes then give this.
+    order: the outputs in the order in which they are looked at, causes before what they cause.
     properties: where there are many right answers: functions of an answer, each of which gives a
     sentence if something does not hold, else None; oracle, outputs and cases may then be empty.
     """
@@ -61,19 +73,30 @@ class Exercise:
     terms: dict[str, Callable] = field(default_factory=dict)
     tolerance: float = 1e-6
     seen: Callable | None = None
+    order: tuple[str, ...] = ()
     properties: list[Callable] = field(default_factory=list)
     _known: dict = field(default_factory=dict, repr=False)  # what the oracle gave
 
-    def verdict(self, folder):
-        """None if the answer in a folder is right, else what is wrong with it, in lines."""
+    def verdict(self, folder, before=None):
+        """None if the answer in a folder is right, else what is wrong with it, in lines.
+
+        before: name -> verdict of the exercises already checked, which this answer may call.
+        """
+        printed, answer = Printed(), None
         try:
-            answer = getattr(load(folder / self.file), self.name, None)
-            if not callable(answer):
-                return f"there is no function {self.name} in {self.file}"
-            self.check(answer)
+            with watched(), contextlib.redirect_stdout(printed):
+                answer = getattr(load(folder / self.file), self.name, None)
+                if not callable(answer):
+                    return f"there is no function {self.name} in {self.file}"
+                self.check(answer)
         except Wrong as wrong:
-            return str(wrong)
-        return None
+            said = str(wrong)
+        else:
+            return None
+        for name in getattr(getattr(answer, "__code__", None), "co_names", ()):
+            if (before or {}).get(name):
+                return f"it calls your {name}, which is not right yet: mend that first\n{said}"
+        return "\n".join([said, *printed.lines()]) if said != UNWRITTEN else said
 
     def check(self, answer):
         """Raises Wrong if `answer`, a function, is not right in every case."""
@@ -81,7 +104,9 @@ class Exercise:
             if said := holds(guarded(answer)):
                 raise Wrong(said)
         tried = [(case, self._returned(answer, case)) for case in self.cases]
-        for at, (name, axes) in enumerate(self.outputs.items()):
+        names = list(self.outputs)
+        for name in self.order or names:
+            at, axes = names.index(name), self.outputs[name]
             rows = [(case, got[at], self._right(case)[at]) for case, got in tried]
             failed = [row for row in rows if not close(*row[1:], self.tolerance)]
             if not failed:
@@ -92,7 +117,17 @@ class Exercise:
             if why == UNKNOWN and finite:  # an overflow on top of it hides no mistake
                 why = self._explained(name, axes, finite)
             lines = [f"{name} is wrong: {why}" if len(self.outputs) > 1 else f"wrong: {why}"]
-            raise Wrong("\n".join([*lines, *shown(case), *compared(name, got, want)]))
+            raise Wrong("\n".join([*lines, *self._shown(case), *compared(name, got, want)]))
+
+    def _shown(self, case):
+        number = next((i for i, known in enumerate(self.cases) if known is case), None)
+        lines, all_of_it = shown(case)
+        if not all_of_it and number is not None:
+            chapter = int(self.file[:2])
+            lines.append(
+                f'  in Python: from course import case; case({chapter}, "{self.name}", {number})'
+            )
+        return lines
 
     def _right(self, case):
         if id(case) not in self._known:
@@ -106,10 +141,12 @@ class Exercise:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 returned = answer(**given)
+                if inspect.isgenerator(returned):
+                    returned = list(returned)
         except NotImplementedError:
             raise Wrong(UNWRITTEN) from None
-        except Exception as error:
-            raise Wrong("\n".join([raised(answer, error), *shown(case)])) from None
+        except FAULTS as error:
+            raise Wrong("\n".join([raised(answer, error), *self._shown(case)])) from None
         for name, before in case.items():
             after = given[name]
             if isinstance(before, np.ndarray) and not (
@@ -123,9 +160,14 @@ class Exercise:
         found = listed(returned, self.outputs)
         if found is None:
             n, wanted = len(self.outputs), ", ".join(self.outputs)
-            raise Wrong(f"it returns {described(returned)}; wanted are {n} values: {wanted}")
+            wanted = (
+                f"wanted are {n} values: {wanted}" if n > 1 else f"wanted is one value: {wanted}"
+            )
+            raise Wrong(f"it returns {described(returned)}; {wanted}")
         for at, (name, axes) in enumerate(self.outputs.items()):
             got, want = found[at], self._right(case)[at]
+            if kind := odd(got):
+                raise Wrong(f"{name} holds numbers of type {kind}; wanted are real ones, of float")
             if got.dtype.kind not in "fiub":
                 raise Wrong(f"{name} is {described(returned)}, not numbers; is there a return?")
             if want.ndim == 0 and got.size == 1:  # an array of one number is a number
@@ -134,7 +176,9 @@ class Exercise:
                 why = [
                     s for s, f in self.mistakes.get(name, ()) if self._explains(f, name, case, got)
                 ]
-                raise Wrong("\n".join([reshaped(name, axes, got, want), *why[:1], *shown(case)]))
+                raise Wrong(
+                    "\n".join([reshaped(name, axes, got, want), *why[:1], *self._shown(case)])
+                )
         return found
 
     def _explained(self, name, axes, failed):
@@ -143,6 +187,11 @@ class Exercise:
                 return sentence
         if name in self.terms and (found := fitted(self.terms[name], failed, self.tolerance)):
             return found
+        for i, other in enumerate(self.outputs):
+            pairs = [(got, self._right(case)[i]) for case, got, _ in failed]
+            if all(a.shape == b.shape and close(a, b, self.tolerance) for a, b in pairs):
+                names = ", ".join(self.outputs)
+                return f"{other} stands in its place; wanted are, in this order, {names}"
         for view in VIEWS:
             with np.errstate(all="ignore"):
                 found = [view(got, want, axes, self.tolerance) for _, got, want in failed]
@@ -168,10 +217,65 @@ def guarded(answer):
             return answer(*args, **options)
         except NotImplementedError:
             raise Wrong(UNWRITTEN) from None
-        except Exception as error:
+        except FAULTS as error:
             raise Wrong(raised(answer, error)) from None
 
     return called
+
+
+def verdicts(exercises, folder):
+    """Yields each exercise and what is wrong with its answer, None if nothing is."""
+    before = {}
+    for exercise in exercises:
+        if isinstance(exercise, Exercise):
+            before[exercise.name] = exercise.verdict(folder, before)
+        else:
+            before[exercise.name] = exercise.verdict(folder)
+        yield exercise, before[exercise.name]
+
+
+@contextlib.contextmanager
+def watched():
+    """Students' code inside may take LIMIT seconds (on Linux and macOS, in the main thread)."""
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        yield
+        return
+
+    def stop(number, frame):
+        raise Stopped(number)
+
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGALRM, signal.SIGINT)}
+    signal.setitimer(signal.ITIMER_REAL, LIMIT, 1)  # again each second: `except:` may catch one
+    try:
+        yield
+    except Stopped as stopped:
+        if stopped.args == (signal.SIGINT,):
+            raise KeyboardInterrupt from None
+        raise Wrong(f"it takes longer than {LIMIT} s: an endless loop?") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+class Printed(io.TextIOBase):
+    """Keeps the first lines of what an answer prints, and drops the rest."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text = (self.text + text)[:1000]
+        return len(text)
+
+    def lines(self):
+        lines = self.text.splitlines()
+        if lines:
+            yield "what it prints begins:"
+            yield from (f"  {line[:100]}" for line in lines[:4])
 
 
 def close(got, want, tolerance):
@@ -189,6 +293,11 @@ def listed(returned, outputs):
     """A returned value as a list of arrays, one for each output; None if that cannot be."""
     if len(outputs) == 1:
         returned = (returned,)
+    elif isinstance(returned, np.ndarray) and len(set(map(len, outputs.values()))) == 1:
+        # The outputs have equally many axes, and this may be an array of them.
+        returned = (
+            list(returned) if returned.ndim == 1 + len(next(iter(outputs.values()))) else None
+        )
     if not isinstance(returned, tuple | list) or len(returned) != len(outputs):
         return None
     try:
@@ -201,15 +310,18 @@ def listed(returned, outputs):
 
 
 def shown(case):
-    """The input, in lines: whole where it is small."""
-    yield "the smallest input that shows it:"
+    """The input, in lines: whole where it is small. And whether that is all of it."""
+    lines, all_of_it = ["the smallest input that shows it:"], True
     for name, value in case.items():
         if isinstance(value, np.ndarray) and value.ndim:
             whole = value.round(4) if value.dtype.kind == "f" else value
-            numbers = f": {whole.tolist()}" if value.size <= 24 else ""
-            yield f"  {name}, {value.shape} {value.dtype}{numbers}"
+            small = value.size <= 24
+            numbers = f": {whole.tolist()}" if small else ""
+            lines.append(f"  {name}, {value.shape} {value.dtype}{numbers}")
+            all_of_it = all_of_it and small
         else:
-            yield f"  {name} = {value.__name__ if callable(value) else value}"
+            lines.append(f"  {name} = {value.__name__ if callable(value) else value}")
+    return lines, all_of_it
 
 
 def compared(name, got, want):
@@ -235,7 +347,18 @@ def raised(answer, error):
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
              if frame.filename == file]  # fmt: skip
     where = f" in line {lines[-1]}" if lines else " when it is called"
-    return f"{type(error).__name__}{where}: {error}"
+    text = f"{type(error).__name__}{where}: {error}"
+    if isinstance(error, TypeError) and "unexpected keyword argument" in text and not lines:
+        return text + "; arguments are passed by name: keep the names"
+    return text
+
+
+def odd(values):
+    """The name of the type of values that are numbers and not floats, such as complex, or None."""
+    if values.dtype.kind == "c":
+        return "complex"
+    first = values.flat[0] if values.dtype.kind == "O" and values.size else None
+    return type(first).__name__ if isinstance(first, Number) else None
 
 
 def reshaped(name, axes, got, want):
@@ -286,7 +409,13 @@ def spoken(term, factor):
         return f"the term {term} is missing"
     if abs(factor + 1) < 1e-4:
         return f"the term {term} has the wrong sign"
-    return f"the term {term} is {factor:.4g} times what it should be"
+    return f"the term {term} is {times(factor)}"
+
+
+def times(factor):
+    words = {0.5: "half of", 2: "twice"}
+    often = next((w for c, w in words.items() if abs(factor / c - 1) < 1e-4), f"{factor:.4g} times")
+    return f"{often} what it should be"
 
 
 def not_finite(got, want, axes, tolerance):
@@ -308,7 +437,15 @@ def factor(got, want, axes, tolerance):
     norm = (want.astype(np.float64) ** 2).sum()
     c = (got * want).sum() / norm if norm else 0
     if abs(c) > 1e-9 and abs(c - 1) > 1e-3 and close(got / c, want, tolerance):
-        return "it has the wrong sign" if abs(c + 1) < 1e-4 else f"it is {c:.4g} times too large"
+        return "it has the wrong sign" if abs(c + 1) < 1e-4 else f"it is {times(c)}"
+
+
+def nearly(got, want, axes, tolerance):
+    off = abs(got - want.astype(np.float64)).max(initial=0)
+    if off <= 100 * tolerance * abs(want).max(initial=0):
+        return (
+            "only its first digits are right: is it rounded, in float32, or a small number wrong?"
+        )
 
 
 def offset(got, want, axes, tolerance):
@@ -332,6 +469,8 @@ def flipped(got, want, axes, tolerance):
     for n in range(1, len(long) + 1):
         for some in itertools.combinations(long, n):
             if close(np.flip(got, some), want, tolerance):
+                if n == 1 and want.shape[some[0]] == 2 and " or " in axes[some[0]]:
+                    return f"{axes[some[0]].replace(' or ', ' and ')} are exchanged"
                 return f"it is flipped along the axis {' and '.join(axes[i] for i in some)}"
 
 
@@ -355,8 +494,8 @@ def border(got, want, axes, tolerance):
 
 
 VIEWS = [
-    not_finite, no_truth_value, nothing, factor, offset, flipped, exchanged, first_only, reordered,
-    border,
+    not_finite, no_truth_value, nothing, nearly, factor, offset, flipped, exchanged, first_only,
+    reordered, border,
 ]  # fmt: skip
 
 
@@ -406,7 +545,7 @@ def load(path):
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise Wrong(f"{path}, line {error.lineno}: {error.msg}") from None
-    except Exception as error:
+    except FAULTS as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""

@@ -29,8 +29,8 @@ def _adam_cases():
         v = rng.uniform(0.2, 2, n).round(1)
         if t == 1:
             m, v = np.zeros(n), np.zeros(n)
-        yield {"p": p, "g": g, "m": m, "v": v, "t": t, "lr": 0.5, "betas": betas, "eps": eps,
-               "decay": decay}  # fmt: skip
+        yield {"p": p, "g": g, "m": m, "v": v, "t": t, "lr": 0.5 + seed / 4, "betas": betas,
+               "eps": eps, "decay": decay}  # fmt: skip
     zero = np.zeros(2)  # nothing has ever moved these
     yield {"p": np.array([1.0, -2]), "g": zero, "m": zero, "v": zero, "t": 4, "lr": 0.5,
            "betas": (0.9, 0.99), "eps": 1e-8, "decay": 0}  # fmt: skip
@@ -212,8 +212,11 @@ RATE = Exercise(
     _rate,
     {"rate": ()},
     [
-        {"step": step, "lr": 2.0, "steps": 10, "least": 0.1, "warmup": warmup}
-        for step, warmup in [(0, 0), (5, 0), (3, 0), (10, 0), (0, 4), (2, 4), (3, 4), (7, 4)]
+        {"step": step, "lr": 2.0 + step / 2, "steps": steps, "least": least, "warmup": warmup}
+        for step, steps, least, warmup in [
+            (0, 10, 0.1, 0), (5, 10, 0.1, 0), (3, 12, 0.2, 0), (10, 10, 0.1, 0),
+            (0, 10, 0.1, 4), (2, 10, 0.1, 4), (3, 8, 0.05, 4), (7, 10, 0.1, 4),
+        ]
     ],
     mistakes={
         "rate": [

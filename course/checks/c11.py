@@ -282,7 +282,7 @@ def _line_cases():
         rng = np.random.default_rng(seed)
         light = rng.uniform(20, 80, shape).round(1)
         color = (light / 2 + 5 * rng.standard_normal(shape)).round(1)
-        yield {"light": light, "color": color, "radius": radius, "eps": 20.0}
+        yield {"light": light, "color": color, "radius": radius, "eps": 20.0 + 5 * seed}
 
 
 def _windows(shape, radius):

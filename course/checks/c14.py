@@ -50,8 +50,8 @@ BIAS_RELU = KernelExercise(
 )
 
 
-def _average(n):
-    return {"average": floats(2, n), "now": floats(3, n), "share": np.array([0.25], np.float32)}
+def _average(n, share):
+    return {"average": floats(2, n), "now": floats(3, n), "share": np.array([share], np.float32)}
 
 
 MOVING_AVERAGE = KernelExercise(
@@ -60,7 +60,7 @@ MOVING_AVERAGE = KernelExercise(
     ROOT / "kernels" / "moving_average.cu",
     moving_average,
     {"average": ("number",)},
-    [_average(1), _average(1000)],
+    [_average(1, 0.25), _average(1000, 0.125)],
     lambda average, now, share: (-(-now.size // 256), 256, (average, now, share, now.size)),
     once=("average", "now"),
     per=("number", lambda average, now, share: now.size),

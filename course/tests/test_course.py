@@ -14,9 +14,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from course import case, check
 from course.__main__ import HERE, chapters, main
 from course.check import UNWRITTEN, Exercise, Wrong, load
 from course.text import refreshed
+from mini_colorize.layers import batchnorm
 from tools.figures import figure_chapter, save
 
 CHAPTERS = chapters()
@@ -91,4 +93,70 @@ def test_links_lead_somewhere(number):
 def test_the_command_says_how_far_one_is(capsys):
     assert main([]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(CHAPTERS) + 2 and lines[-1].startswith(f"0 of {len(EXERCISES)} are")
+    assert len(lines) == len(CHAPTERS) + 2 and lines[-1].startswith(
+        f"0 of {len(EXERCISES)} exercises are"
+    )
+
+
+def _kahan(x):
+    total = lost = np.zeros(x.shape[3], np.float32)
+    for pixel in x.reshape(-1, x.shape[3]):
+        exact = pixel - lost
+        lost = ((total + exact) - total) - exact
+        total = total + exact
+    return total
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("channel_sums", _kahan),
+        ("running_averages", lambda **case: np.array(batchnorm.running_averages(**case))),
+        ("batchnorm_backward", lambda **case: (v for v in batchnorm.batchnorm_backward(**case))),
+        ("batchnorm_backward", lambda **case: list(batchnorm.batchnorm_backward(**case))),
+    ],
+    ids=["Kahan", "array", "generator", "list"],
+)
+def test_a_right_answer_of_another_style_passes(name, answer):
+    (exercise,) = [e for e in EXERCISES if e.name == name]
+    exercise.check(answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import sys\nsys.exit(0)", "SystemExit: 0"),
+        ("def expected_error(guess, colors, shares):\n    quit()", "SystemExit in line 2"),
+        (
+            "def expected_error(guess, colors, shares):\n    raise KeyboardInterrupt",
+            "KeyboardInter",
+        ),
+        (
+            "def expected_error(guess, colors, shares):\n    while True:\n        pass",
+            "endless loop?",
+        ),
+        ("def expected_error(g, c, s):\n    return 1", "keep the names"),
+        ("def expected_error(guess, colors, shares):\n    return 1j", "numbers of type complex"),
+        ("def expected_error(guess, colors, shares):\n    return 1, [2, 3]", "one value: E"),
+        ("def expected_error(guess, colors, shares):\n    print('hi')", "begins:\n        hi"),
+        (
+            "def cheapest_color(colors, shares):\n    return colors[0]\n"
+            "def chroma_kept(colors, shares):\n    return cheapest_color(colors, shares)[0]",
+            "it calls your cheapest_color, which is not right yet",
+        ),
+    ],
+    ids=["exit", "quit", "interrupt", "endless", "names", "complex", "two", "prints", "calls"],
+)
+def test_what_an_answer_does_is_said(text, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(check, "LIMIT", 0.5)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())  # quit closes it
+    stubs = (HERE / "exercises" / "00_one_pixel.py").read_text(encoding="utf-8")
+    (tmp_path / "00_one_pixel.py").write_text(stubs)
+    assert "not written yet" in CHAPTERS[0][2][0].verdict(tmp_path)
+    (tmp_path / "00_one_pixel.py").write_text(text)
+    assert main(["0", "--answers", str(tmp_path)]) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_a_case_can_be_had():
+    assert case(4, "conv2d", 2)["x"].shape == (1, 3, 4, 1)

@@ -61,7 +61,7 @@ def relu_of_the_gradient(x, w, b, t):
 
 
 def half_a_path(x, w, b, t):
-    """graph_backward: dx is wrong: the term du w (the path through u) is 0.5 times what it should be"""
+    """graph_backward: dx is wrong: the term du w (the path through u) is half of what it should be"""
     u, y, s, ds = _graph(x, w, b, t)
     du = ds * x * (u > 0)
     return du * w / 2 + ds * y, du * x, du
