@@ -196,3 +196,254 @@ def dx_channels_where_they_are_as_many(dy, weight, size, stride, dilation, paddi
     if weight.shape[2] == weight.shape[3]:
         weight = weight.swapaxes(2, 3)
     return _scattered(dy, weight, size, stride, dilation, padding)
+
+
+def _place(r, c, i, j, s, d, p):
+    return r * s - p + i * d, c * s - p + j * d
+
+
+def _looped(x, weight, bias, s, d, p, place=_place, low=0, out=None):
+    """By loops, where a tap reads place(...) if that is at least `low`."""
+    h, w = x.shape[1:3]
+    kh, kw = weight.shape[:2]
+    ho, wo = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k in ((h, kh), (w, kw)))
+    y = np.zeros((len(x), ho, wo, weight.shape[3]))
+    for r, c, i, j in np.ndindex(*(out or (ho, wo)), kh, kw):
+        row, col = place(r, c, i, j, s, d, p)
+        if low <= row < h and low <= col < w:
+            y[:, r, c] += x[:, row, col] @ weight[i, j]
+    return y + bias
+
+
+def wraps_around(x, weight, bias, stride, dilation, padding):
+    """conv2d: a negative index reads from the other end"""
+    return _looped(x, weight, bias, stride, dilation, padding, low=-3)
+
+
+def padded_by_the_other_side(x, weight, bias, stride, dilation, padding):
+    """conv2d: the picture is continued from its other side"""
+    pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+    return _right(np.pad(x, pads, mode="wrap"), weight, bias, stride, dilation, 0)
+
+
+def padded_before(x, weight, bias, stride, dilation, padding):
+    """conv2d: all padding is above and left"""
+    pads = [(0, 0), (2 * padding, 0), (2 * padding, 0), (0, 0)]
+    return _right(np.pad(x, pads), weight, bias, stride, dilation, 0)
+
+
+def padding_strides(x, weight, bias, stride, dilation, padding):
+    """conv2d: the padding is multiplied by the stride"""
+
+    def place(r, c, i, j, s, d, p):
+        return (r - p) * s + i * d, (c - p) * s + j * d
+
+    return _looped(x, weight, bias, stride, dilation, padding, place)
+
+
+def padding_dilates(x, weight, bias, stride, dilation, padding):
+    """conv2d: the padding is multiplied by the dilation"""
+
+    def place(r, c, i, j, s, d, p):
+        return r * s + (i - p) * d, c * s + (j - p) * d
+
+    return _looped(x, weight, bias, stride, dilation, padding, place)
+
+
+def padding_added(x, weight, bias, stride, dilation, padding):
+    """conv2d: the padding has the wrong sign"""
+
+    def place(r, c, i, j, s, d, p):
+        return r * s + p + i * d, c * s + p + j * d
+
+    return _looped(x, weight, bias, stride, dilation, padding, place)
+
+
+def dilation_backwards(x, weight, bias, stride, dilation, padding):
+    """conv2d: the dilation has the wrong sign"""
+
+    def place(r, c, i, j, s, d, p):
+        return r * s - p - i * d, c * s - p - j * d
+
+    return _looped(x, weight, bias, stride, dilation, padding, place)
+
+
+def tap_in_the_middle(x, weight, bias, stride, dilation, padding):
+    """conv2d: the filter's middle is laid on pixel r s"""
+    mid = [k // 2 for k in weight.shape[:2]]
+
+    def place(r, c, i, j, s, d, p):
+        return r * s + (i - mid[0]) * d, c * s + (j - mid[1]) * d
+
+    return _looped(x, weight, bias, stride, dilation, padding, place)
+
+
+def r_and_c(x, weight, bias, stride, dilation, padding):
+    """conv2d: the rows and columns of the output are exchanged"""
+
+    def place(r, c, i, j, s, d, p):
+        return c * s - p + i * d, r * s - p + j * d
+
+    return _looped(x, weight, bias, stride, dilation, padding, place)
+
+
+def i_and_j(x, weight, bias, stride, dilation, padding):
+    """conv2d: the filter's rows and columns are exchanged"""
+
+    def place(r, c, i, j, s, d, p):
+        return r * s - p + j * d, c * s - p + i * d
+
+    return _looped(x, weight, bias, stride, dilation, padding, place)
+
+
+def row_zero_outside(x, weight, bias, stride, dilation, padding):
+    """conv2d: row 0 and column 0 are taken to be outside"""
+    return _looped(x, weight, bias, stride, dilation, padding, low=1)
+
+
+def last_row_of_y_forgotten(x, weight, bias, stride, dilation, padding):
+    """conv2d: the last row and column of y are left out"""
+    ho, wo = _windows(x, weight.shape[:2], stride, dilation, padding).shape[1:3]
+    return _looped(x, weight, bias, stride, dilation, padding, out=(ho - 1, wo - 1))
+
+
+def flipped_once(x, weight, bias, stride, dilation, padding):
+    """conv2d: the filter is flipped along its rows"""
+    return _right(x, weight[::-1], bias, stride, dilation, padding)
+
+
+def y_assigned(x, weight, bias, stride, dilation, padding):
+    """conv2d: only the last tap counts: = stands where += belongs"""
+    windows = _windows(x, weight.shape[:2], stride, dilation, padding)
+    for i, j in np.ndindex(weight.shape[:2]):
+        y = windows[..., i, j] @ weight[i, j]
+    return y + bias
+
+
+def y_assigned_without_a_bias(x, weight, bias, stride, dilation, padding):
+    """conv2d: only the last tap counts: = stands where += belongs"""
+    y = _right(x, weight, bias, stride, dilation, padding)
+    h, w, kh, kw = x.shape[1:3] + weight.shape[:2]
+    for r, c, i, j in np.ndindex(*y.shape[1:3], kh, kw):
+        row, col = _place(r, c, i, j, stride, dilation, padding)
+        if 0 <= row < h and 0 <= col < w:
+            y[:, r, c] = x[:, row, col] @ weight[i, j]
+    return y
+
+
+def columns_as_the_view_has_them(x, weight, bias, stride, dilation, padding):
+    """conv2d: the columns of X are in the order (q, i, j)"""
+    windows = _windows(x, weight.shape[:2], stride, dilation, padding)
+    rows = windows.reshape(*windows.shape[:3], -1)
+    return rows @ weight.reshape(-1, weight.shape[3]) + bias
+
+
+def all_biases(x, weight, bias, stride, dilation, padding):
+    """conv2d: all biases are added to every channel"""
+    return _right(x, weight, bias.sum(), stride, dilation, padding)
+
+
+def dw_assigned(dy, x, kernel, stride, dilation, padding):
+    """weight_gradient: only the last output pixel counts: = stands where += belongs"""
+    windows = _windows(x, kernel, stride, dilation, padding)
+    dw = np.zeros((*kernel, x.shape[3], dy.shape[3]))
+    for r, c, i, j in np.ndindex(*dy.shape[1:3], *kernel):
+        dw[i, j] = windows[:, r, c, :, i, j].T @ dy[:, r, c]
+    return dw
+
+
+def dw_mean_of_one_pictures_pixels(dy, x, kernel, stride, dilation, padding):
+    """weight_gradient: it is divided by the number of output pixels"""
+    dw = np.einsum("nrcqij,nrck->ijqk", _windows(x, kernel, stride, dilation, padding), dy)
+    return dw / (dy.shape[1] * dy.shape[2])
+
+
+def dw_of_sums(dy, x, kernel, stride, dilation, padding):
+    """weight_gradient: pictures are added up before the product"""
+    windows = _windows(x, kernel, stride, dilation, padding)
+    dw = np.zeros((*kernel, x.shape[3], dy.shape[3]))
+    for r, c, i, j in np.ndindex(*dy.shape[1:3], *kernel):
+        dw[i, j] += np.outer(windows[:, r, c, :, i, j].sum(0), dy[:, r, c].sum(0))
+    return dw
+
+
+def dw_edge(dy, x, kernel, stride, dilation, padding):
+    """weight_gradient: the padding repeats the border"""
+    padded = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)], mode="edge")
+    return np.einsum("nrcqij,nrck->ijqk", _windows(padded, kernel, stride, dilation, 0), dy)
+
+
+def dw_padded_before(dy, x, kernel, stride, dilation, padding):
+    """weight_gradient: all padding is above and left"""
+    padded = np.pad(x, [(0, 0), (2 * padding, 0), (2 * padding, 0), (0, 0)])
+    return np.einsum("nrcqij,nrck->ijqk", _windows(padded, kernel, stride, dilation, 0), dy)
+
+
+def dw_of_i_and_j(dy, x, kernel, stride, dilation, padding):
+    """weight_gradient: the filter's rows and columns are exchanged"""
+    dw = np.einsum("nrcqij,nrck->ijqk", _windows(x, kernel, stride, dilation, padding), dy)
+    return dw.swapaxes(0, 1) if kernel[0] == kernel[1] else dw
+
+
+def dw_in_the_views_order(dy, x, kernel, stride, dilation, padding):
+    """weight_gradient: the columns of X are in the order (q, i, j)"""
+    windows = _windows(x, kernel, stride, dilation, padding)
+    flat = windows.reshape(-1, x.shape[3] * kernel[0] * kernel[1])
+    return (flat.T @ dy.reshape(-1, dy.shape[3])).reshape(*kernel, x.shape[3], -1)
+
+
+def _gathered_back(dy, weight, size, s, d, p, low=0, add=True, pixels_outside=True, divide=False):
+    dx, count = np.zeros((len(dy), *size, weight.shape[2])), np.zeros((1, *size, 1))
+    pixels, taps = list(np.ndindex(dy.shape[1:3])), list(np.ndindex(weight.shape[:2]))
+    order = [(*a, *b) for a in pixels for b in taps]
+    for r, c, i, j in order if pixels_outside else sorted(order, key=lambda at: at[2:]):
+        row, col = _place(r, c, i, j, s, d, p)
+        if low <= row < size[0] and low <= col < size[1]:
+            dx[:, row, col] = dy[:, r, c] @ weight[i, j].T + add * dx[:, row, col]
+            count[:, row, col] += 1
+    return dx / np.maximum(count, 1) if divide else dx
+
+
+def dx_assigned_pixels_outside(dy, weight, size, stride, dilation, padding):
+    """input_gradient: a pixel that several windows read has the last one's share only"""
+    return _gathered_back(dy, weight, size, stride, dilation, padding, add=False)
+
+
+def dx_with_arrays_of_indices(dy, weight, size, stride, dilation, padding):
+    """input_gradient: a pixel that several windows read has the last one's share only"""
+    n, ho, wo, _ = dy.shape
+    kh, kw, c_in, _ = weight.shape
+    dx = np.zeros((n, size[0] + 2 * padding, size[1] + 2 * padding, c_in))
+    rows = np.arange(ho)[:, None] * stride + np.arange(kh) * dilation
+    cols = np.arange(wo)[:, None] * stride + np.arange(kw) * dilation
+    rows, cols = rows[:, None, :, None], cols[None, :, None, :]
+    dx[:, rows, cols] += np.einsum("nrck,ijqk->nrcijq", dy, weight)
+    return dx[:, padding : padding + size[0], padding : padding + size[1]]
+
+
+def dx_wraps_around(dy, weight, size, stride, dilation, padding):
+    """input_gradient: a negative index reads from the other end"""
+    return _gathered_back(dy, weight, size, stride, dilation, padding, low=-3)
+
+
+def dx_averaged(dy, weight, size, stride, dilation, padding):
+    """input_gradient: it is divided by the number of windows that have read a pixel"""
+    return _gathered_back(dy, weight, size, stride, dilation, padding, divide=True)
+
+
+def dx_reshaped(dy, weight, size, stride, dilation, padding):
+    """input_gradient: reshape does not transpose"""
+    kh, kw, c_in, c_out = weight.shape
+    transposed = weight.reshape(kh, kw, c_out, c_in).swapaxes(2, 3)
+    return _scattered(dy, transposed, size, stride, dilation, padding)
+
+
+def dx_padding_strides(dy, weight, size, stride, dilation, padding):
+    """input_gradient: the padding is multiplied by the stride"""
+    h, w = size
+    dx = np.zeros((len(dy), h, w, weight.shape[2]))
+    for r, c, i, j in np.ndindex(*dy.shape[1:3], *weight.shape[:2]):
+        row, col = (r - padding) * stride + i * dilation, (c - padding) * stride + j * dilation
+        if 0 <= row < h and 0 <= col < w:
+            dx[:, row, col] += dy[:, r, c] @ weight[i, j].T
+    return dx
