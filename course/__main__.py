@@ -4,6 +4,8 @@
     python -m course 4                 check chapter 4, and say what is wrong
     python -m course --answers DIR     check the files of another folder, laid out as
                                        course/exercises is
+    python -m course colorize PHOTO    colour a photo with your own functions, as far as they are
+                                       right
 
 Read course/NN-name.md, write into course/exercises/NN_name.py, check. The exit code is 0 if all
 that was checked is right, else 1.
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from mini_colorize.command import attempt, run_program
 
+from . import colorize
 from .check import UNWRITTEN, verdicts
 
 HERE = Path(__file__).resolve().parent
@@ -83,7 +86,11 @@ def in_detail(title, text, exercises, answers):
 
 
 def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
     known = chapters()
+    if argv[:1] == ["colorize"]:
+        exercises = [exercise for *_, some in known.values() for exercise in some]
+        return attempt("course", lambda: colorize.main(argv[1:], exercises, HERE / "exercises"))
     args = parse(argv, list(known))
 
     def work():

@@ -95,6 +95,8 @@ class Exercise:
             return None
         for name in getattr(getattr(answer, "__code__", None), "co_names", ()):
             if (before or {}).get(name):
+                if before[name] == UNWRITTEN:
+                    return f"it calls your {name}, which is {UNWRITTEN}: write that first"
                 return f"it calls your {name}, which is not right yet: mend that first\n{said}"
         return "\n".join([said, *printed.lines()]) if said != UNWRITTEN else said
 
@@ -314,7 +316,7 @@ def shown(case):
     lines, all_of_it = ["the smallest input that shows it:"], True
     for name, value in case.items():
         if isinstance(value, np.ndarray) and value.ndim:
-            whole = value.round(4) if value.dtype.kind == "f" else value
+            whole = value.round(4) + 0.0 if value.dtype.kind == "f" else value  # no -0.0
             small = value.size <= 24
             numbers = f": {whole.tolist()}" if small else ""
             lines.append(f"  {name}, {value.shape} {value.dtype}{numbers}")
@@ -350,6 +352,8 @@ def raised(answer, error):
     text = f"{type(error).__name__}{where}: {error}"
     if isinstance(error, TypeError) and "unexpected keyword argument" in text and not lines:
         return text + "; arguments are passed by name: keep the names"
+    if isinstance(error, SystemExit):
+        return text + "; an answer returns, and does not end the program"
     return text
 
 

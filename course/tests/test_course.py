@@ -14,10 +14,14 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from course import case, check
+from course import case, check, colorize
 from course.__main__ import HERE, chapters, main
 from course.check import UNWRITTEN, Exercise, Wrong, load
 from course.text import refreshed
+from mini_colorize import Colorizer
+from mini_colorize.bins import annealed_mean
+from mini_colorize.color import rgb_to_lab
+from mini_colorize.files.checkpoint import load_network
 from mini_colorize.layers import batchnorm
 from tools.figures import figure_chapter, save
 
@@ -160,3 +164,38 @@ def test_what_an_answer_does_is_said(text, said, tmp_path, monkeypatch, capsys):
 
 def test_a_case_can_be_had():
     assert case(4, "conv2d", 2)["x"].shape == (1, 3, 4, 1)
+
+
+def test_a_photo_is_colored_with_ones_own_functions(tmp_path, capsys):
+    for path in (HERE / "exercises").glob("*.py"):
+        (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    with open(tmp_path / "11_painting.py", "a") as file:
+        file.write("\n\nfrom mini_colorize.layers.upsample import interpolation_matrix  # noqa\n")
+    output = tmp_path / "photo.png"
+    arguments = ["--answers", str(tmp_path), "--output", str(output), "--size", "32"]
+    assert main(["colorize", "examples/tulips.jpg", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "interpolation_matrix  yours" in said and said.count("not right yet") == 5
+    rgb = np.asarray(Image.open("examples/tulips.jpg")) / 255
+    found = {e.name: e.solution for e in EXERCISES} | {"lab_to_rgb": lambda lab: lab}
+    lab = colorize.painted(rgb, found, load_network("full")[0], 32)
+    light = lab[..., 0].astype(np.float32)
+    logits, _ = Colorizer.load("full", size=32).predict([light])
+    ab = np.asarray(Image.fromarray(annealed_mean(logits)[0, ..., 0]).resize((500, 500), 2))
+    assert abs(ab - lab[..., 1]).max() < 0.01
+    back = rgb_to_lab(np.asarray(Image.open(output)) / 255)
+    assert abs(back[..., 0] - light).mean() < 2 and abs(back[..., 1] - ab).mean() < 3
+
+
+def test_the_readme_shows_what_comes_out(tmp_path, capsys):
+    stubs = (HERE / "exercises" / "06_batchnorm.py").read_text(encoding="utf-8")
+    planted = load(HERE / "tests" / "planted" / "06_batchnorm.py").the_variance_is_a_constant
+    source = inspect.getsource(planted).replace(planted.__name__, "batchnorm_backward")
+    (tmp_path / "06_batchnorm.py").write_text(stubs + "\n\n" + source, encoding="utf-8")
+    main(["6", "--answers", str(tmp_path)])
+    shown = capsys.readouterr().out.split("Your answers")[0]
+    readme = (HERE / "README.md").read_text(encoding="utf-8")
+    assert shown.split("\n", 1)[1] in readme
+    for number, (title, path, exercises) in CHAPTERS.items():
+        written = ", ".join(f"`{exercise.name}`" for exercise in exercises)
+        assert f"| {number} | [{title.split('. ', 1)[1]}]({path.name}) | {written} |" in readme
