@@ -24,8 +24,8 @@ def cheapest_color(colors, shares):
 
 
 def chroma_kept(colors, shares):
-    """How strong the cheapest colour is beside the true ones: its chroma, divided by the chroma
-    that the true colours have on average. 1: nothing is lost. 0: it is grey.
+    """How strong the cheapest colour is beside the true ones: its chroma, divided by the true
+    colours' chroma, averaged with the shares. 1: nothing is lost. 0: it is grey.
 
     colors: (K, 2) float64, none of them grey. shares: (K,), of sum 1. Returns a number.
     """

@@ -12,10 +12,7 @@ def batchnorm_backward(dy, x, gamma, mu, var, eps):
     """The gradients of the layer, given dy, that of its output.
 
     dy, x: (N, H, W, C) float64. gamma, mu, var: (C,). mu and var are those of x, so they move when
-    an x moves. Returns dx (N, H, W, C), dgamma (C,), dbeta (C,):
-
-        dbeta = sum dy        dgamma = sum dy xhat
-        dx = gamma / sigma (dy - dbeta / M - xhat dgamma / M)
+    an x moves. Returns dx (N, H, W, C), dgamma (C,), dbeta (C,), in this order.
     """
     raise NotImplementedError
 
@@ -34,6 +31,6 @@ def running_averages(mean, var, mu, var_batch, m, momentum):
 def channel_sums(x):
     """The sum of each channel over all pixels of all pictures, right to 6 digits.
 
-    x: (N, H, W, C) float32, with a million pixels or more. Returns (C,).
+    x: (N, H, W, C) float32, from 4 pixels to more than a hundred thousand. Returns (C,).
     """
     raise NotImplementedError
