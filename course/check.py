@@ -51,8 +51,9 @@ class Exercise:
     """A function to write, and all that is known of it.
 
     file, name: where the function is written, and what it is called. solution: the package's own,
-    which must pass as well. oracle: gives what is right, in the order of `outputs`. outputs: name -> names of its axes; () for a number. cases:
-    dicts of arguments, the smallest first; the arrays of a case are never changed.
+    which must pass as well. oracle: gives what is right, in the order of `outputs`. outputs: name
+    -> names of its axes; () for a number. cases: dicts of arguments, the smallest first; the arrays
+    of a case are never changed.
     mistakes: output -> list of (sentence, function of a case that gives the wrong output).
     terms: output -> function of a case that gives {name: term}, of which the output is the sum.
     tolerance: of the largest number of the right output.
