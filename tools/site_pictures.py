@@ -18,7 +18,12 @@ DARK = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
 
 def driver(width):
     options = webdriver.ChromeOptions()
-    for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars"):
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--hide-scrollbars",
+        "--allow-file-access-from-files",
+    ):
         options.add_argument(flag)
     options.add_argument(f"--window-size={width},1000")
     return webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
