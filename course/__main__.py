@@ -11,13 +11,12 @@ Read course/NN-name.md, write into course/exercises/NN_name.py, check. The exit 
 that was checked is right, else 1.
 """
 
-import argparse
 import importlib
 import os
 import sys
 from pathlib import Path
 
-from mini_colorize.command import attempt, run_program
+from mini_colorize.command import attempt, new_parser, run_program
 
 from . import colorize
 from .check import UNWRITTEN, verdicts
@@ -37,12 +36,7 @@ def chapters():
 
 
 def parse(argv, numbers):
-    p = argparse.ArgumentParser(
-        prog="python -m course",
-        description=__doc__.split("\n")[0],
-        epilog=__doc__.split("\n", 1)[1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = new_parser("python -m course", __doc__)
     p.add_argument("chapter", nargs="*", type=int, help=f"{numbers[0]} to {numbers[-1]} (all)")
     p.add_argument(
         "--answers", type=Path, default=HERE / "exercises", help="folder (course/exercises)"

@@ -255,10 +255,7 @@ def verdicts(exercises, folder):
     """Yields each exercise and what is wrong with its answer, None if nothing is."""
     before = {}
     for exercise in exercises:
-        if isinstance(exercise, Exercise):
-            before[exercise.name] = exercise.verdict(folder, before)
-        else:
-            before[exercise.name] = exercise.verdict(folder)
+        before[exercise.name] = exercise.verdict(folder, before)
         yield exercise, before[exercise.name]
 
 
@@ -369,14 +366,18 @@ def described(value):
     return "None" if value is None else f"a {type(value).__name__}"
 
 
+def line_of(error, file):
+    """The last line of a file that an exception went through, or None."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
+
+
 def raised(answer, error):
     """An exception in a student's function: its kind, text and line."""
-    file = inspect.getsourcefile(answer)
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
-             if frame.filename == file]  # fmt: skip
-    where = f" in line {lines[-1]}" if lines else " when it is called"
+    line = line_of(error, inspect.getsourcefile(answer))
+    where = f" in line {line}" if line else " when it is called"
     text = f"{type(error).__name__}{where}: {error}"
-    if isinstance(error, TypeError) and "unexpected keyword argument" in text and not lines:
+    if isinstance(error, TypeError) and "unexpected keyword argument" in text and not line:
         return text + "; arguments are passed by name: keep the names"
     if isinstance(error, SystemExit):
         return text + "; an answer returns, and does not end the program"
@@ -576,8 +577,7 @@ def load(path):
     except SyntaxError as error:
         raise Wrong(f"{path}, line {error.lineno}: {error.msg}") from None
     except FAULTS as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-        where = f", line {lines[-1]}" if lines else ""
+        line = line_of(error, str(path))
+        where = f", line {line}" if line else ""
         raise Wrong(f"{path}{where}: {type(error).__name__}: {error}") from None
     return module

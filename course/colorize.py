@@ -7,7 +7,6 @@ interpolation_matrix and lab_to_rgb. Where an answer is not written yet, or not 
 function does it; the order of the layers, BatchNorm and the weights are always the package's.
 """
 
-import argparse
 import time
 from pathlib import Path
 
@@ -15,8 +14,11 @@ import numpy as np
 from PIL import Image
 
 from mini_colorize.bins import BINS, TEMPERATURE
+from mini_colorize.color import to_byte
+from mini_colorize.command import new_parser
 from mini_colorize.files.checkpoint import load_network
 from mini_colorize.files.images import read_image
+from mini_colorize.files.results import write_image
 from mini_colorize.modules import BatchNorm2d, ConvTranspose2d
 
 from .check import load
@@ -62,11 +64,7 @@ def painted(rgb, f, network, size):
 
 
 def main(argv, exercises, answers):
-    p = argparse.ArgumentParser(
-        prog="python -m course colorize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = new_parser("python -m course colorize", __doc__)
     p.add_argument("photo", type=Path)
     p.add_argument("--answers", type=Path, default=answers, help="folder (course/exercises)")
     p.add_argument("--output", type=Path, help="picture to write (PHOTO-course.png, here)")
@@ -80,6 +78,6 @@ def main(argv, exercises, answers):
     start = time.perf_counter()
     picture = np.asarray(painted(rgb, f, network, args.size))
     output = args.output or Path(f"{args.photo.stem}-course.png")
-    Image.fromarray((picture * 255).round().astype(np.uint8)).save(output)
+    write_image(Image.fromarray(to_byte(picture)), output)
     print(f"{output}, in {time.perf_counter() - start:.0f} s")
     return 0

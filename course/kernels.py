@@ -14,7 +14,7 @@ import numpy as np
 
 from .check import UNWRITTEN, Exercise, Wrong
 from .cuda import run
-from .launches import why_unavailable
+from .launches import why_unavailable, without_comments
 
 SMALL = 1024  # bytes: nobody cares how an array of this size is moved
 
@@ -54,8 +54,8 @@ class KernelExercise:
     tolerance: float = 1e-5
     last_only: str = ""
 
-    def verdict(self, folder):
-        """None if the answer in a folder is right, else what is wrong with it, in lines."""
+    def verdict(self, folder, before=None):
+        """As of an Exercise; a kernel calls no other."""
         path = folder / self.file
         try:
             self.check(path)
@@ -116,7 +116,4 @@ class KernelExercise:
 
 def unwritten(text):
     """Whether the body of the kernel holds nothing but comments."""
-    return (
-        re.search(r"\)\s*\{\s*\}\s*$", re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S))
-        is not None
-    )
+    return re.search(r"\)\s*\{\s*\}\s*$", without_comments(text)) is not None

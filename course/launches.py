@@ -22,7 +22,16 @@ sys.path.append(str(HERE.parent / "tests"))  # the emulator's home
 
 from emulator import modules, why_unavailable  # noqa: E402
 
-__all__ = ["Empty", "Kernel", "compiled", "modules", "place", "who", "why_unavailable"]
+__all__ = [
+    "Empty",
+    "Kernel",
+    "compiled",
+    "modules",
+    "place",
+    "who",
+    "why_unavailable",
+    "without_comments",
+]
 
 FLAGS = "-O1 -g1 -fsanitize=thread,bounds -fno-tree-vectorize -fno-thread-jumps -fno-exceptions -no-pie "
 FLAGS += "-fno-pie -nodefaultlibs -lm -lc -lgcc -fdiagnostics-color=never"
@@ -39,10 +48,15 @@ class Empty:
 # Compiling ----------------------------------------------------------------------------------------
 
 
+def without_comments(text):
+    """CUDA C++ with blanks for comments: every line and column stays where it is."""
+    return re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S)
+
+
 @cache
 def compiled(path, text, defines):
     """The Kernel of a file with this text. Raises EmulatorError."""
-    plain = re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S)
+    plain = without_comments(text)
     found = list(modules.KERNEL.finditer(plain))
     if len(found) != 1 or 'extern "C"' not in plain:
         raise modules.EmulatorError(f'{path.name}: needs one kernel, extern "C" __global__ void')

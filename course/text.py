@@ -18,7 +18,8 @@ import io
 import re
 import sys
 import textwrap
-from pathlib import Path
+
+from mini_colorize.files.disk import atomic_write
 
 from .__main__ import HERE, chapters
 
@@ -67,7 +68,8 @@ def main(numbers):
         before = path.read_text(encoding="utf-8")
         after = refreshed(before)
         if after != before:
-            Path(path).write_text(after, encoding="utf-8")
+            with atomic_write(path) as file:
+                file.write(after.encode())
         print(f"{path.name}: {'brought up to date' if after != before else 'as it was'}")
 
 

@@ -10,7 +10,7 @@ from .data import PhotoLoader
 from .network import Network
 from .photos import DataError, digest, find_photos
 from .report import sample_sheet
-from .targets import require_color
+from .targets import pictures_that_count, require_color
 from .team import ALONE
 
 SHEET_PHOTOS = 8  # photos on a sample sheet, at most
@@ -56,7 +56,7 @@ class Judge:
         batches = -(-len(self.val) // self.val.batch)
         for rgb in tqdm(self.val.batches(), "validation", batches, leave=False, delay=1):
             x, *truth = learner.targets(self.xp.asarray(rgb))
-            count = int((truth[-1].reshape(len(rgb), -1) > 0).any(axis=1).sum())
+            count = int(pictures_that_count(truth[-1]))
             loss = learner.loss(self.network.forward(x), truth)
             total += count * np.array([float(loss.weighted), float(loss.unweighted)])
             colored += count

@@ -15,7 +15,7 @@ from .fast.graphs import Graphs
 from .measures import colorfulness
 from .modules import Adam, LossScale, MovingAverage
 from .ops import ops
-from .targets import regression_targets, targets
+from .targets import pictures_that_count, regression_targets, targets
 from .team import ALONE, BatchPart
 
 
@@ -114,7 +114,7 @@ class Learner:
 
     def _part_of_mask(self, truth, dtype):
         """This rank's pictures with colour over those of all. () of a dtype."""
-        own = (truth[-1].reshape(len(truth[-1]), -1)[:, :1] > 0).sum(dtype=np.float64).reshape(1)
+        own = pictures_that_count(truth[-1]).reshape(1)
         total = self.team.sum(own.copy())
         return (own / self.xp.maximum(total, 1))[0].astype(dtype)
 

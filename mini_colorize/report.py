@@ -53,9 +53,6 @@ class NoLog:
     def truncate(self, step):
         pass
 
-    def read(self):
-        return []
-
 
 def sample_sheet(path, network, truth, xp=np):
     """Draw grey | prediction | truth for a few photos, two photos a row.

@@ -47,6 +47,12 @@ def _colored(ab):
     return (abs(ab) > GRAY).any(axis=(1, 2, 3))
 
 
+def pictures_that_count(truth):
+    """How many pictures have a say in the loss. truth: the weights (N, h, w, K) or the mask (N,), the
+    last of what `targets` and `regression_targets` return. Returns () float64, on its device."""
+    return (truth.reshape(len(truth), -1)[:, 0] > 0).sum(dtype=np.float64)
+
+
 def require_color(loader):
     """Raises DataError if no photo has colour; stops at the first that has."""
     for rgb in loader.batches(0, -(-len(loader) // loader.batch), whole=True):

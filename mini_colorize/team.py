@@ -24,6 +24,8 @@ from .command import explained, processes
 from .errors import UserError
 from .layers.batchnorm import merged_statistics
 
+KINDS = {"f2": "FLOAT16", "f4": "FLOAT32", "f8": "FLOAT64", "i4": "INT32", "i8": "INT64"}
+
 
 class Alone:
     """The team of one."""
@@ -79,22 +81,19 @@ class Team(Alone):
         if isinstance(array, np.ndarray):
             self.comm.Allreduce(self.MPI.IN_PLACE, array)
         else:
-            nccl, stream = self._nccl(array)
+            nccl, kind, stream = self._nccl(array)
             at = array.data.ptr
-            nccl.allReduce(at, at, array.size, _kind(array), _sum(), stream)
+            nccl.allReduce(at, at, array.size, kind, _constant("SUM"), stream)
         return array
 
     def stacked(self, array):
-        array = array[...] if array.flags.c_contiguous else array.copy()
+        array = array if array.flags.c_contiguous else array.copy()
+        out = array_module(array).empty((self.size, *array.shape), array.dtype)
         if isinstance(array, np.ndarray):
-            out = np.empty((self.size, *array.shape), array.dtype)
             self.comm.Allgather(array, out)
         else:
-            import cupy
-
-            out = cupy.empty((self.size, *array.shape), array.dtype)
-            nccl, stream = self._nccl(array)
-            nccl.allGather(array.data.ptr, out.data.ptr, array.size, _kind(array), stream)
+            nccl, kind, stream = self._nccl(array)
+            nccl.allGather(array.data.ptr, out.data.ptr, array.size, kind, stream)
         return out
 
     def told(self, value=None):
@@ -137,13 +136,13 @@ class Team(Alone):
             )
 
     def _nccl(self, array):
-        """NCCL's communicator, made at first use, and the stream to work on."""
+        """NCCL's communicator, made at first use, its name of the dtype, the stream to work on."""
         from cupy.cuda import get_current_stream, nccl
 
         if self.nccl is None:
             name = self.told(nccl.get_unique_id() if self.rank == 0 else None)
             self.nccl = nccl.NcclCommunicator(self.size, name, self.rank)
-        return self.nccl, get_current_stream().ptr
+        return self.nccl, _constant(KINDS[array.dtype.str[1:]]), get_current_stream().ptr
 
     @contextlib.contextmanager
     def kept_together(self, name, explain=explained):
@@ -176,17 +175,10 @@ class Team(Alone):
         return code
 
 
-def _kind(array):
+def _constant(name):
     from cupy.cuda import nccl
 
-    kinds = {"f2": "FLOAT16", "f4": "FLOAT32", "f8": "FLOAT64", "i4": "INT32", "i8": "INT64"}
-    return getattr(nccl, f"NCCL_{kinds[array.dtype.str[1:]]}")
-
-
-def _sum():
-    from cupy.cuda import nccl
-
-    return nccl.NCCL_SUM
+    return getattr(nccl, f"NCCL_{name}")
 
 
 def _team():

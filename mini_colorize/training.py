@@ -218,15 +218,14 @@ class Trainer:
         print("the photos of --val are not those of the last time: the best step begins anew")
         step, self.judge.best = self.judge.best["step"], None
         best = None
-        if self.leads:  # missing, or of another network: the next ones are the best
+        if self.leads:
             with contextlib.suppress(checkpoint.CheckpointError, ValueError):
-                network, _ = checkpoint.load_network(self.folder / "weights.npz")
-                self.judge.network.load_state(network.state())
-                best = self.judge.network.state()
+                best = checkpoint.load_network(self.folder / "weights.npz")[0].state()
         best = self.team.told(best)
-        if best is None:
+        try:
+            self.judge.network.load_state(best or {})
+        except ValueError:  # missing, or of another network: the next ones are the best
             return
-        self.judge.network.load_state(best)
         self.judge.is_best(self.judge.validate(self.learner), step)
 
     def save(self):
@@ -244,7 +243,7 @@ class Trainer:
         if not self.leads:
             return
         checkpoint.save(self.folder / CHECKPOINT, meta, groups)
-        self.judge.network.load_state(self._judged())
+        self.judge.network.load_state(self.learner.judged())
         if self.config.val:
             self._write_weights("last.npz")
         if self.judge.best is None:
@@ -268,9 +267,6 @@ class Trainer:
     def _photo_size(self):
         """The side to colour at: the scale of the training photos, 256 for the authors' 176."""
         return max(MULTIPLE, round(self.loader.resize / MULTIPLE) * MULTIPLE)
-
-    def _judged(self):
-        return self.learner.judged()
 
     # Train -------------------------------------------------------------------------------------
 
@@ -298,7 +294,7 @@ class Trainer:
 
         The best so far become weights.npz at once. Returns whether these are.
         """
-        judged, better = self._judged(), False
+        judged, better = self.learner.judged(), False
         self._check_finite(judged)
         self.judge.network.load_state(judged)
         if self.config.val:

@@ -310,7 +310,7 @@ def test_the_weights_are_the_best_validated(photos, tmp_path):
 
     def look():
         real()
-        states[trainer.step] = {n: a.copy() for n, a in trainer._judged().items()}
+        states[trainer.step] = {n: a.copy() for n, a in trainer.learner.judged().items()}
 
     trainer.validate_and_draw = look
     assert trainer.train()
