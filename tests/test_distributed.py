@@ -386,7 +386,7 @@ from importlib import import_module
 from mini_colorize import colorizer
 from mini_colorize.backend import select_device
 def select(name="auto", number=0):
-    print("asks for", number, file=sys.__stderr__)
+    sys.__stderr__.write(f"asks for {{number}}\\n")  # at once: the other may be writing, too
     return select_device("cpu")
 colorizer.select_device = select
 sys.exit(import_module({main!r}).main({arguments!r}))
