@@ -258,13 +258,13 @@ class LossScale:
 class MovingAverage:
     """Exponential moving average of arrays: a smoother network than the last step's.
 
-    What was trained before is not to be forgotten: then the share is 1 - decay from the first step
-    on. groups: list of Packed, all their names apart. trained:
-    whether the arrays are trained already.
+    What was trained before is not to be forgotten: then the share is 1 - ema from the first step
+    on. groups: list of Packed, all their names apart. trained: whether the arrays are trained
+    already.
     """
 
-    def __init__(self, groups, decay, trained=False):
-        self.decay, self.t, self.trained, self.share = decay, 0, trained, None
+    def __init__(self, groups, ema, trained=False):
+        self.ema, self.t, self.trained, self.share = ema, 0, trained, None
         self.groups = [(Packed(arrays), arrays) for arrays in groups]
 
     @property
@@ -280,8 +280,8 @@ class MovingAverage:
     def advance(self):
         """The next step begins."""
         self.t += 1
-        xp, share = array_module(self.groups[0][0].flat), average_share(self.t, self.decay)
-        self.share = device_numbers(1 - self.decay if self.trained else share, xp, self.share)
+        xp, share = array_module(self.groups[0][0].flat), average_share(self.t, self.ema)
+        self.share = device_numbers(1 - self.ema if self.trained else share, xp, self.share)
 
     def update(self):
         """Take in the arrays as they are now. Launches the same work every time."""

@@ -5,6 +5,7 @@ Notation
     t       step, from 1                                     beta1, beta2   their decays
     lr      learning rate                                    s      loss scale: g comes multiplied by it
     decay   weight decay, the factor of an L2 penalty        eps    keeps the divisor above 0
+    ema     what a moving average keeps of itself in a step  share  what it takes in, 1 - ema
 """
 
 import math
@@ -47,12 +48,12 @@ def moving_average(average, now, share):
     return average + share * (now - average)
 
 
-def average_share(t, decay):
-    """The share of `moving_average` at step t, from 1:  1 - min(decay, (1 + t) / (10 + t)).
+def average_share(t, ema):
+    """The share of `moving_average` at step t, from 1:  1 - min(ema, (1 + t) / (10 + t)).
 
     The early, larger share forgets a random start. (tf.train.ExponentialMovingAverage has it so.)
     """
-    return 1 - min(decay, (1 + t) / (10 + t))
+    return 1 - min(ema, (1 + t) / (10 + t))
 
 
 def find_overflow(x):

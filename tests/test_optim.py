@@ -166,11 +166,11 @@ def test_step_schedule():
 
 
 def test_moving_average_by_hand():
-    """Starts at 0, decay 0.25. Step 1: d = 2/11, average 9/11 of 11 = 9.
+    """Starts at 0, ema 0.25. Step 1: d = 2/11, average 9/11 of 11 = 9.
     Step 2: d = 3/12, so 9 + 3/4 (1 - 9) = 3. From step 3 on d would be 4/13 > 0.25: 3 + 3/4 = 3.75.
     """
     arrays = Packed({"p": np.zeros(1)})
-    moving = MovingAverage([arrays], decay=0.25)
+    moving = MovingAverage([arrays], ema=0.25)
     for value, average in ((11, 9), (1, 3), (4, 3.75)):
         arrays["p"][:] = value
         moving.step()
@@ -179,9 +179,9 @@ def test_moving_average_by_hand():
 
 
 def test_moving_average_of_trained_arrays_forgets_slowly_from_the_first_step_on():
-    """Starts at 8, decay 0.75: 8 - 8/4 = 6, then 6 - 6/4 = 4.5."""
+    """Starts at 8, ema 0.75: 8 - 8/4 = 6, then 6 - 6/4 = 4.5."""
     arrays = Packed({"p": np.full(1, 8.0)})
-    moving = MovingAverage([arrays], decay=0.75, trained=True)
+    moving = MovingAverage([arrays], ema=0.75, trained=True)
     arrays["p"][:] = 0
     for average in (6, 4.5):
         moving.step()

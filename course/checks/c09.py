@@ -293,50 +293,48 @@ RATE = Exercise(
 
 
 def _average_cases():
-    for seed, (steps, n, decay) in enumerate(
-        [(1, 1, 0.5), (3, 2, 0.9), (14, 3, 0.5), (40, 2, 0.7)]
-    ):
+    for seed, (steps, n, ema) in enumerate([(1, 1, 0.5), (3, 2, 0.9), (14, 3, 0.5), (40, 2, 0.7)]):
         rng = np.random.default_rng(seed)
         weights = rng.standard_normal((steps, n)).round(1) + 1
-        yield {"start": rng.uniform(3, 5, n).round(1), "weights": weights, "decay": decay}
+        yield {"start": rng.uniform(3, 5, n).round(1), "weights": weights, "ema": ema}
 
 
-def _unrolled(start, weights, decay):
+def _unrolled(start, weights, ema):
     """The share that each step's weights have in the end, and the sum."""
-    d = [min(decay, (1 + t) / (10 + t)) for t in range(1, len(weights) + 1)]
+    d = [min(ema, (1 + t) / (10 + t)) for t in range(1, len(weights) + 1)]
     shares = [(1 - d[i]) * math.prod(d[i + 1 :]) for i in range(len(d))]
     return math.prod(d) * start + np.array(shares) @ weights
 
 
-def _package_average(start, weights, decay):
+def _package_average(start, weights, ema):
     average = start
     for t, now in enumerate(weights, 1):
-        average = package.moving_average(average, now, package.average_share(t, decay))
+        average = package.moving_average(average, now, package.average_share(t, ema))
     return average
 
 
 def _averaged(d, first=1, begin=lambda start, weights: start, other=False):
-    """The average with other decays, d(t, decay); t counted from `first`."""
+    """The average with another d, d(t, ema); t counted from `first`."""
 
-    def wrong(start, weights, decay):
+    def wrong(start, weights, ema):
         average = begin(start, weights)
         for t, now in enumerate(weights, first):
-            keep = 1 - d(t, decay) if other else d(t, decay)
+            keep = 1 - d(t, ema) if other else d(t, ema)
             average = keep * average + (1 - keep) * now
         return average
 
     return wrong
 
 
-def _ramped(t, decay):
-    return min(decay, (1 + t) / (10 + t))
+def _ramped(t, ema):
+    return min(ema, (1 + t) / (10 + t))
 
 
-def _always(t, decay):
-    return decay
+def _always(t, ema):
+    return ema
 
 
-CONSTANT = "the decay is the same in all steps: the early ones take (1 + t) / (10 + t), if smaller"
+CONSTANT = "d is the same in all steps: the early ones take (1 + t) / (10 + t), if smaller"
 START = "it begins with p_1: it begins with `start`, and p_1 is the first to be taken in"
 AVERAGE = Exercise(
     FILE,
@@ -352,25 +350,25 @@ AVERAGE = Exercise(
             ("t counts from 1, and here from 2", _averaged(_ramped, first=2)),
             (
                 "max stands where min belongs",
-                _averaged(lambda t, decay: max(decay, (1 + t) / (10 + t))),
+                _averaged(lambda t, ema: max(ema, (1 + t) / (10 + t))),
             ),
             (
                 "the shares are exchanged: d is that of the average so far, 1 - d that of p_t",
                 _averaged(_ramped, other=True),
             ),
             (
-                "the shares are exchanged (and the decay is the same in all steps)",
+                "the shares are exchanged (and d is the same in all steps)",
                 _averaged(_always, other=True),
             ),
-            ("decay is left out of the minimum", _averaged(lambda t, decay: (1 + t) / (10 + t))),
+            ("ema is left out of the minimum", _averaged(lambda t, ema: (1 + t) / (10 + t))),
             (START, _averaged(_ramped, begin=lambda start, weights: weights[0])),
             (
                 START,
-                lambda start, weights, decay: _averaged(_ramped)(weights[0], weights[1:], decay),
+                lambda start, weights, ema: _averaged(_ramped)(weights[0], weights[1:], ema),
             ),
             (
                 START,
-                lambda start, weights, decay: _averaged(_ramped, 2)(weights[0], weights[1:], decay),
+                lambda start, weights, ema: _averaged(_ramped, 2)(weights[0], weights[1:], ema),
             ),
             (
                 "it begins at 0: it begins with `start`",
@@ -378,31 +376,31 @@ AVERAGE = Exercise(
             ),
             (
                 "it begins at 0 and is corrected as in Adam: it begins with `start`",
-                lambda start, weights, decay: (
-                    _averaged(_always)(0 * start, weights, decay) / (1 - decay ** len(weights))
+                lambda start, weights, ema: (
+                    _averaged(_always)(0 * start, weights, ema) / (1 - ema ** len(weights))
                 ),
             ),
             (
                 "all steps count alike: later ones count more",
-                lambda start, weights, decay: weights.mean(axis=0),
+                lambda start, weights, ema: weights.mean(axis=0),
             ),
             (
                 "all steps count alike: later ones count more",
-                lambda start, weights, decay: np.vstack([start, weights]).mean(axis=0),
+                lambda start, weights, ema: np.vstack([start, weights]).mean(axis=0),
             ),
             (
                 "these are the last step's weights, without the average",
-                lambda start, weights, decay: weights[-1],
+                lambda start, weights, ema: weights[-1],
             ),
             (
                 "each step starts from `start` again: the average is carried on",
-                lambda start, weights, decay: _averaged(_ramped, len(weights))(
-                    start, weights[-1:], decay
+                lambda start, weights, ema: _averaged(_ramped, len(weights))(
+                    start, weights[-1:], ema
                 ),
             ),
             (
                 "the last step is left out",
-                lambda start, weights, decay: _averaged(_ramped)(start, weights[:-1], decay),
+                lambda start, weights, ema: _averaged(_ramped)(start, weights[:-1], ema),
             ),
         ]
     },

@@ -31,12 +31,12 @@ def learning_rate(step, lr, steps, least, warmup):
     raise NotImplementedError
 
 
-def averaged(start, weights, decay):
+def averaged(start, weights, ema):
     """The moving average of the weights after all steps of a training.
 
-        average <- d average + (1 - d) p_t,    d = min(decay, (1 + t) / (10 + t)),    t = 1, 2, ...
+        average <- d average + (1 - d) p_t,    d = min(ema, (1 + t) / (10 + t)),    t = 1, 2, ...
 
     start: (n,) float64, the weights before the first step, where the average begins.
-    weights: (T, n): p_1, p_2, ... p_T, those after each step. decay: a number. Returns (n,).
+    weights: (T, n): p_1, p_2, ... p_T, those after each step. ema: a number. Returns (n,).
     """
     raise NotImplementedError

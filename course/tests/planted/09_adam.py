@@ -234,83 +234,83 @@ def no_warm_up(step, lr, steps, least, warmup):
     return lr * (least + (1 - least) * 0.5 * (1 + np.cos(np.pi * step / steps)))
 
 
-def constant_decay(start, weights, decay):
-    """averaged: the decay is the same in all steps"""
+def constant_d(start, weights, ema):
+    """averaged: d is the same in all steps"""
     average = start
     for now in weights:
-        average = decay * average + (1 - decay) * now
+        average = ema * average + (1 - ema) * now
     return average
 
 
-def steps_from_zero(start, weights, decay):
+def steps_from_zero(start, weights, ema):
     """averaged: t counts from 1, and here from 0"""
     average = start
     for t in range(len(weights)):
-        d = min(decay, (1 + t) / (10 + t))
+        d = min(ema, (1 + t) / (10 + t))
         average = d * average + (1 - d) * weights[t]
     return average
 
 
-def shares_of_the_average_exchanged(start, weights, decay):
+def shares_of_the_average_exchanged(start, weights, ema):
     """averaged: the shares are exchanged"""
     average = start
     for t, now in enumerate(weights, 1):
-        d = min(decay, (1 + t) / (10 + t))
+        d = min(ema, (1 + t) / (10 + t))
         average = average + d * (now - average)
     return average
 
 
-def the_larger_decay(start, weights, decay):
+def the_larger_d(start, weights, ema):
     """averaged: max stands where min belongs"""
     average = start
     for t, now in enumerate(weights, 1):
-        d = max(decay, (1 + t) / (10 + t))
+        d = max(ema, (1 + t) / (10 + t))
         average = d * average + (1 - d) * now
     return average
 
 
-def begins_with_the_first_step(start, weights, decay):
+def begins_with_the_first_step(start, weights, ema):
     """averaged: it begins with p_1"""
     average = weights[0]
     for t, now in enumerate(weights, 1):
-        d = min(decay, (1 + t) / (10 + t))
+        d = min(ema, (1 + t) / (10 + t))
         average = d * average + (1 - d) * now
     return average
 
 
-def begins_at_zero(start, weights, decay):
+def begins_at_zero(start, weights, ema):
     """averaged: it begins at 0"""
     average = np.zeros_like(start)
     for t, now in enumerate(weights, 1):
-        d = min(decay, (1 + t) / (10 + t))
+        d = min(ema, (1 + t) / (10 + t))
         average = d * average + (1 - d) * now
     return average
 
 
-def plain_mean(start, weights, decay):
+def plain_mean(start, weights, ema):
     """averaged: all steps count alike"""
     return np.mean(weights, axis=0)
 
 
-def average_in_place(start, weights, decay):
+def average_in_place(start, weights, ema):
     """averaged: it overwrites its argument start"""
     for t, now in enumerate(weights, 1):
-        d = min(decay, (1 + t) / (10 + t))
+        d = min(ema, (1 + t) / (10 + t))
         start *= d
         start += (1 - d) * now
     return start
 
 
-def not_carried_on(start, weights, decay):
+def not_carried_on(start, weights, ema):
     """averaged: each step starts from `start` again"""
     for t, now in enumerate(weights, 1):
-        d = min(decay, (1 + t) / (10 + t))
+        d = min(ema, (1 + t) / (10 + t))
         average = d * start + (1 - d) * now
     return average
 
 
-def decay_never_reached(start, weights, decay):
-    """averaged: decay is left out of the minimum"""
+def ema_never_reached(start, weights, ema):
+    """averaged: ema is left out of the minimum"""
     average = start
     for t, now in enumerate(weights, 1):
         d = (1 + t) / (10 + t)
