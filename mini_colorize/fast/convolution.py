@@ -21,7 +21,7 @@ from ..backend import tf32
 from ..layers.conv import output_size
 from ..layers.conv_transpose import transposed_size
 from . import gather, winograd
-from .memory import empty, frozen
+from .memory import empty, frozen, is_frozen
 
 GATHER = 0  # a plan; the others are Winograd's tiles, 2 and 4
 WIDE_PIXELS = 1536  # see transposed_plan
@@ -40,14 +40,14 @@ def choose_plan(weight, pixels, stride=1, dtype=np.float32):
     return GATHER if dtype == np.float16 else 2 if tf32() else 4
 
 
-def transposed_plan(weight, pixels, geometry, dtype=np.float32, transformed=False):
+def transposed_plan(weight, pixels, geometry, dtype=np.float32, kept=False):
     """The plan of conv_transpose2d on the CPU, where 2 and 4 are the wide convolution.
 
-    weight: its shape. pixels: of the input. geometry: stride, dilation, padding. transformed: the
-    filters are, already: the wide ones are large, transforming them takes what WIDE_PIXELS save.
-    A GPU gathers: its matrix products are fast, and large enough.
+    weight: its shape. pixels: of the input. geometry: stride, dilation, padding. kept: the filters
+    are transformed once for many pictures, be it the first: the wide ones are large, transforming
+    them takes what WIDE_PIXELS save. A GPU gathers: its matrix products are fast, and large enough.
     """
-    if (*weight[:2], *geometry) != (4, 4, 2, 1, 1) or pixels < WIDE_PIXELS and not transformed:
+    if (*weight[:2], *geometry) != (4, 4, 2, 1, 1) or pixels < WIDE_PIXELS and not kept:
         return GATHER
     return choose_plan((3, 3, weight[2], 4 * weight[3]), pixels, dtype=dtype)
 
@@ -93,7 +93,7 @@ def conv2d_backward(steps, dy, x, weight, *, stride=1, dilation=1, padding=0, in
 def conv_transpose2d(steps, x, weight, bias, *, stride=1, dilation=1, padding=0, relu=False):
     """The same as in chapter 5."""
     geometry = stride, dilation, padding
-    m = _transposed_plan(steps, x, weight, geometry, transformed=frozen(weight) is not None)
+    m = _transposed_plan(steps, x, weight, geometry, kept=is_frozen(weight))
     if m == GATHER:
         sizes = zip(x.shape[1:3], weight.shape[:2], strict=True)
         size = [transposed_size(side, k, *geometry) for side, k in sizes]
@@ -124,10 +124,10 @@ def conv_transpose2d_backward(
     return dx, dweight
 
 
-def _transposed_plan(steps, x, weight, geometry, transformed=False):
+def _transposed_plan(steps, x, weight, geometry, kept=False):
     if not steps.WIDE:
         return GATHER
-    return transposed_plan(weight.shape, prod(x.shape[:3]), geometry, x.dtype, transformed)
+    return transposed_plan(weight.shape, prod(x.shape[:3]), geometry, x.dtype, kept)
 
 
 # The wide convolution ----------------------------------------------------------------------------

@@ -109,6 +109,11 @@ def freeze(array):
         _frozen[id(array)] = {}
 
 
+def is_frozen(array):
+    """Whether an array was frozen, be it once: how it is used must not change with the second."""
+    return id(array) in _frozen
+
+
 def frozen(array):
     """The dictionary of what is kept for an array, as long as that lives, if it was frozen twice;
     else None: what is used once need not be kept."""
