@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import warnings
 
 from .errors import UserError
@@ -21,6 +22,8 @@ RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")  # set
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SAID = 0.3  # seconds until mpiexec has passed on what was said: once it ends it drops the rest
+in_team = False  # whether this process is known to the others: then team.py sees to its end
 UNSAID = 1  # exit code: all is done, but not everything could be said
 
 
@@ -139,9 +142,47 @@ def processes(local=False):
     return max([int(value) for value in values if value.isdigit()], default=1)
 
 
-def is_first():
-    """Whether this process is the first of those started together, or the only one."""
-    return processes() < 2 or all(os.environ.get(name, "0") == "0" for name in RANKS)
+def own_rank():
+    """The number, from 0, of this process among those that were started together."""
+    values = [os.environ.get(name, "") for name in RANKS if processes() > 1]
+    return max([int(value) for value in values if value.isdigit()], default=0)
+
+
+def wait_for_turn():
+    """Before a complaint. Where all have the same, the first of them says it, and ends the others:
+    see `_end_all`."""
+    if own_rank():
+        _world()  # the first cannot end us by MPI before we are there
+        time.sleep(1 + min(own_rank(), 8) / 2)
+
+
+def _world():
+    """MPI's communicator of the processes that were started together; None if it has none."""
+    with contextlib.suppress(ImportError, RuntimeError), ended_by_signals():
+        from mpi4py import MPI
+
+        return MPI.COMM_WORLD if MPI.COMM_WORLD.Get_size() > 1 else None
+
+
+def _end_all(code):
+    """End all processes, since this one fails before it is in the team: else they wait for it for
+    ever, as MPICH's mpiexec sees nothing wrong with an exit code."""
+    time.sleep(SAID)
+    if world := _world():
+        world.Abort(code)
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has the other
+
+
+@contextlib.contextmanager
+def ended_by_signals():
+    """Signals end the process at once: while it waits in C, no handler of Python's is called."""
+    ours = [n for n in (signal.SIGINT, *ENDING) if callable(signal.getsignal(n))]
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def own_cores():
@@ -164,7 +205,9 @@ class _Parser(argparse.ArgumentParser):
     """Of several processes with the same arguments, one says what is wrong with them."""
 
     def _print_message(self, message, file=None):
-        if is_first():
+        if file is sys.stderr:
+            wait_for_turn()
+        if file is sys.stderr or own_rank() == 0:
             super()._print_message(message, file)
 
 
@@ -178,6 +221,7 @@ def attempt(name, work, *, also=(), memory="", stopped="stopped"):
     try:
         return work() or 0
     except (Exception, KeyboardInterrupt) as error:
+        wait_for_turn()
         line, code = explained(error, also=also, memory=memory, stopped=stopped)
         if line is None:
             raise
@@ -206,10 +250,6 @@ def run_program(main):
 
     SIGTERM and SIGHUP are KeyboardInterrupt, as Ctrl-C is, unless they were to be ignored (nohup).
     """
-    for name, value in SWITCHES.items():
-        if os.environ.get(name, "") not in ("", value):
-            print(f"{name}={os.environ[name]}: is {value}, or not set", file=sys.stderr)
-            sys.exit(2)
     for descriptor in (0, 1, 2):  # a closed one would be given to the next file that is opened
         try:
             os.fstat(descriptor)
@@ -222,14 +262,28 @@ def run_program(main):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
     try:
+        _check_switches()
         code = main()
     except SystemExit as stop:  # argparse
         code = stop.code
     except KeyboardInterrupt:  # before or after its own care
         code = 130
+    except Exception:  # a mistake of the program
+        traceback.print_exc()
+        code = 1
     for stream in streams:
         stream.flush()
+    if code and processes() > 1 and not in_team:
+        _end_all(code)
     sys.exit(code or (UNSAID if any(stream.failed for stream in streams) else 0))
+
+
+def _check_switches():
+    for name, value in SWITCHES.items():
+        if os.environ.get(name, "") not in ("", value):
+            wait_for_turn()
+            print(f"{name}={os.environ[name]}: is {value}, or not set", file=sys.stderr)
+            sys.exit(2)
 
 
 def _end(number, frame):

@@ -19,8 +19,9 @@ import traceback
 
 import numpy as np
 
+from . import command
 from .backend import array_module
-from .command import explained, processes
+from .command import SAID, ended_by_signals, explained, processes, wait_for_turn
 from .errors import UserError
 from .layers.batchnorm import merged_statistics
 
@@ -166,12 +167,11 @@ class Team(Alone):
             if line is None:
                 traceback.print_exception(error, file=sys.__stderr__)
                 line, code = str(error) or type(error).__name__, 2
-            # Where all fail alike rank 0 says so, or the first of those that do.
-            time.sleep(self.rank and 1 + min(self.rank, 8) / 2)
+            wait_for_turn()
             line = " ".join(line.split())
             print(f"{name}: process {self.rank}: {line}", file=sys.__stderr__, flush=True)
         sys.stdout.flush()
-        time.sleep(0.3)  # mpiexec passes on what was said, and drops it once it ends
+        time.sleep(SAID)
         return code
 
 
@@ -186,10 +186,12 @@ def _team():
     if processes() < 2:
         return ALONE
     try:
-        from mpi4py import MPI
-    except ImportError as error:
+        with ended_by_signals():
+            from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # the latter: mpi4py is there, and no MPI
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"{processes()} processes were started, and MPI cannot be used ({error}): "
+            f"{processes()} processes were started, and MPI cannot be used ({reason}): "
             "pip install 'mini_colorize[distributed]'"
         ) from None
     if MPI.COMM_WORLD.Get_size() < 2:
@@ -197,6 +199,7 @@ def _team():
         raise UserError(
             f"{processes()} processes were started, but not by mpi4py's MPI, which is {library}"
         )
+    command.in_team = True
     return Team(MPI.COMM_WORLD, MPI)
 
 

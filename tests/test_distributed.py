@@ -268,11 +268,52 @@ def test_minutes(tmp_path, photos):
     assert not list(tmp_path.glob(".*rehearsal"))
 
 
-def test_several_processes_without_mpi4py(tmp_path, photos):
-    code = f"import sys, runpy; sys.modules['mpi4py'] = None; sys.argv = sys.argv[1:]; runpy.run_path({str(TRAIN[0])!r}, run_name='__main__')"
-    command = "-c", code, *TRAIN, *flags(data=photos, out=tmp_path / "run", steps=2)
-    done = python(*command, env={**os.environ, "PMI_SIZE": "2"})
-    assert done.returncode == 2 and "mini_colorize[distributed]" in done.stderr
+@pytest.mark.parametrize(
+    "who, fault, line",
+    [
+        ("1", "sys.modules['mpi4py'] = None", "pip install 'mini_colorize[distributed]'"),
+        ("01", "sys.modules['mpi4py'] = None", "pip install 'mini_colorize[distributed]'"),
+        ("1", "os.environ['MPI4PY_LIBMPI'] = '/nowhere'", "(cannot load MPI library /nowhere"),
+        ("1", "sys.modules['numpy'] = None", "Error: import of numpy halted"),
+        ("1", "sys.argv.append('--bogus')", "error: unrecognized arguments: --bogus"),
+        ("1", "os.environ['MINI_COLORIZE_OPS'] = 'x'", "MINI_COLORIZE_OPS=x: is plain"),
+    ],
+)
+def test_one_that_fails_before_it_joins_ends_all(tmp_path, photos, who, fault, line):
+    """MPICH's mpiexec lets the others wait for a process that ended with an exit code."""
+    code = f"""
+import os, sys, runpy
+sys.argv = sys.argv[1:]
+if os.environ["PMI_RANK"] in {who!r}:
+    {fault}
+runpy.run_path({str(TRAIN[0])!r}, run_name="__main__")
+"""
+    arguments = flags(data=photos, out=tmp_path / "run", steps=2, **SMALL)
+    done = run(2, "-c", code, *TRAIN, *arguments, timeout=20)
+    assert done.returncode not in (0, 130) and not (tmp_path / "run").exists()
+    assert done.stderr.count(line) == 1 + ("numpy" in line)  # its traceback has two parts
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="sees MPI start, in /proc")
+def test_signals_end_one_that_waits_for_others(tmp_path, photos):
+    """Within MPI, where no Python runs: here for one that ended, and never asked for MPI."""
+    command = mpi(1, *TRAIN, *flags(data=photos, out=tmp_path / "run", **SMALL))
+    process = subprocess.Popen([*command, ":", "-n", "1", "true"], stderr=subprocess.DEVNULL)
+    try:
+        while not (mine := ranks(process)) or "libmpi" not in maps(mine[0]):
+            time.sleep(0.05)
+        time.sleep(1)
+        process.terminate()
+        assert process.wait(10) != 0
+    finally:
+        process.kill()
+
+
+def maps(pid):
+    """The files that a process has in its memory."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps") as file:
+        return file.read()
+    return ""
 
 
 def test_one_process_asks_for_no_mpi():
