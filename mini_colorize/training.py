@@ -37,6 +37,8 @@ from .team import ALONE
 from .widen import widened
 
 CHECKPOINT = "checkpoint.npz"
+DRIFT = 1e-5  # of the weights, relative: more than rounding makes of them between checkpoints, and
+# less than one step does
 
 
 class Trainer:
@@ -63,7 +65,7 @@ class Trainer:
         self.network = Network(WIDTHS[c.model], head=head)
         self.judge = Judge(c, self.loader.photos, self.network.width, head, xp, team)
         self.log = report.Log(self.folder / "log.jsonl") if self.leads else report.NoLog()
-        self.step, self.reported = 0, set()
+        self.step, self.reported, self.drifted = 0, set(), False
         self.group = []  # (weighted, unweighted) of the steps since the last line of the log
         self._compare_photos()
 
@@ -239,7 +241,7 @@ class Trainer:
         groups = self.learner.state()
         for arrays in groups.values():
             self._check_finite(arrays)
-        self._compare_weights()
+        self._agree()
         if not self.leads:
             return
         checkpoint.save(self.folder / CHECKPOINT, meta, groups)
@@ -249,13 +251,31 @@ class Trainer:
         if self.judge.best is None:
             self._write_weights("weights.npz")
 
-    def _compare_weights(self):
-        """Raises TrainingError unless all processes have the same weights, to the bit."""
-        if self.team.size > 1:
-            learned = self.learner.optimizer.params, self.learner.buffers
-            sums = self.team.all([crc32(to_host(packed.flat)) for packed in learned])
-            if any(other != sums[0] for other in sums):
-                raise TrainingError("the processes' weights are not the same any more")
+    def _agree(self):
+        """All processes take the state of process 0, if it is not theirs to the bit: two kinds of
+        processor may round a step differently. Raises TrainingError if theirs is another one."""
+        if self.team.size < 2:
+            return
+        learned = self.learner.optimizer.params.flat, self.learner.buffers.flat
+        sums = self.team.all([crc32(to_host(array)) for array in learned])
+        if sums.count(sums[0]) == len(sums):
+            return
+        before = [to_host(array).copy() for array in learned]
+        self.team.receive(self.learner.changing())
+        pairs = zip(before, map(to_host, learned), strict=True)
+        off = max(np.linalg.norm(old - new) / np.linalg.norm(new) for old, new in pairs)
+        off, rank = max((off, rank) for rank, off in enumerate(self.team.all(float(off))))
+        if not off < DRIFT:
+            raise TrainingError(
+                f"the weights of process {rank} are not those of process 0 any more: they differ "
+                f"by {off:.1g} of their size; --resume goes on from the last checkpoint"
+            )
+        if not self.drifted:
+            self.drifted = True
+            tqdm.write(
+                f"the processors round differently: the weights of process {rank} were off by "
+                f"{off:.1g} of their size; now, and with every checkpoint, all take process 0's"
+            )
 
     def _write_weights(self, name, **more):
         """Write what the judge holds, for inference."""

@@ -260,6 +260,28 @@ def test_fewer_photos_a_batch_than_processes(tmp_path, photos):
     assert done.returncode != 0 and len(lines) == 1 and "3 processes need a photo each" in lines[0]
 
 
+@pytest.mark.parametrize("off, save_every, code", [(6e-6, 1, 0), (6e-6, 2, 2), (1e-3, 1, 2)])
+def test_weights_that_are_not_the_same(tmp_path, photos, off, save_every, code):
+    """Off by roundings, made good with each checkpoint; or by more."""
+    spoiled = f"""
+import sys, runpy
+from mini_colorize.learning import Learner
+def step(self, *arguments, step=Learner.step):
+    made = step(self, *arguments)
+    self.optimizer.params.flat *= 1 + {off} * self.team.rank
+    return made
+Learner.step = step
+sys.argv = sys.argv[1:]
+runpy.run_path({str(TRAIN[0])!r}, run_name="__main__")
+"""
+    arguments = flags(data=photos, out=tmp_path / "run", steps=4, save_every=save_every, **SMALL)
+    done = run(2, "-c", spoiled, *TRAIN, *arguments, cwd=ROOT)
+    assert done.returncode == code, done.stderr
+    line = "the weights of process 1 " + ("are not" if code else "were off by 6e-06")
+    assert (done.stderr if code else done.stdout).count(line) == 1
+    assert (tmp_path / "run" / "checkpoint.npz").exists() == (not code)
+
+
 def test_minutes(tmp_path, photos):
     out = tmp_path / "run"
     options = dict(SMALL, minutes=0.12, sample_every=1000)
