@@ -240,6 +240,9 @@ def test_an_error_of_one_rank_is_said_once_and_ends_all(tmp_path, photos):
     lines = [line for line in done.stderr.splitlines() if line.startswith("train.py:")]
     assert done.returncode != 0 and len(lines) == 1 and lines[0].startswith("train.py: process 1:")
     assert "Traceback" not in done.stderr
+    # Process 0 could not clean up: the folder may be there, and nothing but its lock in it.
+    assert [path.name for path in (tmp_path / "run").glob("*")] in ([], [".lock"])
+    train(2, tmp_path / "run", photos, steps=1)
 
 
 def test_photos_that_nobody_can_read_any_more(tmp_path, photos):
