@@ -440,6 +440,34 @@ together("x.py", lambda team: team.check_devices({there} if team.rank else {here
     assert done.returncode == 2 and line in done.stderr and "Traceback" not in done.stderr
 
 
+def test_an_error_while_a_graph_is_made():
+    """In the step that the graph is compared with. The other process is in it, and waits."""
+    from emulator import why_unavailable
+
+    if why_unavailable():
+        pytest.skip(why_unavailable())
+    code = f"""
+import sys
+sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]!r}
+from emulator import standin
+from mini_colorize.fast.graphs import WARM, Graphs
+from mini_colorize.team import together
+cupy, calls = standin.install(), []
+def main(team):
+    def total(x):
+        calls.append(1)
+        if team.rank == 1 and len(calls) == WARM + 1:
+            raise OSError(5, "half a step")
+        return (team.sum(x + 0),)
+    graphs = Graphs(cupy, all_of=team.all)
+    for _ in range(WARM + 3):
+        graphs("total", total, cupy.ones(3, "f4"))
+together("x.py", main)
+"""
+    done = run(2, "-c", code, timeout=20)
+    assert done.returncode == 2 and "x.py: process 1: half a step\n" in done.stderr
+
+
 def test_gpus_are_given_out_in_albums_and_scores(tmp_path, photos):
     """As in training: process 1 asks for the second."""
     for main in ("infer", "mini_colorize.evaluation.__main__"):

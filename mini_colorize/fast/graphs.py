@@ -87,6 +87,7 @@ class Graphs:
         gpu = None if NO_GRAPHS else gpu_number(xp)
         self.room = None if gpu is None else _room(xp, gpu)
         self.why_not = None  # one line, once a graph could not be made
+        self.several, self.midway = len(all_of(None)) > 1, False
 
     def __call__(self, name, function, *arrays):
         """function(*arrays), a tuple of arrays.
@@ -111,13 +112,17 @@ class Graphs:
         return results
 
     def _capture(self, work, function, arrays):
-        """Make a graph and try it. If it cannot be, a line says so, and all goes plainly."""
+        """Make a graph and try it. If it cannot be, a line says so, and all goes plainly. But for
+        several processes there is no way back from the midst of a function: the others are in it.
+        """
         before = ()
         try:
             with self.room.outside():
                 before = self._everywhere(lambda: _copied(self.state()))
             self._try(work, function, arrays, before)
         except Exception as error:
+            if self.several and self.midway:
+                raise
             work.graph = work.results = None
             self.why_not = " ".join(str(error).split())[:200] or type(error).__name__
             print(f"without CUDA graphs, which is slower: {self.why_not}", file=sys.stderr)
@@ -129,13 +134,13 @@ class Graphs:
 
     def _try(self, work, function, arrays, before):
         """Raises ValueError unless the graph does to results and state what the function does."""
-        results = work(function, arrays)
+        results = self._called(work, function, arrays)
         with self.room.outside():
             plain = self._everywhere(lambda: _copied((*results, *self.state())))
         del results  # their memory is the graph's
         self._everywhere(lambda: work.capture(function, self.room.stream))
         _copy(self.state(), before)
-        results = work(function, arrays)
+        results = self._called(work, function, arrays)
 
         def compared():
             for a, b in zip(plain, (*results, *self.state()), strict=True):
@@ -144,6 +149,12 @@ class Graphs:
 
         with self.room.outside():
             self._everywhere(compared)
+
+    def _called(self, work, function, arrays):
+        self.midway = True
+        results = work(function, arrays)
+        self.midway = False
+        return results
 
     def _everywhere(self, work):
         """work(). Raises if it fails here, or in another process of the team: a graph in which they
