@@ -30,7 +30,7 @@ def train(trainer):
     saved_step, due = None, seconds_until_due(c, 0)
     timed, seconds = 0, 0.0  # steps since the last line of the log, and what they took
     with _Signals(team.size > 1) as signals, bar:
-        for rgb in _saved_if_they_fail(batches, trainer):
+        for rgb in _until_told(batches, trainer, signals):
             logging = (trainer.step + 1) % c.log_every == 0 or trainer.step + 1 == c.steps
             losses, color = trainer.train_step(rgb, measure=logging)
             trainer.group.append(losses)
@@ -43,15 +43,13 @@ def train(trainer):
             if trainer.step % c.sample_every == 0 or trainer.step == c.steps:
                 better = trainer.validate_and_draw()
             now = time.perf_counter()
-            wanted = team.told(now - saved > due)  # by rank 0's clock
-            wanted = wanted or (c.save_every and trainer.step % c.save_every == 0)
+            wanted = c.save_every and trainer.step % c.save_every == 0
+            wanted = wanted or team.told(now - saved > due)  # by rank 0's clock
             # Better weights are on the disk already: the checkpoint must know of them.
             if better or wanted:
                 trainer.save()
                 saved, saved_step = time.perf_counter(), trainer.step
                 due = seconds_until_due(c, saved - now)
-            if any(team.all(signals.received)):
-                break
             since = time.perf_counter()  # validating and saving are not training
         batches.close()
         if saved_step != trainer.step:
@@ -65,21 +63,23 @@ def seconds_until_due(config, saving):
     return most if config.save_every else min(max(saving / SAVE_SHARE, least), most)
 
 
-def _saved_if_they_fail(batches, trainer):
-    """The batches; if they fail on the way, for any process, what was learned is saved first."""
+def _until_told(batches, trainer, signals):
+    """The batches, until any process is told to end; if they fail, for any, what was learned is
+    saved first."""
     while True:
         batch = failure = None
         try:
             batch = next(batches, None)
         except DataError as error:
             failure = error
-        failure = next(filter(None, trainer.team.all(failure)), None)
-        if failure:
+        told = trainer.team.all((failure, signals.received))
+        failures, received = zip(*told, strict=True)
+        if failure := next(filter(None, failures), None):
             trainer.save()
             raise DataError(
                 f"{failure}; saved at step {trainer.step}, go on with --resume {trainer.folder}"
             )
-        if batch is None:
+        if batch is None or any(received):
             return
         yield batch
 
