@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -20,7 +21,7 @@ from .switches import SWITCHES
 
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")  # set by who starts us
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
-LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SAID = 0.3  # seconds until mpiexec has passed on what was said: once it ends it drops the rest
 in_team = False  # whether this process is known to the others: then team.py sees to its end
@@ -139,7 +140,8 @@ def add_numbers(parser, options, whole=int):
 def processes(local=False):
     """How many processes were started together, by mpiexec or srun; or how many of them here."""
     values = [os.environ.get(name, "") for name in (LOCAL_SIZES if local else SIZES)]
-    return max([int(value) for value in values if value.isdigit()], default=1)
+    numbers = [re.match("[0-9]+", value) for value in values]  # Slurm writes 8(x2), too
+    return max([int(number[0]) for number in numbers if number], default=1)
 
 
 def own_rank():

@@ -513,12 +513,15 @@ def test_caches_share_the_memory(monkeypatch, photos):
     assert limits == [0.9e9, 0.9e9 / 4]
 
 
-def test_cores_are_parted(monkeypatch, photos):
+@pytest.mark.parametrize(
+    "name, value", [("MPI_LOCALNRANKS", "3"), ("SLURM_STEP_TASKS_PER_NODE", "3(x2),1")]
+)
+def test_cores_are_parted(monkeypatch, photos, name, value):
     from mini_colorize.data import PhotoLoader
 
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(6))
-    monkeypatch.setenv("MPI_LOCALNRANKS", "3")
+    monkeypatch.setenv(name, value)
     assert PhotoLoader(list(photos.iterdir()), size=24, batch=5).workers == 2
 
 

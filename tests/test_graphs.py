@@ -17,6 +17,7 @@ from mini_colorize.colorizer import Colorizer
 from mini_colorize.fast import graphs
 from mini_colorize.fast.graphs import MOST, WARM, Graphs
 from mini_colorize.files.config import Config
+from mini_colorize.team import Team
 from mini_colorize.training import Trainer
 
 pytestmark = pytest.mark.one_order
@@ -159,6 +160,20 @@ def test_state_is_as_if_the_trial_had_not_been(gpu):
 
     values, made = called(gpu, add, state=lambda: [total])
     assert values == [[0], [1], [3], [6], [10]] and not made.why_not
+
+
+def test_sums_of_a_team_are_part_of_a_graph(gpu):
+    """NCCL's, of one GPU; no MPI is needed for that."""
+    nccl = pytest.importorskip("cupy.cuda.nccl")
+    if not nccl.available:
+        pytest.skip("no NCCL")
+    if emulated(gpu):
+        pytest.importorskip("mpi4py", reason="makes NCCL's sums there")
+    comm = SimpleNamespace(Get_rank=lambda: 0, Get_size=lambda: 1, bcast=lambda value, root: value)
+    comm.Split_type = lambda kind: comm
+    team = Team(comm, SimpleNamespace(COMM_TYPE_SHARED=0))
+    values, made = called(gpu, lambda x: (team.sum(x * 2), team.stacked(x)[0]))
+    assert values == [[2 * k, k] for k in range(WARM + 3)] and not made.why_not
 
 
 def test_the_oldest_goes(gpu):
