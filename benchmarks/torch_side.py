@@ -67,7 +67,8 @@ def network(width=0.5):
 
 def twin(ours):
     """The network with the weights of one of ours, a Network on the host that is not folded."""
-    model = network(ours.width)
+    dtype = torch.from_numpy(next(iter(ours.params().values()))).dtype
+    model = network(ours.width).to(dtype)
     modules = (module for module in model if not isinstance(module, nn.ReLU))
     for module, layer in zip(modules, ours.layers.values(), strict=True):
         arrays = [*layer.params.values(), *getattr(layer, "buffers", {}).values()]

@@ -153,16 +153,6 @@ def test_flips_about_half_the_time(photos):
     assert 437 <= flips <= 563  # 500 and four standard deviations
 
 
-def test_first_crop_is_not_tied_to_the_shuffle(photos):
-    """Sample 0 of an epoch must not repeat the shuffle's random numbers."""
-    shuffle = np.random.default_rng((5, 2)).random(4)
-    assert (shuffle == np.random.default_rng((5, 2, 0)).random(4)).all()  # NumPy pads with zeros
-    loader = PhotoLoader(photos, size=6, resize=10, batch=1, seed=5, workers=0)
-    first = photos[np.random.default_rng((5, 2)).permutation(10)[0]]
-    expected = load_crop(first, 6, 10, np.random.default_rng((5, 2, 1)))
-    np.testing.assert_array_equal(take(loader, 20, 21)[0, 0], expected)
-
-
 def test_fewer_photos_than_a_batch(photos):
     batch = take(PhotoLoader(photos[:3], size=6, batch=8, workers=2), 0, 3).reshape(24, 6, 6, 3)
     assert (np.sort(number(batch).reshape(8, 3)) == [0, 1, 2]).all()
@@ -191,6 +181,7 @@ def test_broken_photos_are_replaced(photos):
         for position in range(10):
             following = order[position:] + order[:position]
             photo = next(i for i in following if i not in (0, 4, 5))
+            # Not `position`: NumPy pads with zeros, and (1, epoch) shuffles the photos.
             rng = np.random.default_rng((1, epoch, position + 1))
             expected = load_crop(photos[photo], 6, 10, rng)
             np.testing.assert_array_equal(crops[epoch, position], expected)

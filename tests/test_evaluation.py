@@ -47,35 +47,9 @@ def scores(tally, min_count=1):
 # The measures ------------------------------------------------------------------------------------
 
 
-def two_by_two():
-    """Truth: three grey pixels and one of (50, 0). Off by 0, 3 and 4.5, and by 200."""
-    truth = np.array([[[0, 0], [0, 0]], [[0, 0], [50, 0]]], np.float32)
-    off = np.array([[[0, 0], [3, 0]], [[0, -4.5], [-120, 160]]], np.float32)
-    return truth + off, truth
-
-
-def test_two_by_two_by_hand():
-    """Areas 150, 150 - 3 + 1/2, 150 - 5 + 1/2 and 0: in percent of 150 they are 100, 98 1/3, 97, 0.
-
-    Raw: their mean, 73.83. Balanced: the mean of 98.44 (grey) and 0 (red), 49.22.
-    """
-    ab, truth = two_by_two()
-    found = scores(tallied(histogram(ab, truth, classes(truth))))
-    assert found["auc_raw"] == pytest.approx((100 + 295 / 3 + 97 + 0) / 4, abs=1e-12)
-    assert found["auc_balanced"] == pytest.approx((100 + 295 / 3 + 97) / 3 / 2, abs=1e-12)
-
-
-def test_two_by_two_as_curves():
-    """The share within t: 1/4 from 0, 2/4 from 3, 3/4 from 5 on; of the greys 1/3, 2/3, 1."""
-    ab, truth = two_by_two()
-    raw, balanced = curves(histogram(ab, truth, classes(truth)), 1)
-    t = np.arange(151)
-    np.testing.assert_array_equal(raw, np.select([t < 3, t < 5], [0.25, 0.5], 0.75))
-    np.testing.assert_allclose(balanced, np.select([t < 3, t < 5], [1 / 6, 1 / 3], 0.5))
-
-
 def test_the_area_is_that_under_the_curves():
-    """Of the shares within every threshold, of all and of each class, by scipy."""
+    """Of the shares within every threshold, of all and of each class, by scipy. Classes that have
+    fewer pixels than the minimum are left out; where all have, nothing is left to average."""
     rng = np.random.default_rng(0)
     truth = rng.uniform(-60, 60, (7, 9, 2)).astype(np.float32).round(-1)
     ab = (truth + rng.normal(0, 60, truth.shape)).astype(np.float32)
@@ -96,6 +70,8 @@ def test_the_area_is_that_under_the_curves():
     raw, balanced = curves(counts, minimum)
     np.testing.assert_allclose(raw, all_shares, atol=1e-12)
     np.testing.assert_allclose(balanced, np.mean(shares, axis=0), atol=1e-12)
+    assert np.isnan(scores(tallied(counts), 64)["auc_balanced"])
+    assert np.isnan(curves(counts, 64)[1]).all()
 
 
 AREAS = [(0, 150), (1e-3, 149.5), (1, 149.5), (1.001, 148.5), (149.5, 0.5), (150, 0.5)]
@@ -106,14 +82,6 @@ def test_the_area_of_a_pixel(d, area):
     truth = np.zeros((1, 1, 2), np.float32)
     counts = histogram(np.array([[[0, d]]], np.float32), truth, classes(truth))
     assert (counts @ measures.HALVES).sum() / 2 == area
-
-
-def test_classes_below_the_minimum_are_left_out():
-    ab, truth = two_by_two()
-    counts = histogram(ab, truth, classes(truth))
-    assert scores(tallied(counts), 2)["auc_balanced"] == pytest.approx((100 + 295 / 3 + 97) / 3)
-    assert np.isnan(scores(tallied(counts), 4)["auc_balanced"])
-    assert np.isnan(curves(counts, 4)[1]).all()
 
 
 # The sums and their intervals --------------------------------------------------------------------

@@ -129,16 +129,6 @@ def test_divergence_before_the_first_checkpoint(photos, tmp_path):
     assert json.loads((run / "config.json").read_text())["lr"] == 1e-3
 
 
-def test_init_starts_from_given_weights(photos, tmp_path):
-    run = tmp_path / "first"
-    assert train(*arguments(photos, run, steps=2)).returncode == 0
-    trainer = Trainer(Config([str(photos)], init=str(run), **SMALL), tmp_path / "second")
-    trainer.start()
-    given = checkpoint.load_network(run)[0].state()
-    for name, array in trainer.network.state().items():
-        np.testing.assert_array_equal(array, given[name])
-
-
 def test_init_widens_a_narrower_network(photos, tmp_path):
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 32, 32, 1)).astype(np.float32)
     narrow = small_network(0.125)

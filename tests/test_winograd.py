@@ -5,8 +5,6 @@ Values and gradients of every tile are compared in test_twins.py, the GPU's tran
 test_kernels.py.
 """
 
-import sys
-
 import naive
 import numpy as np
 import pytest
@@ -18,21 +16,6 @@ from mini_colorize.fast.winograd import matrices
 from mini_colorize.layers.conv import output_size
 
 TILES = pytest.mark.parametrize("m", [2, 4])
-# As printed by Lavin & Gray (2016), section 4: B^T, G, A^T.
-PRINTED = {
-    2: (
-        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
-        [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-        [[1, 1, 1, 0], [0, 1, -1, -1]],
-    ),
-    4: (
-        [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0]]
-        + [[0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]],
-        [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6]]
-        + [[1 / 24, -1 / 12, 1 / 6], [0, 0, 1]],
-        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    ),
-}
 
 
 def arrays(shape, dilation, padding, c_out=3):
@@ -52,20 +35,6 @@ def test_the_matrices_are_an_identity(m):
     table = np.einsum("pn,pi,kp->kni", bt, g, at)
     for k, n, i in np.ndindex(table.shape):
         assert table[k, n, i] == pytest.approx(float(n == k + i), abs=1e-15)
-
-
-@TILES
-def test_the_matrices_are_those_of_lavin_and_gray(m, monkeypatch):
-    """At their points, and but for signs that cancel: some points of m = 2 have two others."""
-    monkeypatch.setitem(winograd.POINTS, 4, (0, 1, -1, 2, -2))
-    monkeypatch.setattr(sys.modules[__name__], "matrices", winograd.matrices.__wrapped__)
-    signs = np.ones(m + 2)
-    for ours, printed in zip(matrices(m), map(np.array, PRINTED[m]), strict=True):
-        ours, printed = (ours.T, printed.T) if ours.shape == (m, m + 2) else (ours, printed)
-        sign = np.sign((ours * printed).sum(axis=1))
-        np.testing.assert_allclose(ours, sign[:, None] * printed, atol=1e-16)
-        signs *= sign
-    np.testing.assert_array_equal(signs, 1)
 
 
 @TILES

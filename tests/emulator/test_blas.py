@@ -10,10 +10,6 @@ from mini_colorize import cublas
 
 TYPES = {"f4": 0, "f8": 1, "f2": 2}
 C32, C64, TF32 = 68, 70, 77
-# As cublas_api.h declares them.
-ORDER = """handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta
-           C Ctype ldc strideC batchCount computeType algo""".split()
-SINGLE = [name for name in ORDER if name not in ("strideA", "strideB", "strideC", "batchCount")]
 
 
 class Product:
@@ -41,7 +37,7 @@ class Product:
         values += [self.a.data.ptr, types[0], lda, stride_a]
         values += [self.b.data.ptr, types[0], ldb, 0 if shared_b else stride_b, beta]
         values += [self.c.data.ptr, types[1], ldc, stride_c, batch, compute, -1]
-        self.arguments = dict(zip(ORDER, values, strict=True))
+        self.arguments = dict(zip(blas.ARGUMENTS, values, strict=True))
 
     def matrices(self, rng, batch, shape, dtype):
         """(batch, columns, ld) on the GPU, with gaps below each column; ld; stride."""
@@ -97,7 +93,7 @@ def test_product(cupy, transa, transb, batch, shared_b, beta, kind):
 
 def test_single_product(cupy):
     product = Product(cupy, batch=1, transa=1, beta=0.5)
-    blas.gemm(**{name: product.arguments[name] for name in SINGLE})
+    blas.gemm(**{name: product.arguments[name] for name in blas.SINGLE})
     assert np.allclose(product.c.get()[:, :, :4], product.expected(), rtol=1e-5, atol=1e-5)
 
 
@@ -106,7 +102,7 @@ def test_positions_of_arguments(cupy):
     blas.gemm_batched(*product.arguments.values())
     first = product.c.get()
     product.c[...] = np.nan
-    values = [product.arguments[name] for name in SINGLE]
+    values = [product.arguments[name] for name in blas.SINGLE]
     blas.gemm(*values)
     for wrong in (values[:-1], [*values, 0]):
         with pytest.raises(TypeError, match="each once"):
