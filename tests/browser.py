@@ -142,6 +142,15 @@ class Participant:
     def run(self, script, *args):
         return self.driver.execute_script(f"return {script}", *args)
 
+    def stored(self):
+        """What the page keeps of this participant."""
+        return json.loads(self.run("Object.values(localStorage)[0]"))
+
+    def come_back(self, text):
+        """Reload the page with this text in the place of what it keeps."""
+        self.run("localStorage.setItem(Object.keys(localStorage)[0], arguments[0])", text)
+        self.driver.refresh()
+
     def screen(self):
         """The id of the section on show."""
         return self.run("[...document.querySelectorAll('section')].find((s) => !s.hidden).id")

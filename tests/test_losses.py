@@ -111,9 +111,14 @@ def test_chunks_change_nothing(chunk, monkeypatch):
 
 
 def test_l2_by_hand():
-    """Two pixels, off by (3, 4) and (0, 2): L = (25/2 + 4/2) / 2 = 7.25, gradient halved."""
-    truth = np.array([[10.0, -20], [5, 5]]).reshape(1, 1, 2, 2)
+    """Two pixels, off by (3, 4) and (0, 2): L = (25/2 + 4/2) / 2 = 7.25, gradient halved.
+
+    A photo that does not count is in neither, though it is off as far; and none may count.
+    """
+    truth = np.array([[10.0, -20], [5, 5]]).reshape(1, 1, 2, 2).repeat(2, axis=0)
     prediction = truth + np.array([[3.0, 4], [0, -2]])
-    loss = l2_loss(prediction, truth, np.ones(len(truth), bool))
+    loss = l2_loss(prediction, truth, np.array([True, False]))
     assert float(loss.weighted) == float(loss.unweighted) == 7.25
-    np.testing.assert_array_equal(loss.gradient[0, 0], [[1.5, 2], [0, -1]])
+    np.testing.assert_array_equal(loss.gradient[:, 0], [[[1.5, 2], [0, -1]], np.zeros((2, 2))])
+    nothing = l2_loss(prediction, truth, np.zeros(2, bool))
+    assert float(nothing.weighted) == 0 and (nothing.gradient == 0).all()

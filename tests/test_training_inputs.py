@@ -121,11 +121,11 @@ def test_help_mentions_every_setting(go):
 
 
 @pytest.mark.parametrize("which", ["data", "val"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "file", "no pictures"])
-def test_no_folder_of_photos(photos, tmp_path, go, which, kind):
-    folder = tmp_path / "given"
-    if kind == "file":
-        folder.write_text("x")
+@pytest.mark.parametrize("kind", ["missing", "empty", "file", "no pictures", "x.zip", "x.tar"])
+def test_no_folder_and_no_archive_of_photos(photos, tmp_path, go, which, kind):
+    folder = tmp_path / kind
+    if kind in ("file", "x.zip", "x.tar"):
+        folder.write_bytes(b"no archive" * 100)
     elif kind != "missing":
         folder.mkdir()
     if kind == "no pictures":
@@ -245,24 +245,10 @@ def test_a_start_that_fails_leaves_no_folder(tmp_path, go):
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
-def test_out_is_tried_before_the_long_work(photos, tmp_path, go, monkeypatch):
-    (tmp_path / "file").write_text("x")
-    monkeypatch.setattr(training, "measure_prior", lambda *_, **__: pytest.fail("too late"))
-    refused(go(*options(photos, tmp_path / "file")), tmp_path / "file")
-
-
 def test_minutes_that_are_too_few(photos, tmp_path, go):
     result = go(*options(photos, tmp_path / "run", steps=None, minutes=1e-4))
     refused(result, "--minutes 0.0001", "too few for one step")
     assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".*"))
-
-
-@pytest.mark.parametrize("which", ["data", "val"])
-def test_archives_that_are_damaged(photos, tmp_path, go, which):
-    for name in ("x.zip", "x.tar"):
-        (tmp_path / name).write_bytes(b"no archive" * 100)
-        refused(go(*options(photos, tmp_path / "run", **{which: tmp_path / name})), tmp_path / name)
-        assert not (tmp_path / "run").exists()
 
 
 def test_a_cache_that_does_not_fit(photos, tmp_path, go, monkeypatch):
@@ -282,8 +268,10 @@ def test_a_run_is_not_overwritten(run, go):
 
 
 @pytest.mark.parametrize("out", ["file", "file/run"])
-def test_out_that_cannot_be_a_folder(photos, tmp_path, go, out):
+def test_out_that_cannot_be_a_folder(photos, tmp_path, go, monkeypatch, out):
+    """It is said before the long work."""
     (tmp_path / "file").write_text("x")
+    monkeypatch.setattr(training, "measure_prior", lambda *_, **__: pytest.fail("too late"))
     refused(go(*options(photos, tmp_path / out)), tmp_path / "file")
     assert (tmp_path / "file").read_text() == "x"
 

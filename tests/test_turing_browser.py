@@ -166,7 +166,7 @@ def test_pair_is_hidden_after_one_second(sit):
         person.press("ENTER", "SPACE", "ESCAPE", "ARROW_UP")
         assert person.text("task") == "Which one was fake?" and person.run("eyes.length") == 1
         person.answer(0)
-        trial = person.run("JSON.parse(localStorage[Object.keys(localStorage)[0]]).answers[0]")
+        trial = person.stored()["answers"][0]
         assert trial["shown"] == pytest.approx(shown, abs=40) and not trial["cut"]
 
 
@@ -216,8 +216,7 @@ def test_reload_while_the_pair_is_on_show(sit):
         assert "will not count" in person.text("hint")
         person.answer(0)
         assert person.text("where") == "Pair 2 of 20"
-        saved = person.run("JSON.parse(localStorage[Object.keys(localStorage)[0]]).answers")
-        assert [a["cut"] for a in saved] == [False, False, True]
+        assert [a["cut"] for a in person.stored()["answers"]] == [False, False, True]
 
 
 def test_browser_killed_while_the_pair_is_on_show(sit):
@@ -225,11 +224,7 @@ def test_browser_killed_while_the_pair_is_on_show(sit):
     with sit(scripts=[HURRY]) as person:
         person.take(right, stop=1)
         person.click("next")
-        key = person.run("Object.keys(localStorage)[0]")
-        state = json.loads(person.run("localStorage[arguments[0]]", key))
-        state["phase"] = "showing"
-        person.run("localStorage.setItem(arguments[0], arguments[1])", key, json.dumps(state))
-        person.driver.refresh()
+        person.come_back(json.dumps({**person.stored(), "phase": "showing"}))
         assert person.text("task") == "Which one was fake?" and person.run("eyes.length") == 0
         assert person.text("where") == "Practice, pair 2 of 2"
         assert "will not count" in person.text("hint")
@@ -264,17 +259,8 @@ def test_two_tabs_do_not_give_two_looks(sit, path):
         assert person.run("eyes.length") == 0
 
 
-def test_damaged_state_starts_anew(sit):
-    with sit(scripts=[HURRY]) as person:
-        key = person.run("Object.keys(localStorage)[0]")
-        states = [{"phase": "done", "answers": []}, {"phase": "ready", "answers": [{"side": 7}]}]
-        for junk in ("{", "null", "[]", *(json.dumps({"seed": 1, **state}) for state in states)):
-            person.run("localStorage.setItem(arguments[0], arguments[1])", key, junk)
-            person.driver.refresh()
-            assert person.screen() == "welcome"
-        assert person.driver.get_log("browser") == []
-
-
+JUNK = ["{", "null", "[]", '{"seed": 1, "phase": "done", "answers": []}']
+JUNK.append('{"seed": 1, "phase": "ready", "answers": [{"side": 7}]}')
 EDITS = """
     {"phase": "break", "answers": []}   {"phase": "break"}   {"phase": "feedback"}   {"phase": "done"}
     {"phase": "welcome"}   {"phase": "toString"}   {"seed": -1}   {"seed": 1099511627776}
@@ -285,16 +271,15 @@ EDITS = """
     {"answers": [{"side": [0], "cut": false, "ms": 1, "shown": 1}]}"""
 
 
-@pytest.mark.parametrize("edit", re.split(r" {3,}|\n +", EDITS.strip()))
-def test_an_edited_state_starts_anew(desk, edit):
+@pytest.mark.parametrize("edit", [*JUNK, *re.split(r" {3,}|\n +", EDITS.strip())])
+def test_a_damaged_and_an_edited_state_start_anew(desk, edit):
     """Of one after three pairs, which can be gone on with as it is."""
     answer = {"side": 0, "ms": None, "shown": 1000, "cut": False}
     state = {"seed": 1, "phase": "ready", "cut": False, "started": "now", "finished": None}
     state["answers"] = [answer] * 3
-    key = desk.run("Object.keys(localStorage)[0]")
-    for value, screen in ((state, "trial"), (state | json.loads(edit), "welcome")):
-        desk.run("localStorage.setItem(arguments[0], arguments[1])", key, json.dumps(value))
-        desk.driver.refresh()
+    spoilt = edit if edit in JUNK else json.dumps(state | json.loads(edit))
+    for text, screen in ((json.dumps(state), "trial"), (spoilt, "welcome")):
+        desk.come_back(text)
         assert desk.screen() == screen
     assert desk.driver.get_log("browser") == []
 
@@ -307,7 +292,7 @@ def test_a_browser_that_cannot_decode_the_pictures(sit):
         person.click("begin")
         person.wait("!document.getElementById('undecoded').hidden")
         assert person.screen() == "welcome"
-        assert json.loads(person.run("Object.values(localStorage)[0]"))["answers"] == []
+        assert person.stored()["answers"] == []
         assert person.run(CONTRAST) == [] and person.run(CUT_OFF) == []
 
 
