@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import sys
 from unittest import mock
 from unittest.mock import Mock
@@ -195,22 +196,18 @@ def test_skipped_photos_are_named(photos, weights, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["scores.txt", "scores.json", "curves.png"])
 @pytest.mark.parametrize("content", ["mine", "[]", '{"rows": []}', "\0"])
-def test_files_of_others_are_not_overwritten(photos, weights, tmp_path, capsys, name, content):
-    """Its own are; and it is said before anything is measured."""
-    out = tmp_path / "o"
-    arguments = flags(data=photos, weights=weights, out=out, limit=2)
-    assert main(*arguments) == 0
-    assert main(*arguments) == 0
+def test_files_of_others_are_not_overwritten(evaluated, photos, tmp_path, capsys, name, content):
+    out = shutil.copytree(evaluated[0], tmp_path / "o")
     (out / "scores.json").unlink() if name == "curves.png" else None
     (out / name).write_text(content)
-    capsys.readouterr()
-    assert main(*arguments) == 2
+    assert main("--data", photos, "--out", out) == 2
     line = capsys.readouterr().err
     assert f"{out / name}: is there already" in line and len(line.splitlines()) == 1
     assert (out / name).read_text() == content
 
 
 def test_a_temperature_without_effect_is_told(photos, weights, regression, tmp_path, capsys):
+    """And what it wrote itself is overwritten."""
     options = dict(data=photos, weights=[weights, regression], out=tmp_path / "o", limit=2)
     assert main(*flags(**options)) == 0
     assert "--temperature" not in capsys.readouterr().out

@@ -446,12 +446,6 @@ def test_photos_that_have_moved(photos, tmp_path, go, which):
     assert "photos that have moved" not in line  # who has just named them needs no hint
 
 
-def test_other_photos_than_before(run, tmp_path, go):
-    """Allowed, and it goes on with them."""
-    code, _, text = resume(go, run, "--data", album(tmp_path / "other"), "--steps", 3)
-    assert code == 0, text
-
-
 # ---- The computer
 
 

@@ -18,7 +18,7 @@ from mini_colorize.files import checkpoint, config
 from mini_colorize.files.config import Config, TrainingError, load_config
 from mini_colorize.judging import Judge
 from mini_colorize.losses import softmax_cross_entropy
-from mini_colorize.optim import cosine_schedule, step_schedule, warmed_up
+from mini_colorize.optim import cosine_schedule, step_schedule
 from mini_colorize.photos import DataError
 from mini_colorize.targets import targets
 from mini_colorize.training import Trainer
@@ -89,11 +89,6 @@ def test_cosine():
     half = 2 * (0.01 + 0.99 / 2)
     swing = 2 * 0.99 / 2 / np.sqrt(2)
     np.testing.assert_allclose(rates, [2, half + swing, half, half - swing, 0.02])
-
-
-def test_warmup_grows_in_line():
-    assert [warmed_up(step, 8.0, 4) for step in (0, 1, 2, 3, 4, 99)] == [2, 4, 6, 8, 8, 8]
-    assert warmed_up(0, 8.0, 0) == 8
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "steps"])
