@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,12 @@ def called(main, capsys, *arguments):
     out, err = capsys.readouterr()
     assert "Traceback" not in out + err
     return code, out, err
+
+
+def complaints(err):
+    """The lines of stderr that are no progress bar."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", err)]
+    return [line for line in lines if line and "photo/s" not in line and "%|" not in line]
 
 
 def default_signals():

@@ -56,9 +56,7 @@ LATE = [("no-such", "runs", "no-such: no such folder"), (".", "0.png/runs", "Not
 
 
 @pytest.mark.parametrize("val, out, told", LATE)
-def test_what_can_be_checked_is_checked_before_training(
-    val, out, told, photos, monkeypatch, capsys
-):
+def test_what_can_be_checked_is_checked_first(val, out, told, photos, monkeypatch, capsys):
     monkeypatch.chdir(photos)
     monkeypatch.setattr(ablation, "train", lambda *_: pytest.fail("trained"))
     assert ablation.main(["--data", ".", "--val", val, "--out", out]) == 2

@@ -402,9 +402,10 @@ def test_header_and_directory_that_agree_on_a_lie(path):
         refused(path, load)
 
 
-@pytest.mark.parametrize(
-    "version", [0, 2, 1.5, "1", None, "2\nsecond line", [1], pytest.param("x" * 5000, id="long")]
-)
+VERSIONS = [0, 2, 1.5, "1", None, "2\nsecond line", [1], pytest.param("x" * 5000, id="long")]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_wrong_version(path, version):
     save(path, {**META, "version": version}, {})
     assert "version" in refused(path)
@@ -491,9 +492,10 @@ def test_wrong_shape_or_missing(network, path):
         assert "conv3_1.weight" in refused(spoilt(path, network, "conv3_1.weight", wrong))
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.complex64, "U3", "S3", "M8[s]", "m8[s]", np.bool_, [("x", "<f4")], "V4", np.int8]
-)
+KINDS = [np.complex64, "U3", "S3", "M8[s]", "m8[s]", np.bool_, [("x", "<f4")], "V4", np.int8]
+
+
+@pytest.mark.parametrize("dtype", KINDS)
 def test_numbers_of_another_kind(network, path, dtype):
     array = np.zeros(network.state()["conv3_1.bias"].shape, dtype)
     refused(spoilt(path, network, "conv3_1.bias", array))

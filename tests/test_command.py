@@ -24,11 +24,9 @@ def commands(photos, weights, out):
     turing = ["-m", "mini_colorize.evaluation.turing", "--data", photos, *weights]
     turing += ["--trials", 2, "--practice", 1, "--out", out / "t.html"]
     train = [*TRAIN, "--data", photos, "--out", out, *SMALL, "--steps", 6, "--log-every", 1]
+    infer = [ROOT / "infer.py", photos, *weights, "--out", f"{out}/"]
     return {
-        "infer": (
-            [ROOT / "infer.py", photos, *weights, "--out", f"{out}/"],
-            [f"{i}.color.png" for i in range(6)],
-        ),
+        "infer": (infer, [f"{i}.color.png" for i in range(6)]),
         "train": (train, ["weights.npz", "checkpoint.npz"]),
         "evaluation": (evaluation, ["scores.txt", "scores.json"]),
         "turing": (turing, ["t.html"]),

@@ -13,9 +13,8 @@ import pytest
 from emulator import modules, planted, standin
 from emulator.modules import EmulatorError
 
-pytestmark = pytest.mark.skipif(
-    emulator.why_unavailable() is not None, reason=str(emulator.why_unavailable())
-)
+MISSING = emulator.why_unavailable()
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
 
 ORDERS = [0, 1, 2, 77]
 KERNELS = ["mirror", "total", "exchange", "meet"]
@@ -187,15 +186,15 @@ def compile_error(cupy, source):
     return str(e.value)
 
 
-@pytest.mark.parametrize(
-    "body, message",
-    [
-        ("y[0] = h[0] * h[0];", "no match for .operator"),  # half is for storage
-        ("y[0] = INFINITY;", "INFINITY"),  # NVRTC has no standard headers
-        ("y[0] = missing;", "missing"),
-        ("atomicAdd(n, 1LL);", "no atomicAdd for this type"),
-    ],
-)
+REFUSED = [
+    ("y[0] = h[0] * h[0];", "no match for .operator"),  # half is for storage
+    ("y[0] = INFINITY;", "INFINITY"),  # NVRTC has no standard headers
+    ("y[0] = missing;", "missing"),
+    ("atomicAdd(n, 1LL);", "no atomicAdd for this type"),
+]
+
+
+@pytest.mark.parametrize("body, message", REFUSED)
 def test_refused_code(cupy, body, message):
     head = '#line 1 "some.cu"\nextern "C" __global__ void k(float* y, __half* h, long long* n) {\n'
     error = compile_error(cupy, head + body + "}")

@@ -132,20 +132,20 @@ def test_without_matplotlib_it_says_so(photos, weights, tmp_path, capsys, monkey
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["scores.json", "scores.txt"]
 
 
-@pytest.mark.parametrize(
-    "arguments, told",
-    [
-        (["--data", "no-such"], "no-such: no such folder or archive"),
-        (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
-        (["--data", ".", "--temperature", "-1"], "temperature -1"),
-        (["--data", ".", "--size", "12"], "size 12"),
-        (["--data", ".", "--size", "8000000000000"], "must be a multiple of 8, at most 4096"),
-        (["--data", ".", "--seed", "-1"], "--seed must be 0 or more"),
-        (["--data", ".", "--limit", "1"], "at least two"),
-        (["--data", ".", "--limit", "0"], "invalid number above 0"),
-        ([], "--data"),
-    ],
-)
+REFUSED = [
+    (["--data", "no-such"], "no-such: no such folder or archive"),
+    (["--data", ".", "--weights", "no.npz"], "no.npz: no such file"),
+    (["--data", ".", "--temperature", "-1"], "temperature -1"),
+    (["--data", ".", "--size", "12"], "size 12"),
+    (["--data", ".", "--size", "8000000000000"], "must be a multiple of 8, at most 4096"),
+    (["--data", ".", "--seed", "-1"], "--seed must be 0 or more"),
+    (["--data", ".", "--limit", "1"], "at least two"),
+    (["--data", ".", "--limit", "0"], "invalid number above 0"),
+    ([], "--data"),
+]
+
+
+@pytest.mark.parametrize("arguments, told", REFUSED)
 def test_errors_are_one_line(arguments, told, photos, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(photos)
     code, _, err = called(command.main, capsys, "--out", tmp_path / "o", *arguments)

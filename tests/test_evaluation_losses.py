@@ -79,9 +79,8 @@ def test_the_head_is_all_that_differs():
 def test_the_three_differ_in_the_class_weights_and_the_head(photos, narrow, tmp_path):
     made = {loss: small_trainer(photos, tmp_path / loss, loss=loss) for loss in LOSSES}
     prior = np.load(tmp_path / "rebalanced" / "prior.npy")
-    np.testing.assert_array_equal(
-        made["rebalanced"].learner.class_weight, class_weights(prior, 0.5)
-    )
+    rebalanced = made["rebalanced"].learner.class_weight
+    np.testing.assert_array_equal(rebalanced, class_weights(prior, 0.5))
     np.testing.assert_array_equal(made["classification"].learner.class_weight, np.ones(Q))
     assert [made[loss].network.head for loss in LOSSES] == ["bins", "bins", "ab"]
     crops = [next(m.loader.batches(0, 1)) for m in made.values()]
@@ -122,14 +121,14 @@ def test_stopped_and_resumed_is_bit_identical(photos, tmp_path, loss):
     assert list((broken / "samples").iterdir())
 
 
-@pytest.mark.parametrize(
-    "arguments, told",
-    [
-        (["--loss", "other", "--data", "x"], "invalid choice: 'other'"),
-        (["--loss", "regression", "--data", "x", "--lam", "0.3"], "--lam has a say"),
-        (["--resume", "x", "--loss", "regression"], "--loss cannot change"),
-    ],
-)
+REFUSED = [
+    (["--loss", "other", "--data", "x"], "invalid choice: 'other'"),
+    (["--loss", "regression", "--data", "x", "--lam", "0.3"], "--lam has a say"),
+    (["--resume", "x", "--loss", "regression"], "--loss cannot change"),
+]
+
+
+@pytest.mark.parametrize("arguments, told", REFUSED)
 def test_errors_are_one_line(arguments, told, capsys):
     code, _, err = called(train.main, capsys, *arguments)
     assert code == 2 and told in err.splitlines()[-1]

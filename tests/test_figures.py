@@ -85,16 +85,16 @@ def test_ctrl_c_is_one_line(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "figures: stopped\n" and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "arguments, told",
-    [
-        (["nothing"], "no figure nothing"),
-        (["prior"], "prior needs --data"),
-        (["prior", "--data", "no-such"], "no-such: no such folder"),
-        (["pixel", "--weights", "no.npz"], "no.npz: no such file"),
-        (["pixel", "--at", "9999", "0"], "--at 9999 0"),
-    ],
-)
+REFUSED = [
+    (["nothing"], "no figure nothing"),
+    (["prior"], "prior needs --data"),
+    (["prior", "--data", "no-such"], "no-such: no such folder"),
+    (["pixel", "--weights", "no.npz"], "no.npz: no such file"),
+    (["pixel", "--at", "9999", "0"], "--at 9999 0"),
+]
+
+
+@pytest.mark.parametrize("arguments, told", REFUSED)
 def test_errors_are_one_line(arguments, told, tmp_path, capsys):
     code, _, err = called(figures.main, capsys, *arguments, "--out", tmp_path)
     assert code == 2 and told in err.splitlines()[-1]

@@ -21,9 +21,8 @@ def smooth_ab(h, w, seed=0):
 
 def means(x, radii):
     """Of the window around each pixel, as far as it lies in the picture. x: (H, W)."""
-    inside = [
-        uniform_filter(a, 2 * np.array(radii) + 1, mode="constant") for a in (x, np.ones(x.shape))
-    ]
+    sides = 2 * np.array(radii) + 1
+    inside = [uniform_filter(a, sides, mode="constant") for a in (x, np.ones(x.shape))]
     return inside[0] / inside[1]
 
 
@@ -45,9 +44,8 @@ def test_lines_are_the_least_squares(size, radii):
         slope = covariance / (variance + EPSILON)
         offset = means(colour, radii) - slope * centre
         expected = means(slope, radii), means(offset, radii)
-        np.testing.assert_allclose(
-            lines[..., [c, 2 + c]], np.dstack(expected), atol=2e-4, rtol=1e-5
-        )
+        found = lines[..., [c, 2 + c]]
+        np.testing.assert_allclose(found, np.dstack(expected), atol=2e-4, rtol=1e-5)
         assert abs(expected[0]).max() > 0.3
     assert lines.dtype == np.float32
     np.testing.assert_allclose(lines[..., 4:], np.dstack(ranges(light, radii)), rtol=1e-6)

@@ -157,23 +157,23 @@ def to_12_bits(values):
     return np.stack([a >> 4, (a & 15) << 4 | b >> 8, b & 255], 1).astype(np.uint8).tobytes()
 
 
-@pytest.mark.parametrize(
-    "bits, sample, zero, values",
-    [
-        (16, 1, 0, 65535 - GREY16),  # WhiteIsZero
-        (12, 1, 1, np.rint(GREY8 / 255 * 4095)),
-        (16, 2, 1, np.rint(GREY8 / 255 * 32767).astype("<i2")),
-        (16, 2, 1, (GREY16.astype(int) - 32768).astype("<i2")),  # signed, with black below 0
-        (32, 1, 1, GREY16.astype("<u4") * 65537),
-        (32, 1, 1, GREY16.astype("<u4")),  # narrower than its samples
-        (32, 2, 1, (GREY8 / 255 * (2**31 - 1)).astype("<i4")),
-        (32, 2, 1, (GREY16 * 65537.0 - 2**31).astype("<i4")),
-        (32, 3, 1, (GREY8 / 255).astype("<f4")),
-        (32, 3, 0, (1 - GREY8 / 255).astype("<f4")),
-        (8, 1, 0, 255 - GREY8),
-        (8, 2, 1, (GREY8.astype(int) - 128).astype("i1")),
-    ],
-)
+TIFFS = [
+    (16, 1, 0, 65535 - GREY16),  # WhiteIsZero
+    (12, 1, 1, np.rint(GREY8 / 255 * 4095)),
+    (16, 2, 1, np.rint(GREY8 / 255 * 32767).astype("<i2")),
+    (16, 2, 1, (GREY16.astype(int) - 32768).astype("<i2")),  # signed, with black below 0
+    (32, 1, 1, GREY16.astype("<u4") * 65537),
+    (32, 1, 1, GREY16.astype("<u4")),  # narrower than its samples
+    (32, 2, 1, (GREY8 / 255 * (2**31 - 1)).astype("<i4")),
+    (32, 2, 1, (GREY16 * 65537.0 - 2**31).astype("<i4")),
+    (32, 3, 1, (GREY8 / 255).astype("<f4")),
+    (32, 3, 0, (1 - GREY8 / 255).astype("<f4")),
+    (8, 1, 0, 255 - GREY8),
+    (8, 2, 1, (GREY8.astype(int) - 128).astype("i1")),
+]
+
+
+@pytest.mark.parametrize("bits, sample, zero, values", TIFFS)
 def test_a_tiff_says_what_its_values_mean(tmp_path, bits, sample, zero, values):
     body = to_12_bits(values) if bits == 12 else values.tobytes()
     path = tiff(tmp_path / "a.tif", (4, 2, body, {258: bits, 262: zero, 339: sample}))
@@ -203,13 +203,13 @@ def test_floats_a_little_above_white(white, share):
         assert np.ptp(pixels(got), axis=2).max() == 0 and (pixels(got)[values > 1] == 255).all()
 
 
-@pytest.mark.parametrize(
-    "bits, sample, kind, white, odd",
-    [
-        *[(8 * n, 2, f"<i{n}", 2 ** (8 * n - 1) - 1, -1) for n in (1, 2, 4)],  # one below black
-        (32, 1, "<u4", 65535, 65536),  # narrower than its samples, but for one pixel
-    ],
-)
+ODD_PIXELS = [
+    *[(8 * n, 2, f"<i{n}", 2 ** (8 * n - 1) - 1, -1) for n in (1, 2, 4)],  # one below black
+    (32, 1, "<u4", 65535, 65536),  # narrower than its samples, but for one pixel
+]
+
+
+@pytest.mark.parametrize("bits, sample, kind, white, odd", ODD_PIXELS)
 def test_one_odd_pixel_does_not_decide(tmp_path, bits, sample, kind, white, odd):
     grey = np.linspace(0, 1, 64 * 64).reshape(64, 64)
     values = np.rint(grey * white).astype(kind)
@@ -245,9 +245,8 @@ def test_a_small_bright_thing_before_the_dark(tmp_path, white):
     assert_shows(read_array((grey * white).astype(np.float32)), grey)
     if white == 65535:
         values = np.rint(grey * white).astype("<u4").tobytes()
-        assert_shows(
-            read_image(tiff(tmp_path / "a.tif", (100, 100, values, {258: 32, 339: 1}))), grey
-        )
+        path = tiff(tmp_path / "a.tif", (100, 100, values, {258: 32, 339: 1}))
+        assert_shows(read_image(path), grey)
 
 
 @pytest.mark.parametrize("scale", [1, 255])
@@ -309,15 +308,15 @@ GREY_PAGE = (7, 5, PIXELS[..., 0].tobytes(), {})
 THUMBNAIL = (2, 1, b"\0\xff", {254: 1})
 
 
-@pytest.mark.parametrize(
-    "pages",
-    [
-        [THUMBNAIL, GREY_PAGE],
-        [(2, 1, b"\0\xff", {255: 2}), GREY_PAGE],
-        [GREY_PAGE, THUMBNAIL],
-        [THUMBNAIL, (*GREY_PAGE[:3], {254: 1})],  # all are said to be: the largest
-    ],
-)
+PAGES = [
+    [THUMBNAIL, GREY_PAGE],
+    [(2, 1, b"\0\xff", {255: 2}), GREY_PAGE],
+    [GREY_PAGE, THUMBNAIL],
+    [THUMBNAIL, (*GREY_PAGE[:3], {254: 1})],  # all are said to be: the largest
+]
+
+
+@pytest.mark.parametrize("pages", PAGES)
 def test_the_photo_and_not_its_thumbnail(tmp_path, pages):
     told = []
     for tell in (None, told.append):
@@ -371,15 +370,16 @@ def test_16_bit_rgb_png(tmp_path):
     assert np.abs(pixels(got) - values / 257).max() <= 1
 
 
+TRANSPARENT = [
+    (8, 0, bytes([7, 9]), struct.pack(">H", 9), [7, 9], [255, 0]),
+    (16, 0, struct.pack(">2H", 257, 771), struct.pack(">H", 771), [1, 3], [255, 0]),
+    (8, 2, bytes([5, 5, 5, 8, 8, 8]), struct.pack(">3H", 5, 5, 5), [5, 8], [0, 255]),
+    (8, 3, bytes([0, 1]), bytes([40]), [20, 30], [40, 255]),
+]
+
+
 @pytest.mark.parametrize(
-    "bits, kind, row, key, colours, alpha",
-    [
-        (8, 0, bytes([7, 9]), struct.pack(">H", 9), [7, 9], [255, 0]),
-        (16, 0, struct.pack(">2H", 257, 771), struct.pack(">H", 771), [1, 3], [255, 0]),
-        (8, 2, bytes([5, 5, 5, 8, 8, 8]), struct.pack(">3H", 5, 5, 5), [5, 8], [0, 255]),
-        (8, 3, bytes([0, 1]), bytes([40]), [20, 30], [40, 255]),
-    ],
-    ids=["L", "I;16", "RGB", "P"],
+    "bits, kind, row, key, colours, alpha", TRANSPARENT, ids=["L", "I;16", "RGB", "P"]
 )
 def test_png_transparency(tmp_path, bits, kind, row, key, colours, alpha):
     chunks = [(b"PLTE", bytes([20] * 3 + [30] * 3))] if kind == 3 else []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from photographs import noise, png
 from PIL import Image, ImageCms
-from programs import ROOT, called, python
+from programs import ROOT, called, complaints, python
 
 import infer
 from mini_colorize import album
@@ -39,12 +39,6 @@ def go(weights, capsys, monkeypatch):
         return code, out, complaints(err)
 
     return run
-
-
-def complaints(err):
-    """The lines of stderr that are no progress bar."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", err)]
-    return [line for line in lines if line and "photo/s" not in line and "%|" not in line]
 
 
 def photo(path, size=(24, 16), mode="RGB", **options):
@@ -195,15 +189,15 @@ def test_names_that_collide_in_the_out_folder(tmp_path, go, given):
         assert len(names(tmp_path / "again")) == len(sources)
 
 
-@pytest.mark.parametrize(
-    "given, options",
-    [
-        ("x/a.png y/a.color.png", "--out y"),  # the folder of other photos given
-        ("a.png a.compare.png", "--compare"),
-        ("a.compare.png a.png", "--compare"),
-        ("a.compare.png", "--compare --out a.png"),
-    ],
-)
+IN_THE_WAY = [
+    ("x/a.png y/a.color.png", "--out y"),  # the folder of other photos given
+    ("a.png a.compare.png", "--compare"),
+    ("a.compare.png a.png", "--compare"),
+    ("a.compare.png", "--compare --out a.png"),
+]
+
+
+@pytest.mark.parametrize("given, options", IN_THE_WAY)
 def test_no_result_and_no_comparison_overwrites_a_photo(tmp_path, go, monkeypatch, given, options):
     monkeypatch.chdir(tmp_path)
     unharmed(go, [photo(tmp_path / name) for name in given.split()], *options.split())
@@ -320,16 +314,12 @@ def test_options_of_the_colours(tmp_path, go, source):
 
 
 def bad_file(path, kind):
-    if kind == "text":
-        path.write_text("this is no picture\n")
-    elif kind == "empty":
-        path.touch()
+    if kind in ("text", "empty"):
+        path.write_text("this is no picture\n" if kind == "text" else "")
     elif kind == "bomb":
         png(path, 30_000, 30_000, 8, 2, [])
-    elif kind == "loop":
-        path.symlink_to(path)
-    elif kind == "dangling":
-        path.symlink_to(path.with_name("gone.png"))
+    elif kind in ("loop", "dangling"):
+        path.symlink_to(path if kind == "loop" else path.with_name("gone.png"))
     return path
 
 

@@ -34,8 +34,7 @@ def dense_loss(logits, index, weight, class_weight):
     q = logits.shape[-1]
     z = logits.reshape(-1, q).astype(np.float64)
     target = np.zeros(z.shape)
-    for row, i, w in zip(target, *(a.reshape(len(z), -1) for a in (index, weight)), strict=True):
-        row[i] = w
+    np.put_along_axis(target, *(a.reshape(len(z), -1) for a in (index, weight)), axis=1)
     counted = target.sum(axis=1) > 0
     nats = -(target * scipy.special.log_softmax(z, axis=1)).sum(axis=1)[counted]
     v = class_weight[target.argmax(axis=1)][counted]

@@ -73,12 +73,11 @@ def test_chunks_of_adam_change_nothing(monkeypatch):
     """The border between decayed and other numbers falls into the middle of a chunk."""
     rng = np.random.default_rng(0)
     shapes = {"w": (3, 3, 5, 9), "b": 200}
-    arrays, grads = (
-        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-        for _ in range(2)
-    )
-    grads = Packed(grads)
-    results = []
+
+    def numbers():
+        return {name: rng.standard_normal(s).astype(np.float32) for name, s in shapes.items()}
+
+    arrays, grads, results = numbers(), Packed(numbers()), []
     for chunk in (2**15, 100):
         monkeypatch.setattr(cpu, "OPTIMIZER_CHUNK", chunk)
         params = Packed(arrays)

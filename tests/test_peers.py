@@ -48,13 +48,8 @@ def nhwc(tensor):
     return tensor.detach().numpy().transpose(0, 2, 3, 1)
 
 
-def oihw(weight, transposed=False):
-    """(kh, kw, C_in, C_out) -> torch's (C_out, C_in, kh, kw); transposed: (C_in, C_out, kh, kw)."""
-    order = (2, 3, 0, 1) if transposed else (3, 2, 0, 1)
-    return torch.tensor(np.ascontiguousarray(weight.transpose(order)), requires_grad=True)
-
-
 def hwio(tensor, transposed=False):
+    """torch's (C_out, C_in, kh, kw), transposed: (C_in, C_out, kh, kw) -> (kh, kw, C_in, C_out)."""
     return tensor.numpy().transpose((2, 3, 0, 1) if transposed else (2, 3, 1, 0))
 
 
@@ -92,7 +87,7 @@ def test_convolutions(kind, geometry, dtype, limit):
     layer, transposed = fill(kind(5, 7, *geometry, dtype=dtype), dtype), kind is ConvTranspose2d
     x = random((3, 13, 17, 5), dtype)
     tx, b = nchw(x), vector(layer.params["bias"])
-    w = oihw(layer.params["weight"], transposed)
+    w = vector(layer.params["weight"].transpose((2, 3, 0, 1) if transposed else (3, 2, 0, 1)))
     ty = (F.conv_transpose2d if transposed else F.conv2d)(tx, w, b, **layer.geometry)
     y = layer.forward(x, train=True)
     close(y, nhwc(ty), limit)
@@ -248,10 +243,7 @@ def test_adam(decay):
     params = Packed(arrays)
     theirs = {name: torch.tensor(p.copy(), requires_grad=True) for name, p in params.items()}
     ours = Adam(params, betas=(0.9, 0.99), eps=1e-8, decay=decay)
-    groups = [
-        {"params": [theirs["weight"]], "weight_decay": decay},
-        {"params": [theirs["bias"]], "weight_decay": 0.0},
-    ]
+    groups = [{"params": [theirs["weight"]], "weight_decay": decay}, {"params": [theirs["bias"]]}]
     optimizer = torch.optim.Adam(groups, lr=0.01, betas=(0.9, 0.99), eps=1e-8)
     for step in range(20):
         optimizer.zero_grad()

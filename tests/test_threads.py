@@ -139,22 +139,18 @@ LIKE = np.zeros(0, np.float32)
 SIDE = 2 * int(SMALL**0.5)  # SIDE x SIDE float32: 16 times SMALL
 
 
-def address(array):
-    return array.__array_interface__["data"][0]
-
-
 def test_memory_is_used_again_once_nobody_holds_it():
     arena = Arena()
     a = arena.empty((SIDE, SIDE), LIKE)
     assert a.shape == (SIDE, SIDE) and a.dtype == np.float32 and a.flags.c_contiguous
-    where = address(a)
+    where = a.ctypes.data
     b = arena.empty((SIDE, SIDE), LIKE)
     assert not np.shares_memory(a, b)
     del a
     again = arena.empty((SIDE // 2, SIDE // 2), np.zeros(0, np.float64))
-    assert address(again) != where  # half as large: not for that
+    assert again.ctypes.data != where  # half as large: not for that
     again = arena.empty((SIDE // 2, SIDE), np.zeros(0, np.float64))
-    assert address(again) == where and again.dtype == np.float64
+    assert again.ctypes.data == where and again.dtype == np.float64
 
 
 VIEWS = [memoryview, lambda a: a[5:, ::3], lambda a: a.T, lambda a: a.reshape(-1)[:1]]
@@ -165,12 +161,12 @@ VIEWS += [lambda a: np.lib.stride_tricks.as_strided(a, (2, 2), (4, 4)), lambda a
 def test_a_view_of_any_kind_holds_it(view):
     arena = Arena()
     a = arena.empty((SIDE, SIDE), LIKE)
-    where, held = address(a), view(a)
+    where, held = a.ctypes.data, view(a)
     del a
     b = arena.empty((SIDE, SIDE), LIKE)
-    assert address(b) != where
+    assert b.ctypes.data != where
     del held
-    assert address(arena.empty((SIDE, SIDE), LIKE)) == where
+    assert arena.empty((SIDE, SIDE), LIKE).ctypes.data == where
 
 
 def test_small_arrays_are_left_to_the_allocator():

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 import time
-import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -336,9 +336,8 @@ def test_another_val_begins_anew(photos, finished, tmp_path, capsys):
     kept = checkpoint.load_network(run / "weights.npz")[0]
     other.judge.network.load_state(kept.state())
     loss = Judge.validate(other.judge, other.learner)["val_loss_weighted"]
-    assert other.judge.best["step"] == 4 and other.judge.best["loss"] == pytest.approx(
-        loss, rel=1e-5
-    )
+    best = other.judge.best
+    assert best["step"] == 4 and best["loss"] == pytest.approx(loss, rel=1e-5)
     assert other.judge.validate is expected and 0.1 < loss < 9
     kill_at(other, 15)
     assert (run / "weights.npz").read_bytes() == before and steps_of(run)[1] == 15
@@ -471,9 +470,8 @@ def test_every_photo_of_val_counts_once(photos, tmp_path):
     pictures = [Image.open(p) for p in sorted((photos / "sub").iterdir())]
     small = [picture.resize((23, 23), Image.Resampling.BICUBIC) for picture in pictures]
     x, index, weight = targets(np.stack([np.asarray(p)[3:19, 3:19] for p in small]))
-    loss = softmax_cross_entropy(
-        trainer.judge.network.forward(x), index, weight, trainer.learner.class_weight
-    )
+    logits = trainer.judge.network.forward(x)
+    loss = softmax_cross_entropy(logits, index, weight, trainer.learner.class_weight)
     # Pillow's resize and ours differ by a rounding of the step.
     assert found["val_loss_weighted"] == pytest.approx(float(loss.weighted), rel=2e-3)
     whole = started(photos, tmp_path / "whole", val=[str(photos)], batch=8)
@@ -486,16 +484,9 @@ def test_every_photo_of_val_counts_once(photos, tmp_path):
 # ---- Where the photos are
 
 
-def zipped(folder, path):
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in folder.rglob("*.*"):
-            archive.write(file, file.relative_to(folder))
-    return path
-
-
 def test_from_an_archive_and_from_the_cache_the_bits_are_the_same(photos, tmp_path):
     """Also if it begins one way and goes on another."""
-    archive = zipped(photos, tmp_path / "photos.zip")
+    archive = Path(shutil.make_archive(tmp_path / "archive", "zip", photos))
     options = dict(val=[str(photos)], scale=1.2, frame=0.2)
     trained(photos, tmp_path / "plain", **options)
     run = started(archive, tmp_path / "run", cache=True, **options)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from photographs import album, smooth
 from PIL import Image
-from programs import called, python
+from programs import called, complaints, flags, python
 
 from mini_colorize.evaluation.turing import __main__ as turing
 from mini_colorize.evaluation.turing import build as turing_build
@@ -19,7 +19,6 @@ from mini_colorize.evaluation.turing.page import CHECK, COLORING, PRACTICE
 from mini_colorize.evaluation.turing.score import RESAMPLES, bootstrap
 
 RNG = np.random.default_rng(0)
-PROGRESS = re.compile(r" *\d+%\|.*\| \d+/\d+ \[[^]]*(pair/s|s/pair)\] *")
 SMALL = ["--trials", "6", "--practice", "2", "--checks", "1", "--side", "64", "--device", "cpu"]
 SIZE, SECRET = (96, 80), "secret-name-{:02}.jpg"
 
@@ -31,12 +30,11 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def go(capsys):
-    """Run main in this process. Returns (exit code, stdout, the lines of stderr)."""
+    """Run main in this process. Returns (exit code, stdout, what stderr says line by line)."""
 
     def run(*args):
         code, out, err = called(turing.main, capsys, *args)
-        lines = [line for line in re.split(r"[\r\n]+", err) if line.strip()]
-        return code, out, [line for line in lines if not PROGRESS.fullmatch(line)]
+        return code, out, complaints(err)
 
     return run
 
@@ -44,9 +42,7 @@ def go(capsys):
 @pytest.fixture
 def make(go, photos, weights):
     """make(page, *more): as `go`."""
-    return lambda out, *more: go(
-        "--data", photos, "--weights", weights, "--out", out, *SMALL, *more
-    )
+    return lambda out, *more: go(*flags(data=photos, weights=weights, out=out), *SMALL, *more)
 
 
 @pytest.fixture
@@ -141,7 +137,7 @@ def test_grey_and_toned_photos_are_left_out(go, photos, weights, tmp_path, monke
     Image.fromarray((grey * [1, 0.85, 0.65]).astype(np.uint8)).save(folder / "sepia.jpg")
     (folder / "broken.jpg").write_bytes(b"no picture")
     (folder / "twice.jpg").write_bytes((folder / SECRET.format(1)).read_bytes())
-    args = ["--data", folder, "--weights", weights, "--out", tmp_path / "a.html", *SMALL]
+    args = [*flags(data=folder, weights=weights, out=tmp_path / "a.html"), *SMALL]
     assert go(*args)[0] == 0
     monkeypatch.setattr(turing_build, "join", pytest.fail)  # it is said before anything is coloured
     code, _, err = go(*args, "--trials", "7")
@@ -169,10 +165,10 @@ def test_an_out_that_cannot_be_written(make, tmp_path, monkeypatch):
     assert make(tmp_path / "file" / "page.html") == (2, "", told)
 
 
-@pytest.mark.parametrize(
-    ("module", "args"),
-    [("turing", ["--data", "."]), ("turing", ["score", "."]), ("__main__", ["--data", "."])],
-)
+DOORS = [("turing", ["--data", "."]), ("turing", ["score", "."]), ("__main__", ["--data", "."])]
+
+
+@pytest.mark.parametrize("module, args", DOORS)
 def test_ctrl_c_while_it_starts(module, args):
     """As NumPy is imported, which takes a while."""
     code = f"""if True:
@@ -213,13 +209,12 @@ def test_damaged_page(go, page, tmp_path, damage):
 
 def answers(page, person=1, trials=()):
     """What the page saves. trials: (picture, kind, whether it was taken for real)."""
-    told = [
-        {"picture": picture, "kind": kind, "chosen": "right" if taken else "left"}
-        for picture, kind, taken in trials
-    ]
+    told = []
+    for picture, kind, taken in trials:
+        told.append({"picture": picture, "kind": kind, "chosen": "right" if taken else "left"})
+        told[-1].update(fake="left", interrupted=False)
     head = {"format": "mini_colorize turing answers", "version": 1, "page": page}
-    trials = [{**trial, "fake": "left", "interrupted": False} for trial in told]
-    return {**head, "participant": f"{person:08x}", "trials": trials}
+    return {**head, "participant": f"{person:08x}", "trials": told}
 
 
 def save(folder, *all_answers):

@@ -18,9 +18,8 @@ from programs import flags
 from mini_colorize.evaluation.turing import __main__ as turing
 from mini_colorize.evaluation.turing.page import read_page
 
-pytestmark = pytest.mark.skipif(
-    bool(browser.why_unavailable()), reason=str(browser.why_unavailable())
-)
+MISSING = browser.why_unavailable()
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
 
 TRIALS, PRACTICE, CHECKS = 20, 2, 2
 
@@ -120,11 +119,9 @@ def test_who_guesses_is_fooled_about_half_of_the_time(sit):
     guess = random.Random(3)
     with sit(scripts=[HURRY, seeded(5)]) as person:
         log = person.take(lambda _: guess.randrange(2))
-        report = person.report()["trials"]
-        assert [(t["picture"] - 1, t["fake"], t["chosen"]) for t in report] == [
-            (picture, ("left", "right")[fake], ("left", "right")[chosen])
-            for picture, fake, chosen in log
-        ]
+        report, sides = person.report()["trials"], ("left", "right")
+        told = [(t["picture"] - 1, t["fake"], t["chosen"]) for t in report]
+        assert told == [(picture, sides[fake], sides[chosen]) for picture, fake, chosen in log]
         counted = [t for t in report if t["kind"] == "colouring"]
         fooled = sum(t["fake"] != t["chosen"] for t in counted)
         assert 5 <= fooled <= 13  # of 18
@@ -368,9 +365,8 @@ def test_nothing_tells_which_is_fake(path):
                 break
         assert sides == {0, 1} and len(documents) == 2
         # Nor does a variable that anyone may read.
-        assert not person.run(
-            "['state', 'trials', 'draw', 'kinds', 'jpegs'].filter((n) => n in window)"
-        )
+        names = "'state', 'trials', 'draw', 'kinds', 'jpegs'"
+        assert not person.run(f"[{names}].filter((n) => n in window)")
 
 
 SCREENS = [(360, 740, 100), (360, 740, 200), (320, 640, 100), (740, 360, 100)]
@@ -391,9 +387,8 @@ def test_small_screens_cut_nothing_off(sit, width, height, text):
         person.begin()
         check()
         if text == 100:  # one trial fits: no scrolling between looking and answering
-            assert person.run(
-                "document.getElementById('next').getBoundingClientRect().bottom <= innerHeight"
-            )
+            button = "document.getElementById('next').getBoundingClientRect()"
+            assert person.run(f"{button}.bottom <= innerHeight")
         for n in range(PRACTICE + TRIALS):
             person.see()
             if n == 0:

@@ -42,9 +42,8 @@ def test_copies_get_gradients_of_their_own(pair):
 
 
 def test_seeds(pair):
-    one, same, other = (
-        widened(pair[0], 1 / 16, seed).params()["conv3_1.weight"] for seed in (0, 0, 1)
-    )
+    wide = [widened(pair[0], 1 / 16, seed) for seed in (0, 0, 1)]
+    one, same, other = (network.params()["conv3_1.weight"] for network in wide)
     np.testing.assert_array_equal(one, same)
     assert abs(one - other).max() > 1e-3
 

@@ -87,17 +87,13 @@ class RawModule:
     def _build(self, sanitizer):
         # As #defines around the code only, the project's short names do not upset the headers.
         defines = [d[2:].partition("=") for d in self.defines]
-        source = "\n".join(
-            [
-                '#include "cuda_emu.h"',
-                *(f"#define {name} {value if equals else 1}" for name, equals, value in defines),
-                self.code if self.code.startswith("#line") else "#line 1\n" + self.code,
-                *(f"#undef {name}" for name, _, _ in defines),
-                *(f"EMU_KERNEL({name}, {bounds})" for name, bounds in self._kernels.items()),
-            ]
-        )
+        lines = ['#include "cuda_emu.h"']
+        lines += [f"#define {name} {value if equals else 1}" for name, equals, value in defines]
+        lines.append(self.code if self.code.startswith("#line") else "#line 1\n" + self.code)
+        lines += [f"#undef {name}" for name, _, _ in defines]
+        lines += [f"EMU_KERNEL({name}, {bounds})" for name, bounds in self._kernels.items()]
         flags = [*LIBRARY, *SANITIZE[sanitizer], "-I", str(HERE), *self.includes]
-        return build(source, flags, ".so", uses=self._preprocessed)
+        return build("\n".join(lines), flags, ".so", uses=self._preprocessed)
 
 
 class RawKernel:
@@ -115,9 +111,8 @@ class RawKernel:
         self._check_sizes(grid, block, shared_mem)
         if len(args) != len(self.parameters):
             raise self._error(f"{len(args)} arguments, the kernel takes {len(self.parameters)}")
-        values = [
-            self._value(i, a, p) for i, (a, p) in enumerate(zip(args, self.parameters, strict=True))
-        ]
+        pairs = zip(args, self.parameters, strict=True)
+        values = [self._value(i, *pair) for i, pair in enumerate(pairs)]
         sanitizer = standin.settings.sanitizer
         if sanitizer not in SANITIZE:
             raise self._error(f"unknown sanitizer {sanitizer!r}")
@@ -218,13 +213,16 @@ def _memory(host):
 
 def run_gxx(arguments, source):
     """Feed a source to g++, return what it prints. Raises EmulatorError with its first errors."""
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-    done = subprocess.run(
-        ["g++", *arguments], input=source, capture_output=True, text=True, env=environment
-    )
+    done = _run(["g++", *arguments], source)
     if done.returncode:
         raise EmulatorError("g++ refuses the kernel:\n" + done.stderr[:3000])
     return done.stdout
+
+
+def _run(command, source=None, **more):
+    """In this process's environment and `more`, but with nothing preloaded."""
+    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"} | more
+    return subprocess.run(command, input=source, capture_output=True, text=True, env=environment)
 
 
 def build(source, flags, suffix, uses=""):
@@ -261,11 +259,9 @@ def runner():
 
 def run_tsan(command, error):
     """Run a program that was linked with ThreadSanitizer; raise error(text) if it fails."""
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-    environment["TSAN_OPTIONS"] = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0"
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    options = "halt_on_error=1:exitcode=66:atexit_sleep_ms=0"
+    done = _run(command, TSAN_OPTIONS=options)
     if "unexpected memory mapping" in done.stderr:  # addresses more random than it can bear
-        command = ["setarch", "-R", *command]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = _run(["setarch", "-R", *command], TSAN_OPTIONS=options)
     if done.returncode:
         raise error(done.stderr.strip()[:2000] or f"the runner died with status {done.returncode}")

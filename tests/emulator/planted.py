@@ -60,10 +60,8 @@ def _meet(x):
 
 def right(cupy, name, bug=0):
     """True if the kernel gives what it should."""
-    return all(
-        np.array_equal(given, expected)
-        for given, expected in zip(*run(cupy, name, bug), strict=True)
-    )
+    pairs = zip(*run(cupy, name, bug), strict=True)
+    return all(np.array_equal(given, expected) for given, expected in pairs)
 
 
 def line_of(text, kernel):

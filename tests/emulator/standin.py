@@ -165,12 +165,12 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return apply(function, args, kwargs)
 
 
+def _method(name):
+    return lambda self, *args, **kwargs: apply(getattr(self._host, name), args, kwargs)
+
+
 for _name in METHODS:
-    setattr(
-        ndarray,
-        _name,
-        lambda self, *args, _name=_name, **kw: apply(getattr(self._host, _name), args, kw),
-    )
+    setattr(ndarray, _name, _method(_name))
 
 
 def to_host(x):

@@ -126,34 +126,34 @@ def test_half_is_summed_in_float32(cupy):
     assert float(c[0]) == 2050
 
 
-@pytest.mark.parametrize(
-    "changed, message",
-    [
-        (dict(lda=3), "A: leading dimension 3 < 4"),
-        (dict(ldb=5), "B: leading dimension 5 < 6"),
-        (dict(ldc=3), "C: leading dimension 3 < 4"),
-        (dict(transa=1, lda=5), "A: leading dimension 5 < 6"),
-        (dict(m=0), "INVALID_VALUE: m, n, k"),
-        (dict(n=-1), "INVALID_VALUE: m, n, k"),
-        (dict(k=0), "INVALID_VALUE: m, n, k"),
-        (dict(batchCount=0), "INVALID_VALUE: m, n, k"),
-        (dict(transa=2), "transposes"),
-        (dict(Atype=1), "NOT_SUPPORTED"),
-        (dict(Ctype=2), "NOT_SUPPORTED"),
-        (dict(Atype=1, Btype=1, Ctype=1), "NOT_SUPPORTED"),
-        (dict(computeType=C64), "NOT_SUPPORTED"),
-        (dict(computeType=0), "NOT_SUPPORTED"),
-        (dict(Atype=2, Btype=2, Ctype=2, computeType=TF32), "NOT_SUPPORTED"),
-        (dict(algo=50), "algorithm 50"),
-        (dict(handle=1), "NOT_INITIALIZED"),
-        (dict(strideA=-36), "stride -36 is negative"),
-        (dict(strideC=0), "overlap"),
-        (dict(batchCount=4), "A: .* not in one array"),
-        (dict(k=7, ldb=8), "A: .* not in one array"),
-        (dict(A=64), "A: .* not in one array"),
-        (dict(lda=7, strideA=42), "A: .* not in one array"),
-    ],
-)
+REFUSED = [
+    (dict(lda=3), "A: leading dimension 3 < 4"),
+    (dict(ldb=5), "B: leading dimension 5 < 6"),
+    (dict(ldc=3), "C: leading dimension 3 < 4"),
+    (dict(transa=1, lda=5), "A: leading dimension 5 < 6"),
+    (dict(m=0), "INVALID_VALUE: m, n, k"),
+    (dict(n=-1), "INVALID_VALUE: m, n, k"),
+    (dict(k=0), "INVALID_VALUE: m, n, k"),
+    (dict(batchCount=0), "INVALID_VALUE: m, n, k"),
+    (dict(transa=2), "transposes"),
+    (dict(Atype=1), "NOT_SUPPORTED"),
+    (dict(Ctype=2), "NOT_SUPPORTED"),
+    (dict(Atype=1, Btype=1, Ctype=1), "NOT_SUPPORTED"),
+    (dict(computeType=C64), "NOT_SUPPORTED"),
+    (dict(computeType=0), "NOT_SUPPORTED"),
+    (dict(Atype=2, Btype=2, Ctype=2, computeType=TF32), "NOT_SUPPORTED"),
+    (dict(algo=50), "algorithm 50"),
+    (dict(handle=1), "NOT_INITIALIZED"),
+    (dict(strideA=-36), "stride -36 is negative"),
+    (dict(strideC=0), "overlap"),
+    (dict(batchCount=4), "A: .* not in one array"),
+    (dict(k=7, ldb=8), "A: .* not in one array"),
+    (dict(A=64), "A: .* not in one array"),
+    (dict(lda=7, strideA=42), "A: .* not in one array"),
+]
+
+
+@pytest.mark.parametrize("changed, message", REFUSED)
 def test_refused(cupy, changed, message):
     product = Product(cupy)
     with pytest.raises(ValueError, match=message):

@@ -11,9 +11,8 @@ import emulator
 from emulator import planted, standin
 from emulator.modules import EmulatorError
 
-pytestmark = pytest.mark.skipif(
-    emulator.why_unavailable() is not None, reason=str(emulator.why_unavailable())
-)
+MISSING = emulator.why_unavailable()
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
 TESTS = Path(__file__).parents[1]
 KERNELS = ["mirror", "total", "exchange", "meet"]
 
@@ -32,16 +31,16 @@ def test_healthy_under_asan(kernel, order):
     assert done.stdout == "right\n", done.stderr[:2000]
 
 
-@pytest.mark.parametrize(
-    "bug, error, place",
-    [
-        (1, "heap-buffer-overflow.*READ of size 4", "tile[t] = x[n]"),
-        (2, "heap-buffer-overflow.*WRITE of size 4", "y[n] = 1.f"),
-        (3, "global-buffer-overflow.*WRITE of size 4", "*end = 1.f"),
-        (4, "misaligned address .* for type 'const struct float4'", "BUG(4)"),
-        (7, "index 4 out of bounds for type 'float \\[4\\]'", "BUG(7)"),
-    ],
-)
+OUT_OF_BOUNDS = [
+    (1, "heap-buffer-overflow.*READ of size 4", "tile[t] = x[n]"),
+    (2, "heap-buffer-overflow.*WRITE of size 4", "y[n] = 1.f"),
+    (3, "global-buffer-overflow.*WRITE of size 4", "*end = 1.f"),
+    (4, "misaligned address .* for type 'const struct float4'", "BUG(4)"),
+    (7, "index 4 out of bounds for type 'float \\[4\\]'", "BUG(7)"),
+]
+
+
+@pytest.mark.parametrize("bug, error, place", OUT_OF_BOUNDS)
 def test_out_of_bounds_is_reported_with_its_line(bug, error, place):
     done = run_sanitized("mirror", bug)
     assert done.returncode != 0 and done.stdout == ""
@@ -94,16 +93,16 @@ def test_healthy_under_tsan(cupy, kernel, order):
     assert planted.right(cupy, kernel)
 
 
-@pytest.mark.parametrize(
-    "kernel, bug, place",
-    [
-        ("total", 1, "part[t] += part[t + half]"),
-        ("total", 2, "part[t] += part[t + half]"),
-        ("total", 3, "whole = part[0]"),
-        ("exchange", 1, "slot[t ^ 1]"),
-        ("exchange", 2, "slot[t ^ 1]"),
-    ],
-)
+MISSING_BARRIERS = [
+    ("total", 1, "part[t] += part[t + half]"),
+    ("total", 2, "part[t] += part[t + half]"),
+    ("total", 3, "whole = part[0]"),
+    ("exchange", 1, "slot[t ^ 1]"),
+    ("exchange", 2, "slot[t ^ 1]"),
+]
+
+
+@pytest.mark.parametrize("kernel, bug, place", MISSING_BARRIERS)
 @pytest.mark.parametrize("order", [0, 1, 4])
 def test_missing_barrier_is_a_race_in_every_order(cupy, kernel, bug, place, order):
     standin.settings.order, standin.settings.sanitizer = order, "tsan"
