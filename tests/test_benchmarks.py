@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from photographs import album
 
 from benchmarks import common, ladder, prior, watch
 from mini_colorize.data import PhotoLoader
@@ -55,12 +55,9 @@ def test_a_watch_sees_calls_while_it_is_open():
 
 
 def test_a_prior_of_another_order_is_compared_sorted(tmp_path, monkeypatch, capsys):
-    rng = np.random.default_rng(0)
-    for k in range(3):
-        small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
-        small.resize((40, 40), Image.Resampling.BICUBIC).save(tmp_path / f"{k}.png")
+    album(tmp_path, 3, (40, 40))
     own = measure_prior(PhotoLoader(find_photos(tmp_path), size=32, batch=16))
-    np.save(tmp_path / "other.npy", rng.permutation(own)[:, None])
+    np.save(tmp_path / "other.npy", np.random.default_rng(0).permutation(own)[:, None])
     arguments = ["--data", tmp_path, "--size", "32", "--reference", tmp_path / "other.npy"]
     monkeypatch.setattr(sys, "argv", ["prior", *map(str, arguments)])
     prior.main()

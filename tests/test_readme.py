@@ -98,14 +98,10 @@ PARSERS = {
 
 def recipes():
     """The commands of the docs that take hours or other people's photos, and of train.py --help."""
-    texts = {
-        str(p): "\n".join(
-            "\n".join(line for _, line in block)
-            for block in run_readme.blocks(p.read_text(encoding="utf-8"), "text")
-        )
-        for p in [*ROOT.glob("docs/**/*.md"), ROOT / "mini_colorize" / "weights" / "README.md"]
-    }
-    texts["train.py"] = train.__doc__
+    texts = {"train.py": train.__doc__}
+    for path in [*ROOT.glob("docs/**/*.md"), ROOT / "mini_colorize" / "weights" / "README.md"]:
+        blocks = run_readme.blocks(path.read_text(encoding="utf-8"), "text")
+        texts[str(path)] = "\n".join(line for block in blocks for _, line in block)
     for name, text in texts.items():
         for line in text.replace("\\\n", " ").splitlines():
             if match := re.match(r"\s*python (-m mini_colorize\.\w+|\w+\.py) (.*)", line):
