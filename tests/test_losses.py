@@ -50,25 +50,19 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_cross_entropy_equals_the_dense_formula(case):
-    logits, index, weight, class_weight = problem(**case)
-    weighted, unweighted = dense_loss(logits, index, weight, class_weight)
-    loss = softmax_cross_entropy(logits.copy(), index, weight, class_weight)
+def test_cross_entropy_equals_the_dense_formula_and_has_its_gradient(case):
+    logits, *target = problem(**case)
+    weighted, unweighted = dense_loss(logits, *target)
+    loss = softmax_cross_entropy(logits.copy(), *target)
     assert float(loss.weighted) == pytest.approx(weighted, rel=1e-12)
     assert float(loss.unweighted) == pytest.approx(unweighted, rel=1e-12)
     assert abs(weighted - unweighted) > 0.1  # the two could not be mistaken for each other
 
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_cross_entropy_gradient(case):
-    logits, *target = problem(**case)
-    gradient = softmax_cross_entropy(logits.copy(), *target).gradient
-    assert (gradient.reshape(-1, case["q"])[list(case.get("uncounted", ()))] == 0).all()
-
-    def loss():
+    def value():
         return float(softmax_cross_entropy(logits.copy(), *target).weighted)
 
-    assert naive.relative_error(gradient, naive.numeric_gradient(loss, logits, 1e-5)) < 1e-6
+    assert naive.relative_error(loss.gradient, naive.numeric_gradient(value, logits, 1e-5)) < 1e-6
+    assert (loss.gradient.reshape(-1, case["q"])[list(case.get("uncounted", ()))] == 0).all()
 
 
 def test_the_gradient_takes_the_place_of_the_logits_in_the_twin():
