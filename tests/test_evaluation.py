@@ -256,24 +256,14 @@ def assert_same(one, two, tolerance):
             np.testing.assert_allclose(ours[name], theirs[name], **close, err_msg=name)
 
 
-def test_the_order_of_photos_changes_nothing(photos, weights):
-    """Not one count, nor the intervals."""
+def test_order_batch_and_folder_change_nothing(photos, weights, tmp_path):
+    """Not one count, nor the intervals; the batch only the rounding of matrix products."""
     paths = find_photos(photos)
     one = evaluated(paths, photos, weights)
     for order in (paths[::-1], paths[3:] + paths[:3]):
         assert_same(one, evaluated(order, photos, weights), 0)
-
-
-@pytest.mark.parametrize("batch", [2, 4, 100])
-def test_the_batch_changes_nothing(photos, weights, batch):
-    """But the rounding of matrix products."""
-    paths = find_photos(photos)
-    one = evaluated(paths, photos, weights)
-    assert_same(one, evaluated(paths, photos, weights, batch=batch), 2e-4)
-
-
-def test_the_folder_may_move(photos, weights, tmp_path):
-    one = evaluated(find_photos(photos), photos, weights)
+    for batch in (2, 4, 100):
+        assert_same(one, evaluated(paths, photos, weights, batch=batch), 2e-4)
     moved = photos.rename(tmp_path / "elsewhere")
     assert_same(one, evaluated(find_photos(moved), moved, weights), 0)
 
