@@ -166,13 +166,6 @@ def test_paint_without_colour_is_grey():
     np.testing.assert_allclose(picture.astype(int), grey, atol=1)  # the white point, 4 digits
 
 
-def test_paint_keeps_left_right_up_and_down():
-    ab = np.zeros((2, 2, 2), np.float32)
-    ab[0, 1] = 40, 0  # red, top right
-    a = rgb_to_lab(paint(np.full((40, 60), 50, np.float32), ab))[..., 1]
-    assert a[0, -1] > 38 and abs(a[[0, -1, -1], [0, 0, -1]]).max() < 1.5
-
-
 def test_temperatures(weights):
     """0 is the mode, a centre of a bin; the mean is paler; infinite is the mean of all bins."""
     lightness = rgb_to_lightness(middle(32, 32))

@@ -17,7 +17,7 @@ from mini_colorize.backend import to_host, uploaded
 from mini_colorize.bins import Q, annealed_mean, class_weights
 from mini_colorize.color import rgb_to_lab
 from mini_colorize.colorizer import Colorizer
-from mini_colorize.files import checkpoint, config
+from mini_colorize.files import checkpoint
 from mini_colorize.files.checkpoint import CheckpointError
 from mini_colorize.files.config import LOSSES, Config, TrainingError
 from mini_colorize.losses import l2_loss
@@ -134,21 +134,9 @@ def test_errors_are_one_line(arguments, told, capsys):
     assert code == 2 and told in err.splitlines()[-1]
 
 
-def test_an_unknown_loss_in_a_run_and_weights_of_another_head(photos, narrow, tmp_path):
+def test_an_unknown_loss_in_a_run():
     with pytest.raises(TrainingError, match="--loss must be one of"):
         Config(data=["x"], loss="other").check()
-    small_trainer(photos, tmp_path / "bins", loss="rebalanced").save()
-    with pytest.raises(TrainingError, match="see --model and --loss"):
-        small_trainer(photos, tmp_path / "ab", loss="regression", init=str(tmp_path / "bins"))
-
-
-def test_a_run_from_before_there_was_a_choice_is_rebalanced(photos, narrow, tmp_path):
-    made = small_trainer(photos, tmp_path / "run", loss="rebalanced")
-    path = tmp_path / "run" / "config.json"
-    old = json.loads(path.read_text())
-    assert old.pop("loss") == "rebalanced"
-    path.write_text(json.dumps(old))
-    assert config.load_config(tmp_path / "run") == made.config
 
 
 # Files -------------------------------------------------------------------------------------------

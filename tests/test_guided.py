@@ -88,10 +88,3 @@ def test_a_small_ab_has_no_windows():
     lightness, ab = photo(50, 37), smooth_ab(8, 8)
     bilinear = upsample(ab[None], (50, 37))[0]
     np.testing.assert_allclose(enlarge(fit_lines(lightness, ab), lightness), bilinear, atol=1e-4)
-
-
-def test_rows_are_part_of_the_whole():
-    lightness, ab = photo(61, 83), smooth_ab(16, 16)
-    lines = fit_lines(lightness, ab)
-    rows = enlarge(lines, lightness, slice(17, 42))
-    np.testing.assert_allclose(rows, enlarge(lines, lightness)[17:42], atol=1e-4)

@@ -527,18 +527,15 @@ def test_other_photos_of_one_name_are_told_apart(tmp_path, go):
 @pytest.mark.parametrize("again", [False, True])
 def test_hundreds_of_photos_of_one_name(tmp_path, monkeypatch, again):
     """The work for each does not grow with their number, nor with that of others' results."""
-    given, calls = [], []
+    given, made_of = [], Mock(side_effect=_others if again else album.made_of)
     for i in range(60):
         given.append(str(tmp_path / str(i) / "a.jpg"))
         os.makedirs(tmp_path / str(i))
         Path(given[-1]).write_bytes(b"%d" % i)
-    real = album.made_of
-    monkeypatch.setattr(album, "made_of", lambda path: calls.append(path) or real(path))
-    if again:
-        monkeypatch.setattr(album, "made_of", lambda path: calls.append(path) or _others(path))
+    monkeypatch.setattr(album, "made_of", made_of)
     jobs, problems = album.plan(given, str(tmp_path / "done"))
     assert not problems and len({job.target for job in jobs}) == 60
-    assert len(calls) < 60 * (12 if again else 4)
+    assert made_of.call_count < 60 * (12 if again else 4)
 
 
 def _others(path):

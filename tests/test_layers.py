@@ -204,13 +204,6 @@ def test_upsample_equals_scipys(source, size):
     np.testing.assert_allclose(upsample(x, size), truth, atol=1e-14)
 
 
-def test_upsample_by_strips_equals_the_whole():
-    x, size = random((2, 5, 4, 2), dtype=np.float32), (13, 9)
-    strips = [upsample(x, size, slice(r, r + 4)) for r in range(0, 13, 4)]
-    assert [s.shape[1] for s in strips] == [4, 4, 4, 1]
-    np.testing.assert_allclose(np.concatenate(strips, axis=1), upsample(x, size), rtol=1e-6)
-
-
 # Blocks -------------------------------------------------------------------------------------------
 
 

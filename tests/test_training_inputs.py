@@ -187,7 +187,8 @@ def test_init_of_a_width_of_its_own(photos, tmp_path, go):
 
 def test_init_of_another_head(photos, tmp_path, go):
     save_network(tmp_path / "w.npz", network.Network(1 / 32, head="ab"))
-    refused(go(*options(photos, tmp_path / "run", init=tmp_path / "w.npz")), "another --loss")
+    told = "another --loss", "see --model and --loss"
+    refused(go(*options(photos, tmp_path / "run", init=tmp_path / "w.npz")), *told)
 
 
 def test_options_that_exclude_one_another(photos, tmp_path, go):
@@ -382,12 +383,6 @@ def test_prior_that_is_damaged(run, go, kind):
         arrays = {"shape": np.full(5, 1 / 5), "long": np.full(400, 1 / 400)}
         np.save(path, {**arrays, "nan": np.full(313, np.nan), "zero": np.zeros(313)}[kind])
     refused(resume(go, run, "--steps", 3), run)
-
-
-def test_photos_that_are_gone(run, tmp_path, go):
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, "data": str(tmp_path / "gone")}))
-    refused(resume(go, run, "--steps", 3), tmp_path / "gone")
 
 
 # ---- Changes on --resume

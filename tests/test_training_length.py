@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -61,16 +62,21 @@ class Killed(BaseException):
     pass
 
 
-def kill_at(trainer, step):
-    """Run until so many steps are made, and stop as kill -9 does: nothing more is saved."""
+def after(trainer, step, act):
+    """Have act() called when so many steps are made."""
     real = trainer.train_step
 
     def train_step(*args, **options):
         if trainer.step == step:
-            raise Killed
+            act()
         return real(*args, **options)
 
     trainer.train_step = train_step
+
+
+def kill_at(trainer, step):
+    """Run until so many steps are made, and stop as kill -9 does: nothing more is saved."""
+    after(trainer, step, Mock(side_effect=Killed))
     with pytest.raises(Killed):
         trainer.train()
 
@@ -139,11 +145,12 @@ def test_init_by_name_is_no_path(photos, tmp_path, monkeypatch):
 
 
 def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
-    """It had one folder, steps for a schedule, no warm-up; and said so by saying nothing."""
+    """It had one folder, steps for a schedule, no warm-up, one loss; and said so by saying
+    nothing."""
     trained(photos, tmp_path / "run", schedule="steps", lr_every=5, steps=6)
     path = tmp_path / "run" / "config.json"
     told = json.loads(path.read_text())
-    for name in "minutes schedule warmup cache scale frame".split():
+    for name in "minutes schedule warmup cache scale frame loss".split():
         del told[name]
     path.write_text(json.dumps({**told, "data": str(photos)}))
     meta, groups = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
@@ -151,7 +158,8 @@ def test_a_run_of_an_earlier_version_goes_on(photos, tmp_path):
         meta.pop(name)
     checkpoint.save(tmp_path / "run" / "checkpoint.npz", meta, groups)
     again = resumed(tmp_path / "run", steps=8)
-    assert (again.config.schedule, again.config.warmup) == ("steps", 0)
+    kept = again.config
+    assert (kept.schedule, kept.warmup, kept.loss) == ("steps", 0, "rebalanced")
     assert again.train() and again.step == 8
 
 
@@ -449,14 +457,7 @@ def test_grey_data_on_resume(photos, tmp_path):
 
 def test_photos_that_vanish_cost_nothing_that_was_learned(photos, tmp_path):
     run = started(photos, tmp_path / "run", save_every=100, steps=100, workers=0)
-    real = run.train_step
-
-    def train_step(*args, **options):
-        if run.step == 5:
-            shutil.rmtree(photos)
-        return real(*args, **options)
-
-    run.train_step = train_step
+    after(run, 5, lambda: shutil.rmtree(photos))
     told = "none of the 9 photos .*saved at step 6, go on with --resume"
     with pytest.raises(DataError, match=told):
         run.train()
