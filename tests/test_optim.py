@@ -49,9 +49,13 @@ def test_decay_reaches_convolution_weights_only():
     np.testing.assert_array_equal(params["gamma"], [4.0, 4, 4])
 
 
-def test_names_of_adams_state_are_those_of_old_runs():
-    """That a run goes on from it, and not without a part of it, training's tests show."""
-    assert Adam(Packed({"p": np.zeros(1)})).state().keys() == {"m.p", "v.p", "t"}
+def test_adams_state_has_the_names_of_old_runs_and_lacks_none():
+    """That a run goes on from it as if it had not stopped, training's tests show."""
+    adam = Adam(Packed({"p": np.zeros(1)}))
+    assert adam.state().keys() == {"m.p", "v.p", "t"}
+    for missing in adam.state():
+        with pytest.raises(KeyError):
+            adam.load_state({n: a for n, a in adam.state().items() if n != missing})
 
 
 def test_packed_lays_weights_first_and_keeps_names_in_order():
