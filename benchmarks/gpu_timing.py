@@ -129,17 +129,14 @@ def replayed(timer, launches):
 def launches_seen(around):
     """A context: `around(name, launch, kernel, args)` is called in place of every launch of a
     kernel of ours; it must call launch()."""
-    original = kernels.compiled
 
-    def compiled(xp, file, name, defines):
-        kernel = original(xp, file, name, defines)
+    def seen(self, *arrays):
+        if self.kernel:
+            args = *arrays, *self.numbers
+            around(self.name, lambda: original(self, *arrays), self.kernel, args)
 
-        def launch(grid, block, args):
-            around(name, lambda: kernel(grid, block, args), kernel, args)
-
-        return launch
-
-    return mock.patch.object(kernels, "compiled", compiled)
+    original = kernels.Launch.__call__
+    return mock.patch.object(kernels.Launch, "__call__", seen)
 
 
 def products_seen(around):

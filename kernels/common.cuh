@@ -1,7 +1,8 @@
 // What the kernels share: storage types, warp and block reductions, the layout of channelwise work.
 //
 // Constants from Python (-D): REAL, the type arrays are stored in, float or __half; arithmetic is
-// always in float. VEC, channels a thread treats at once, 4 or 1 (4 only where it divides C).
+// always in float. VEC, numbers that a thread reads at once: 16 bytes full, 4 floats or 8 halves,
+// where they divide a row; else 1.
 #pragma once
 #include <cuda_fp16.h>
 
@@ -11,8 +12,11 @@
 #ifndef VEC
 #define VEC 1
 #endif
+#ifndef LANES
+#define LANES 32
+#endif
 #define FULL 0xffffffffu  // all 32 lanes of a warp take part
-#define LOWEST -3.402823466e38f  // the lowest finite float
+#define LOWEST __uint_as_float(0xff800000u)  // -infinity
 
 typedef unsigned char uint8;
 
@@ -24,49 +28,77 @@ __device__ __forceinline__ void store(__half* p, float v) { *p = __float2half_rn
 // e^x, as the hardware has it: 2^(x log2 e). Relative error about 1e-7 (1 + |x|).
 __device__ __forceinline__ float exp_of(float x) { return exp2f(x * 1.44269504f); }
 
-// VEC neighbouring numbers, read and written in one access: 16 bytes of float, 8 of half.
+// VEC neighbouring numbers, read and written in one access. Bits: as they lie in memory.
 struct Pack {
     float v[VEC];
 };
-
-#if VEC == 4
-__device__ __forceinline__ Pack load_pack(const float* p) {
-    const float4 q = *reinterpret_cast<const float4*>(p);
-    return {{q.x, q.y, q.z, q.w}};
-}
-__device__ __forceinline__ void store_pack(float* p, const Pack& a) {
-    *reinterpret_cast<float4*>(p) = make_float4(a.v[0], a.v[1], a.v[2], a.v[3]);
-}
-struct alignas(8) Half4 {
-    __half v[4];
-};
-__device__ __forceinline__ Pack load_pack(const __half* p) {
-    const Half4 q = *reinterpret_cast<const Half4*>(p);
-    return {{__half2float(q.v[0]), __half2float(q.v[1]), __half2float(q.v[2]),
-             __half2float(q.v[3])}};
-}
-__device__ __forceinline__ void store_pack(__half* p, const Pack& a) {
-    Half4 q;
-#pragma unroll
-    for (int k = 0; k < 4; k++) q.v[k] = __float2half_rn(a.v[k]);
-    *reinterpret_cast<Half4*>(p) = q;
+#if VEC == 1
+typedef REAL Bits;
+__device__ __forceinline__ void store_bits(REAL* p, Bits b) { *p = b; }
+__device__ __forceinline__ Pack unpacked(Bits b) { return {{load(&b)}}; }
+__device__ __forceinline__ Bits packed(const Pack& a) {
+    Bits b;
+    store(&b, a.v[0]);
+    return b;
 }
 #else
-template <class T> __device__ __forceinline__ Pack load_pack(const T* p) { return {{load(p)}}; }
-template <class T> __device__ __forceinline__ void store_pack(T* p, const Pack& a) {
-    store(p, a.v[0]);
+struct alignas(VEC * sizeof(REAL)) Bits {
+    unsigned word[VEC * sizeof(REAL) / 4];
+};
+// __stwb is a plain store, which compilers do not take apart as they do an assignment.
+__device__ __forceinline__ void write(REAL* p, const unsigned (&w)[1]) {
+    __stwb(reinterpret_cast<unsigned*>(p), w[0]);
+}
+__device__ __forceinline__ void write(REAL* p, const unsigned (&w)[2]) {
+    __stwb(reinterpret_cast<uint2*>(p), make_uint2(w[0], w[1]));
+}
+__device__ __forceinline__ void write(REAL* p, const unsigned (&w)[4]) {
+    __stwb(reinterpret_cast<uint4*>(p), make_uint4(w[0], w[1], w[2], w[3]));
+}
+__device__ __forceinline__ void store_bits(REAL* p, const Bits& b) { write(p, b.word); }
+__device__ __forceinline__ float number(const Bits& b, int k, float) {
+    return __uint_as_float(b.word[k]);
+}
+__device__ __forceinline__ float number(const Bits& b, int k, __half) {
+    return __half2float(__ushort_as_half((unsigned short)(b.word[k / 2] >> k % 2 * 16)));
+}
+__device__ __forceinline__ void put(Bits& b, int k, float v) { b.word[k] = __float_as_uint(v); }
+__device__ __forceinline__ void put(Bits& b, int k, __half v) {
+    b.word[k / 2] |= (unsigned)__half_as_ushort(v) << k % 2 * 16;
+}
+__device__ __forceinline__ Pack unpacked(const Bits& b) {
+    Pack a;
+#pragma unroll
+    for (int k = 0; k < VEC; k++) a.v[k] = number(b, k, REAL());
+    return a;
+}
+__device__ __forceinline__ Bits packed(const Pack& a) {
+    Bits b = {};
+#pragma unroll
+    for (int k = 0; k < VEC; k++) {
+        REAL v;
+        store(&v, a.v[k]);
+        put(b, k, v);
+    }
+    return b;
 }
 #endif
 
-// Every lane receives the sum (the maximum) over its warp.
+__device__ __forceinline__ Bits load_bits(const REAL* p) {
+    return *reinterpret_cast<const Bits*>(p);
+}
+__device__ __forceinline__ Pack load_pack(const REAL* p) { return unpacked(load_bits(p)); }
+__device__ __forceinline__ void store_pack(REAL* p, const Pack& a) { store_bits(p, packed(a)); }
+
+// Each of LANES neighbouring lanes receives the sum (the maximum) over them.
 __device__ __forceinline__ float warp_sum(float v) {
 #pragma unroll
-    for (int o = 16; o > 0; o >>= 1) v += __shfl_xor_sync(FULL, v, o);
+    for (int o = LANES / 2; o > 0; o /= 2) v += __shfl_xor_sync(FULL, v, o);
     return v;
 }
 __device__ __forceinline__ float warp_max(float v) {
 #pragma unroll
-    for (int o = 16; o > 0; o >>= 1) v = fmaxf(v, __shfl_xor_sync(FULL, v, o));
+    for (int o = LANES / 2; o > 0; o /= 2) v = fmaxf(v, __shfl_xor_sync(FULL, v, o));
     return v;
 }
 

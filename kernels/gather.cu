@@ -32,13 +32,14 @@ gather(const REAL* __restrict__ x, const float* __restrict__ fill, REAL* __restr
     Pack outside;
 #pragma unroll
     for (int k = 0; k < VEC; k++) outside.v[k] = fill[c + k];
+    const Bits padding = packed(outside);
     for (int i = 0; i < row_count; i++) {
         const int row = r + i * row_step;
         for (int j = 0; j < column_count; j++) {
             const int column = q + j * column_step;
             const bool inside = row >= 0 && row < height && column >= 0 && column < width;
             const long long at = ((long long)row * width + column) * channels;
-            store_pack(out, inside ? load_pack(picture + at) : outside);
+            store_bits(out, inside ? load_bits(picture + at) : padding);
             out += channels;
         }
     }

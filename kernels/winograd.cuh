@@ -22,6 +22,12 @@
      {0, 1, -1, 0.125f, -8, 1}}
 #endif
 
+// sum += factor a, channel by channel.
+__device__ __forceinline__ void add(Pack& sum, float factor, const Pack& a) {
+#pragma unroll
+    for (int k = 0; k < VEC; k++) sum.v[k] += factor * a.v[k];
+}
+
 // Where the thread's tile lies. p: the tile's number in the block, as winograd.py orders them:
 // picture, row of cells, phase, column of cells, phase.
 struct Tile {

@@ -6,7 +6,9 @@ with computing.
 """
 
 import sys
+from functools import lru_cache
 from itertools import cycle
+from math import prod
 
 import numpy as np
 
@@ -186,49 +188,64 @@ def matmul(a, b, out=None, accumulate=False):
 
 def gemm(xp, a, b, out, accumulate):
     """matmul by cuBLAS. It thinks in columns: a row-major C = A B is its C^T = B^T A^T."""
-    (m, k), (k_b, n) = a.shape[-2:], b.shape[-2:]
     if out is None:
-        out = xp.empty(a.shape[:-2] + (m, n), dtype=a.dtype)
-    fit = k == k_b and out.shape == a.shape[:-2] + (m, n) and a.dtype == b.dtype
-    if not fit or a.dtype not in cublas.TYPES or out.dtype not in cublas.TYPES:
-        raise ValueError(f"matmul: {a.shape} @ {b.shape} -> {out.shape}, {a.dtype} @ {b.dtype}")
-    if not out.flags.c_contiguous:
-        raise ValueError("matmul: out must be contiguous")
-    if m == 0 or n == 0:
-        return out
-    batched = out.ndim == 3
-    op_a, told_a = _operand(a, batched)
-    op_b, told_b = _operand(b, batched)
-    fast = _tf32 and a.dtype == np.float32
-    compute = cublas.COMPUTE_32F_FAST_TF32 if fast else cublas.COMPUTE_32F
-    head = cublas.handle(xp), op_b, op_a, n, m, k, _ADDRESS[True], *told_b, *told_a
-    told_out = _ADDRESS[bool(accumulate)], out.data.ptr, cublas.TYPES[out.dtype], n
-    how = compute, cublas.DEFAULT_ALGORITHM
-    if batched:
-        cublas.call(xp, "cublasGemmStridedBatchedEx", *head, *told_out, m * n, len(out), *how)
-    else:
-        cublas.call(xp, "cublasGemmEx", *head, *told_out, *how)
+        out = xp.empty(a.shape[:-1] + b.shape[-1:], dtype=a.dtype)
+    name, sizes, told_b, told_a, told_out = _told(*map(_form, (a, b, out)), _tf32)
+    if name:
+        head = cublas.handle(xp), *sizes, _ADDRESS[True]
+        operands = b.data.ptr, *told_b, a.data.ptr, *told_a
+        result = _ADDRESS[bool(accumulate)], out.data.ptr, *told_out
+        cublas.call(xp, name, *head, *operands, *result)
     return out
 
 
-def _operand(x, batched):
-    """A (..., rows, columns) array as cuBLAS is told of it: whether it lies transposed; its
-    address, type, step from one contiguous line to the next, and in a batch from one matrix to the
-    next.
+def _form(x):
+    return x.shape, x.strides, x.dtype
+
+
+@lru_cache(4096)
+def _told(a, b, out, fast):
+    """What cuBLAS is told of a product besides addresses: its function; how B and A lie, n, m, k;
+    of B, of A, of the result, and how to compute. a, b, out: see _form. No function: nothing to do.
+    """
+    types = cublas.TYPES
+    (a_shape, _, a_dtype), (b_shape, _, b_dtype), (shape, strides, dtype) = a, b, out
+    (m, k), (k_b, n), itemsize = a_shape[-2:], b_shape[-2:], dtype.itemsize
+    fit = k == k_b and shape == a_shape[:-2] + (m, n) and a_dtype == b_dtype
+    if not fit or a_dtype not in types or dtype not in types:
+        raise ValueError(f"matmul: {a_shape} @ {b_shape} -> {shape}, {a_dtype} @ {b_dtype}")
+    contiguous = [prod(shape[i + 1 :]) * itemsize for i in range(len(shape))]
+    if any(n > 1 and s != c for n, s, c in zip(shape, strides, contiguous, strict=True)):
+        raise ValueError("matmul: out must be contiguous")
+    if m == 0 or n == 0:
+        return (None,) * 5
+    batched = len(shape) == 3
+    op_a, told_a = _operand(*a, batched)
+    op_b, told_b = _operand(*b, batched)
+    fast = fast and a_dtype == np.float32
+    how = cublas.COMPUTE_32F_FAST_TF32 if fast else cublas.COMPUTE_32F, cublas.DEFAULT_ALGORITHM
+    name = "cublasGemmStridedBatchedEx" if batched else "cublasGemmEx"
+    batch = (m * n, shape[0]) if batched else ()
+    return name, (op_b, op_a, n, m, k), told_b, told_a, (types[dtype], n, *batch, *how)
+
+
+def _operand(shape, strides, dtype, batched):
+    """A (..., rows, columns) array as cuBLAS is told of it: whether it lies transposed; its type,
+    step from one contiguous line to the next, and in a batch from one matrix to the next.
 
     Raises ValueError if neither its rows nor its columns are contiguous.
     """
-    rows, columns = x.shape[-2:]
-    row, column = (s // x.itemsize for s in x.strides[-2:])
+    rows, columns = shape[-2:]
+    row, column = (s // dtype.itemsize for s in strides[-2:])
     if column == 1 or columns == 1:
         transposed, step = cublas.OP_N, row if rows > 1 else columns
     elif row == 1 or rows == 1:
         transposed, step = cublas.OP_T, column
     else:
         raise ValueError("matmul: an operand has neither contiguous rows nor contiguous columns")
-    told = x.data.ptr, cublas.TYPES[x.dtype], step
+    told = cublas.TYPES[dtype], step
     if batched:
-        told += (x.strides[0] // x.itemsize if x.ndim == 3 else 0,)
+        told += (strides[0] // dtype.itemsize if len(shape) == 3 else 0,)
     return transposed, told
 
 

@@ -23,12 +23,17 @@ GPUS = [70, 80, 90, 100]  # V100, A100, H100, B200
 MEASURED = 90  # where no kernel may spill
 
 # What fast/kernels.py and cuda.py pass as #defines, at the ends of their range.
-CHANNELWISE = [f"TX=32 {more}" for more in ("VEC=4 REAL=float", "VEC=4 REAL=__half")]
-CHANNELWISE += ["TX=32 VEC=1 REAL=float", "TX=1 VEC=4 REAL=__half", "TX=1 VEC=1 REAL=__half"]
-REALS = ["REAL=float", "REAL=__half"]
+FULL = ["VEC=4 REAL=float", "VEC=8 REAL=__half"]
+CHANNELWISE = [f"TX=32 {full}" for full in FULL]
+CHANNELWISE += ["TX=32 VEC=1 REAL=float", "TX=1 VEC=8 REAL=__half", "TX=1 VEC=1 REAL=__half"]
+REALS = [*FULL, "VEC=1 REAL=float", "VEC=1 REAL=__half"]
+ROWS = [f"PITCH=320 {full}" for full in FULL] + REALS[2:]
+TILES = [
+    (m, f"REAL={real} VEC={v}") for m in (2, 4) for real in ("float", "__half") for v in (1, 8 // m)
+]
 DEFINES = {
     "adam": [""],
-    "annealed_mean": [f"Q=313 MODE={mode} {real}" for mode in (0, 1) for real in REALS],
+    "annealed_mean": [f"Q=313 MODE={mode} {row}" for mode in (0, 1) for row in ROWS],
     "batchnorm_backward": CHANNELWISE,
     "batchnorm_normalize": CHANNELWISE,
     "batchnorm_statistics": CHANNELWISE,
@@ -36,18 +41,16 @@ DEFINES = {
     "bias_relu": [f"{defines} RELU={relu}" for defines in CHANNELWISE for relu in (0, 1)],
     "bias_relu_backward": [f"{defines} RELU={relu}" for defines in CHANNELWISE for relu in (0, 1)],
     "find_overflow": [""],
-    "gather": [f"{real} VEC={vec}" for real in REALS for vec in (4, 1)],
+    "gather": REALS,
     "lab_to_rgb": [""],
     "moving_average": [""],
     "crops_to_lab": ["STEP=4 OFFSET=2", "STEP=1 OFFSET=0"],
     "soft_encode": ["K=5 Q=313 CELL=5 REACH=130", "K=10 Q=313 CELL=5 REACH=130"],
-    "softmax_cross_entropy": [f"Q=313 K={k} {real}" for k in (5, 10) for real in REALS],
+    "softmax_cross_entropy": [f"Q=313 K={k} {row}" for k in (5, 10) for row in ROWS],
     "upsample": [""],
-    "winograd_output": [
-        f"M={m} RELU={relu} {real}" for m in (2, 4) for relu in (0, 1) for real in REALS
-    ],
+    "winograd_output": [f"M={m} RELU={relu} {more}" for m, more in TILES for relu in (0, 1)],
     "winograd_transform": [
-        f"M={m} INPUT={inputs} {real}" for m in (2, 4) for inputs in (0, 1) for real in REALS
+        f"M={m} INPUT={inputs} {more}" for m, more in TILES for inputs in (0, 1)
     ],
 }
 CASES = [(name, defines) for name in DEFINES for defines in DEFINES[name]]

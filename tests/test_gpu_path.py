@@ -20,10 +20,12 @@ from mini_colorize import rehearsal
 from mini_colorize.backend import to_host, uploaded
 from mini_colorize.colorizer import Colorizer
 from mini_colorize.data import PhotoLoader
+from mini_colorize.fast import cuda
+from mini_colorize.fast.memory import whole
 from mini_colorize.files import checkpoint
 from mini_colorize.files.config import Config
 from mini_colorize.network import Network
-from mini_colorize.ops import ops
+from mini_colorize.ops import chapters, ops
 from mini_colorize.photos import find_photos
 from mini_colorize.targets import measure_prior, targets
 from mini_colorize.training import Trainer
@@ -57,6 +59,48 @@ def test_whole_network(gpu):
     for name, reference in results[0].items():
         error = np.linalg.norm(results[1][name].astype(np.float64) - reference)
         assert error < 2e-4 * max(np.linalg.norm(reference), 1e-2 * size), name
+
+
+@pytest.mark.one_order
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 20), (1, 1, 1, 16)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_logits_lie_in_rows_that_divide_by_8(gpu, shape, dtype, frozen):
+    """From the last convolution over the loss and back: nobody sees it, and all is as it was."""
+    rng, limit = np.random.default_rng(0), 2e-3 if dtype == np.float16 else 5e-6
+    x = rng.standard_normal(shape).astype(dtype)
+    weight = (rng.standard_normal((1, 1, shape[3], 313)) / shape[3] ** 0.5).astype(dtype)
+    bias, v = rng.standard_normal((2, 313)).astype(np.float32)
+    pixels = shape[:3]
+    index = np.argsort(rng.random((*pixels, 313)), axis=-1)[..., :5].astype(np.int32)
+    share = np.full((*pixels, 5), 0.2, np.float32)
+    exact = [a.astype(np.float64) for a in (x, weight, bias)]
+    logits = chapters.conv2d(*exact)
+    given = [gpu.asarray(a) for a in (x, weight, bias, index, share, v)]
+    for _ in range(3):
+        if frozen:
+            cuda.freeze(given[1])
+        ours = cuda.conv2d(*given[:3])
+        rows = whole(ours)
+        assert rows.shape[3] == (320 if np.prod(pixels) > 1 else 313)
+        near(ours, logits, limit)
+        near(cuda.annealed_mean(ours), chapters.annealed_mean(to_host(ours).astype(float)), limit)
+    assert not to_host(rows)[..., 313:].any()
+    exact_loss = chapters.softmax_cross_entropy(to_host(ours).astype(float), index, share, v)
+    loss = cuda.softmax_cross_entropy(ours, *given[3:], 1)
+    dy, dbias = cuda.bias_relu_backward(loss.gradient, None, False)
+    near(dbias, exact_loss.gradient.sum(axis=(0, 1, 2)), limit)
+    dx, dweight = cuda.conv2d_backward(dy, *given[:2])
+    truth = chapters.conv2d_backward(exact_loss.gradient, *exact[:2])
+    near(dx, truth[0], limit)
+    near(dweight, truth[1], limit)
+
+
+def near(value, truth, limit):
+    """Within a part of the truth's size."""
+    value = to_host(value).astype(np.float64)
+    assert value.shape == truth.shape
+    assert np.linalg.norm(value - truth) < limit * np.linalg.norm(truth)
 
 
 def trained(folder, photos, xp, steps=3, **options):

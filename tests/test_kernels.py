@@ -23,6 +23,7 @@ from mini_colorize.fast import (
     winograd_cpu,
 )
 from mini_colorize.fast.gather import Taps
+from mini_colorize.fast.memory import padded, whole
 from mini_colorize.layers import relu
 from mini_colorize.modules import LossScale
 from mini_colorize.ops import chapters
@@ -44,6 +45,14 @@ def close(device, host, rtol=1e-5, atol=1e-6):
     value = to_host(device)
     assert value.shape == np.shape(host)
     np.testing.assert_allclose(value.astype(np.float64), np.asarray(host, np.float64), rtol, atol)
+
+
+def in_rows(gpu, logits, padding=np.nan):
+    """On the device, in rows as a network's logits lie in: see memory.padded."""
+    q = logits.shape[-1]
+    wide = np.full((*logits.shape[:-1], padded(q)), padding, logits.dtype)
+    wide[..., :q] = logits
+    return gpu.asarray(wide)[..., :q]
 
 
 def rounding(dtype):
@@ -76,24 +85,27 @@ def test_soft_encode_far_out_and_not_a_number(gpu):
 @pytest.mark.parametrize("temperature", [0.38, 0] if SMALL else [0.38, 1, 0.01, 0, 1e-45])
 @pytest.mark.parametrize("pixels, q", [(1, 313), (31, 1), (33, 5), (PIXELS[-1], 313)])
 @pytest.mark.parametrize("dtype", HALF)
-def test_annealed_mean(gpu, pixels, q, temperature, dtype, monkeypatch):
+@pytest.mark.parametrize("padded_rows", [False, True])
+def test_annealed_mean(gpu, padded_rows, pixels, q, temperature, dtype, monkeypatch):
     monkeypatch.setattr(bins, "BINS", bins.BINS[:q])
     logits = random((pixels, q), dtype=dtype) * dtype(5)
     logits[:, ::2] = logits[:, :1]  # equals: T = 0 takes the lowest index
     logits[0] = np.where(np.arange(q) % 3, -6e4, 6e4)
-    ab = cuda.annealed_mean(gpu.asarray(logits), temperature)
+    given = in_rows(gpu, logits) if padded_rows else gpu.asarray(logits)
+    ab = cuda.annealed_mean(given, temperature)
     assert ab.dtype == dtype
     reference = bins.annealed_mean(logits.astype(np.float32), temperature)
     close(ab, reference, rtol=rounding(dtype), atol=1e-4 if dtype == np.float32 else 0.05)
 
 
+@pytest.mark.parametrize("lay", [lambda gpu, x: gpu.asarray(x), in_rows], ids=["", "rows"])
 @pytest.mark.parametrize("temperature", [0.38, 0])
-def test_annealed_mean_of_nan_and_infinity(gpu, temperature):
+def test_annealed_mean_of_nan_and_infinity(gpu, temperature, lay):
     logits = random((4, 313))
     logits[1, 200] = np.nan
     logits[2] = -np.inf
     logits[3, ::2] = -np.inf
-    ab = to_host(cuda.annealed_mean(gpu.asarray(logits), temperature))
+    ab = to_host(cuda.annealed_mean(lay(gpu, logits), temperature))
     with np.errstate(invalid="ignore"):
         reference = bins.annealed_mean(logits, temperature)
     np.testing.assert_allclose(ab, reference, rtol=1e-5, atol=1e-4)  # NaN where the other is
@@ -102,9 +114,25 @@ def test_annealed_mean_of_nan_and_infinity(gpu, temperature):
 # Loss ------------------------------------------------------------------------------------------
 
 
-def loss_problem(pixels, q):
-    logits, index, weight, v = loss_case(pixels, q)
-    return logits.astype("f4"), index, weight.astype("f4"), v.astype("f4")
+def loss_problem(pixels, q, dtype=np.float32, k=5):
+    logits, index, weight, v = loss_case(pixels, q, k)
+    return logits.astype(dtype), index, weight.astype("f4"), v.astype("f4")
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("pixels, q, k", [(33, 313, 5), (7, 313, 10), (9, 20, 17), (2, 5, 5)])
+def test_softmax_cross_entropy_in_padded_rows(gpu, pixels, q, k, dtype):
+    """What lies in the padding is not read, and is 0 afterwards."""
+    logits, index, weight, v = loss_problem(pixels, q, dtype, k=k)
+    given = in_rows(gpu, logits)
+    loss = cuda.softmax_cross_entropy(given, *on(gpu, index, weight, v, np.float32(8)))
+    args = logits.astype(np.float64), index, weight, v, 8
+    reference = chapters.softmax_cross_entropy(*args)
+    close(loss.weighted, reference.weighted, 1e-5)
+    close(loss.gradient, reference.gradient, rounding(dtype), 2e-7)
+    rows = to_host(whole(loss.gradient))
+    assert loss.gradient.data.ptr == given.data.ptr and rows.shape[-1] == padded(q)
+    assert not rows[..., q:].any()
 
 
 def test_softmax_cross_entropy_extremes(gpu):
@@ -179,7 +207,7 @@ TAPS = TAPS[::2] if SMALL else TAPS
 
 @pytest.mark.parametrize("fill", [0, "vector"])
 @pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("channels", [3, 8] if SMALL else [1, 3, 8])
+@pytest.mark.parametrize("channels", [3, 8] if SMALL else [1, 3, 4, 8])
 @pytest.mark.parametrize("rows, cols", TAPS, ids=str)
 def test_gather(gpu, rows, cols, channels, dtype, fill):
     x = picture((3, 9, 7, channels), dtype)
@@ -194,7 +222,7 @@ def test_gather(gpu, rows, cols, channels, dtype, fill):
 
 
 SHAPES = [((1, 1, 1, 1), 1, 1), ((2, 9, 7, 3), 1, 1), ((3, 13, 18, 5), 2, 2)]
-SHAPES += [((1, 10, 6, 33), 1, -1), ((2, 7, 12, 8), 2, 0)]
+SHAPES += [((1, 10, 6, 33), 1, -1), ((2, 7, 12, 8), 2, 0), ((1, 5, 6, 6), 1, 1)]
 SHAPES = SHAPES[1::2] if SMALL else SHAPES
 WINOGRAD = pytest.mark.parametrize("shape, dilation, padding", SHAPES, ids=str)
 
@@ -350,7 +378,7 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
         "dx": lambda: kernels.batchnorm_backward(x, x[:, :2].copy(), c, c, c, c),
         "stats": lambda: kernels.batchnorm_statistics(x.transpose(0, 2, 1, 3)),
         "normalize": lambda: kernels.batchnorm_normalize(x, c, c, short),
-        "fill": lambda: kernels.gather(x, None, None, None, short),
+        "fill": lambda: kernels.gather(x, None, None, one_cell, short),
         "tiles": lambda: kernels.winograd_transform(x, 2, True, 1, 1, short, one_cell),
         "products": lambda: kernels.winograd_output(x, 2, x, 1, c, False, one_cell),
         "ab": lambda: cuda.soft_encode(c.reshape(2, 3)),

@@ -32,6 +32,7 @@ BODIES = {"cpu": cpu, "cuda": cuda}
 # kernel, stride, dilation, padding, channels, pixels: with many the CPU takes Winograd's way
 MANY, FEW = (20, 24, (19, 17)), (3, 4, (9, 6))
 CONVOLUTIONS = [(3, 1, 1, 1, *MANY), (3, 1, 2, 2, *MANY), (3, 1, 1, 0, *MANY), (3, 2, 1, 1, *MANY)]
+CONVOLUTIONS += [(1, 1, 1, 0, 8, 21, (9, 6))]  # without ReLU: logits
 CONVOLUTIONS += [(*geometry, *FEW) for geometry in CONVS] + [((3, 5), 1, 1, 1, *MANY)]
 # For Winograd: with more than 2 d the padding of the input's gradient is less than 0; pictures of
 # less than a tile, of one pixel, of whole tiles.
@@ -364,6 +365,7 @@ def test_a_fault_in_a_kernel_is_caught(gpu, fault, monkeypatch, tmp_path):
     (folder / f"{file}.cu").write_text(source.replace(right, wrong))
     monkeypatch.setattr(kernels, "SOURCES", folder)
     monkeypatch.setattr(kernels, "compiled", kernels.compiled.__wrapped__)
+    monkeypatch.setattr(kernels, "_prepared", {})
     operation = {"gather": "conv2d"}.get(file, file)
     names = [name for name, (of, *_) in CASES.items() if of == operation]
     assert any(compare(name, cuda, np.float32, gpu.asarray) > 1 for name in names)

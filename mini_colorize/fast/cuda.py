@@ -18,13 +18,11 @@ from ..losses import Loss, l2_loss
 from . import batchnorm as _batchnorm
 from . import convolution, kernels, steps_cuda
 from .bins import CELL, REACH, candidates
-from .kernels import REAL, bias_relu_backward, cdiv, check, launch
-from .memory import constant, freeze, number
+from .kernels import REAL, bias_relu_backward, cdiv, check, prepared, ready, room, vector_width
+from .memory import constant, freeze, frozen, number, padded, whole
 
 LINEAR_FROM_XYZ = color.LINEAR_FROM_XYZ.astype(np.float32)
 
-conv2d = partial(convolution.conv2d, steps_cuda)
-conv2d_backward = partial(convolution.conv2d_backward, steps_cuda)
 conv_transpose2d = partial(convolution.conv_transpose2d, steps_cuda)
 conv_transpose2d_backward = partial(convolution.conv_transpose2d_backward, steps_cuda)
 batchnorm = partial(_batchnorm.batchnorm, kernels)
@@ -32,55 +30,139 @@ batchnorm_inference = partial(_batchnorm.batchnorm_inference, kernels)
 batchnorm_backward = partial(_batchnorm.batchnorm_backward, kernels)
 
 
-def crops_to_lab(rgb):
-    """The same as in chapter 1."""
-    xp, every = array_module(rgb), color.EVERY
+def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
+    """The same as in chapter 4. The rows of logits are padded, with zeros: see memory.padded."""
+    c_out = weight.shape[3]
+    logits = weight.shape[:2] == (1, 1) and c_out > 8 and not relu
+    if padding_rows := logits and c_out != padded(c_out):
+        weight, bias = _padded(weight, bias)
+    options = {"stride": stride, "dilation": dilation, "padding": padding}
+    y = convolution.conv2d(steps_cuda, x, weight, bias, fill=fill, relu=relu, **options)
+    return y[..., :c_out] if padding_rows else y
+
+
+def _padded(*arrays):
+    """Each array (..., C) with zeros behind it, (..., padded(C)); kept with a first one that is
+    frozen."""
+    made = frozen(arrays[0])
+    if made is not None and "padded" in made:
+        return made["padded"]
+    wide = []
+    for array in arrays:
+        c = array.shape[-1]
+        wide.append(array_module(array).zeros((*array.shape[:-1], padded(c)), array.dtype))
+        wide[-1][..., :c] = array
+    if made is not None:
+        made["padded"] = wide
+    return wide
+
+
+def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True):
+    """The same as in chapter 4; of float16, dW is float32."""
+    rows, c_out = whole(dy), weight.shape[3]
+    if rows is not dy:
+        weight, *_ = _padded(weight)
+    options = {"stride": stride, "dilation": dilation, "padding": padding}
+    options["input_gradient"] = input_gradient
+    dx, dweight = convolution.conv2d_backward(steps_cuda, rows, x, weight, **options)
+    return dx, dweight[..., :c_out]
+
+
+@prepared
+def _crops_to_lab(rgb):
+    every = color.EVERY
     n, height, width, _ = rgb.shape
     check(np.uint8, (n, height, width, 3), rgb=rgb)
-    x = xp.empty((n, height, width, 1), np.float32)
     rows, columns = (len(range(*every.indices(side))) for side in (height, width))
-    ab = xp.empty((n, rows, columns, 2), np.float32)
+    x, ab = room(rgb, n, height, width, 1), room(rgb, n, rows, columns, 2)
+    pixels = n * height * width
+    numbers, defines = (
+        (height, width, np.int64(pixels)),
+        {"STEP": every.step, "OFFSET": every.start},
+    )
     constants = constant(color.LINEAR_FROM_BYTE, rgb), constant(color.XYZ_OVER_WHITE, rgb)
-    sizes, defines = (height, width, np.int64(x.size)), {"STEP": every.step, "OFFSET": every.start}
-    launch("crops_to_lab", cdiv(x.size), rgb, *constants, x, ab, *sizes, **defines)
+    return ready("crops_to_lab", cdiv(pixels), rgb, *numbers, **defines), constants, x, ab
+
+
+def crops_to_lab(rgb):
+    """The same as in chapter 1."""
+    launch, constants, x, ab = _crops_to_lab((rgb,))
+    x, ab = x(), ab()
+    launch(rgb, *constants, x, ab)
     return x, ab
+
+
+@prepared
+def _lab_to_rgb(lab):
+    check(np.float32, lab.shape[:-1] + (3,), lab=lab)
+    pixels = lab.size // 3
+    return ready("lab_to_rgb", cdiv(pixels), lab, np.int64(pixels)), constant(LINEAR_FROM_XYZ, lab)
 
 
 def lab_to_rgb(lab):
     """The same as in chapter 1."""
-    rgb, pixels = array_module(lab).empty_like(lab), lab.size // 3
-    check(np.float32, lab.shape[:-1] + (3,), lab=lab)
-    launch("lab_to_rgb", cdiv(pixels), lab, constant(LINEAR_FROM_XYZ, lab), rgb, np.int64(pixels))
+    launch, linear = _lab_to_rgb((lab,))
+    rgb = array_module(lab).empty_like(lab)
+    launch(lab, linear, rgb)
     return rgb
+
+
+@prepared
+def _soft_encode(ab, k, sigma):
+    pixels, table = ab.size // 2, candidates(k)
+    check(np.float32, ab.shape[:-1] + (2,), ab=ab)
+    constants, shape = (constant(bins.BINS, ab), constant(table, ab)), ab.shape[:-1] + (k,)
+    numbers = np.int64(pixels), table.shape[2], 1 / (2 * sigma**2)
+    defines = {"K": k, "Q": len(bins.BINS), "CELL": CELL, "REACH": REACH}
+    launch = ready("soft_encode", cdiv(pixels), ab, *numbers, **defines)
+    return launch, constants, partial(array_module(ab).empty, shape, np.int32), room(ab, *shape)
 
 
 def soft_encode(ab, k=bins.K, sigma=bins.SIGMA):
     """The same as in chapter 2."""
-    xp, pixels, table = array_module(ab), ab.size // 2, candidates(k)
-    check(np.float32, ab.shape[:-1] + (2,), ab=ab)
-    index = xp.empty(ab.shape[:-1] + (k,), np.int32)
-    weight = xp.empty(index.shape, np.float32)
-    arrays = ab, constant(bins.BINS, ab), constant(table, ab), index, weight
-    numbers = np.int64(pixels), table.shape[2], 1 / (2 * sigma**2)
-    defines = {"K": k, "Q": len(bins.BINS), "CELL": CELL, "REACH": REACH}
-    launch("soft_encode", cdiv(pixels), *arrays, *numbers, **defines)
+    launch, constants, index, weight = _soft_encode((ab,), k, sigma)
+    index, weight = index(), weight()
+    launch(ab, *constants, index, weight)
     return index, weight
+
+
+@prepared
+def _annealed_mean(rows, logits, temperature, defines):
+    check(REAL, rows=rows)
+    if logits[-1] != len(bins.BINS):
+        raise ValueError(f"{logits[-1]} logits a pixel for {len(bins.BINS)} bins")
+    bins.check_temperature(temperature)
+    xp, defines = array_module(rows), dict(defines)
+    mode = bool(np.float32(temperature) == 0)
+    # At most the largest float32: a difference of 0 times infinity would be no number.
+    slope = 0.0 if mode else min(np.log2(np.e) / temperature, 3.4e38)
+    grid = min(_row_blocks(rows, defines), 8 * _multiprocessors(xp))
+    numbers = np.int64(len(rows)), float(slope)
+    launch = ready("annealed_mean", grid, rows, *numbers, MODE=int(mode), **defines)
+    room = partial(xp.empty, (*logits[:-1], 2), rows.dtype)
+    return launch, constant(bins.BINS, rows), room
 
 
 def annealed_mean(logits, temperature=bins.TEMPERATURE):
     """The same as in chapter 2."""
-    xp, q = array_module(logits), len(bins.BINS)
-    bins.check_temperature(temperature)
-    check(REAL, logits.shape[:-1] + (q,), logits=logits)
-    ab = xp.empty(logits.shape[:-1] + (2,), logits.dtype)
-    pixels = ab.size // 2
-    mode = bool(np.float32(temperature) == 0)
-    # At most the largest float32: a difference of 0 times infinity would be no number.
-    slope = 0.0 if mode else min(np.log2(np.e) / temperature, 3.4e38)
-    grid = min(cdiv(pixels, 8), 8 * _multiprocessors(xp))
-    args = logits, constant(bins.BINS, logits), ab, np.int64(pixels), float(slope)
-    launch("annealed_mean", grid, *args, Q=q, MODE=int(mode))
+    rows, defines = _rows(logits)
+    launch, all_bins, ab = _annealed_mean((rows,), logits.shape, temperature, defines)
+    ab = ab()
+    launch(rows, all_bins, ab)
     return ab
+
+
+def _rows(logits):
+    """Logits (..., Q) as contiguous (P, pitch), and the #defines for their rows (see rows.cuh)."""
+    rows, q = whole(logits), logits.shape[-1]
+    pitch = rows.shape[-1]
+    rows = rows.reshape(-1, pitch)
+    return rows, (("Q", q), ("PITCH", pitch), ("VEC", vector_width(pitch, rows)))
+
+
+def _row_blocks(rows, defines):
+    """Blocks of a kernel that gives a row 8 lanes or, number by number, 32."""
+    return cdiv(len(rows), 32 if defines["VEC"] > 1 else 8)
 
 
 @cache
@@ -88,66 +170,102 @@ def _multiprocessors(xp):
     return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["multiProcessorCount"]
 
 
-def upsample(x, size, rows=slice(None)):
-    """The same as in chapter 11."""
+@prepared
+def _upsample(x, size, top, bottom):
     n, h, w, channels = x.shape
     check(np.float32, x=x)
     height, width = size
-    top, bottom, _ = rows.indices(height)
-    y = array_module(x).empty((n, bottom - top, width, channels), np.float32)
-    pixels = y.size // channels
+    shape = n, bottom - top, width, channels
+    pixels = n * (bottom - top) * width
     numbers = h, w, height, width, top, bottom - top, channels, np.int64(pixels)
-    launch("upsample", cdiv(pixels), x, y, *numbers)
+    return ready("upsample", cdiv(pixels), x, *numbers), room(x, *shape)
+
+
+def upsample(x, size, rows=slice(None)):
+    """The same as in chapter 11."""
+    top, bottom, _ = rows.indices(size[0])
+    launch, y = _upsample((x,), tuple(size), top, bottom)
+    y = y()
+    launch(x, y)
     return y
+
+
+@prepared
+def _softmax_cross_entropy(rows, index, weight, class_weight, scale, defines):
+    defines, k = dict(defines), index.shape[-1]
+    if k > 32:
+        raise ValueError(f"{k} neighbours: a warp has room for 32")
+    pixels = len(rows)
+    check(REAL, logits=rows)
+    check(np.int32, (pixels, k), index=index)
+    check(np.float32, (pixels, k), weight=weight)
+    check(np.float32, (defines["Q"],), class_weight=class_weight)
+    check(np.float32, (), scale=scale)
+    blocks, numbers = _row_blocks(rows, defines), (np.int64(pixels),)
+    launch = ready("softmax_cross_entropy", blocks, rows, *numbers, K=k, **defines)
+    return launch, room(rows, pixels), array_module(rows).maximum
 
 
 def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     """The same as in chapter 7; the gradient is written over the logits. scale: also () float32."""
-    xp, q, k = array_module(logits), logits.shape[-1], index.shape[-1]
-    if k > 32:
-        raise ValueError(f"{k} neighbours: a warp has room for 32")
-    z, index, weight = logits.reshape(-1, q), index.reshape(-1, k), weight.reshape(-1, k)
-    pixels, scale = len(z), number(scale, z)
-    check(REAL, logits=z)
-    check(np.int32, (pixels, k), index=index)
-    check(np.float32, (pixels, k), weight=weight)
-    check(np.float32, (q,), class_weight=class_weight)
-    check(np.float32, (), scale=scale)
+    rows, defines = _rows(logits)
+    k = index.shape[-1]
+    index, weight, scale = index.reshape(-1, k), weight.reshape(-1, k), number(scale, rows)
+    given = index, weight, class_weight
+    launch, vector, maximum = _softmax_cross_entropy((rows, *given, scale), defines)
     valid = (weight[:, 0] > 0).sum(dtype=np.int64)
-    cross_entropy, weighted = xp.empty(pixels, np.float32), xp.empty(pixels, np.float32)
-    given = z, z, index, weight, class_weight, valid, scale
-    args = *given, cross_entropy, weighted, np.int64(pixels)
-    launch("softmax_cross_entropy", cdiv(pixels, 8), *args, Q=q, K=k)
-    valid = xp.maximum(valid, 1)
+    cross_entropy, weighted = vector(), vector()
+    launch(rows, rows, *given, valid, scale, cross_entropy, weighted)
+    valid = maximum(valid, 1)
     sums = (n.sum(dtype=np.float64) / valid for n in (weighted, cross_entropy))
-    return Loss(*sums, z.reshape(logits.shape))
+    gradient = rows.reshape(*logits.shape[:-1], -1)[..., : logits.shape[-1]]
+    return Loss(*sums, gradient)
+
+
+@prepared
+def _adam(p, g, m, v, scale, overflow, rates, *numbers):
+    check(np.float32, (p.size,), p=p, g=g, m=m, v=v)
+    check(np.float32, (), scale=scale)
+    check(np.int32, (), overflow=overflow)
+    check(np.float32, (2,), rates=rates)
+    decayed, *numbers = numbers
+    numbers = np.int64(p.size), np.int64(decayed), *map(float, numbers)
+    return ready("adam", cdiv(p.size), p, *numbers)
 
 
 def adam(p, g, m, v, *, rates, betas, eps, decay, decayed, scale, overflow):
     """The same as in chapter 9; p, m and v are written over. rates: also (2,) float32."""
     scale, overflow = number(scale, p), number(overflow, p, np.int32)
     rates = device_numbers(rates, array_module(p)) if isinstance(rates, tuple) else rates
-    check(np.float32, (p.size,), p=p, g=g, m=m, v=v)
-    check(np.float32, (), scale=scale)
-    check(np.int32, (), overflow=overflow)
-    check(np.float32, (2,), rates=rates)
-    numbers = np.int64(p.size), np.int64(decayed), *map(float, (decay, *betas, eps))
-    launch("adam", cdiv(p.size), p, g, m, v, scale, overflow, rates, *numbers)
+    arrays = p, g, m, v, scale, overflow, rates
+    _adam(arrays, decayed, decay, *betas, eps)(*arrays)
     return p, m, v
+
+
+@prepared
+def _moving_average(average, now, share):
+    check(np.float32, (average.size,), average=average, now=now)
+    check(np.float32, (), share=share)
+    return ready("moving_average", cdiv(average.size), average, np.int64(average.size))
 
 
 def moving_average(average, now, share):
     """The same as in chapter 9, written over `average`. share: also () float32."""
-    share = number(share, now)
-    check(np.float32, (average.size,), average=average, now=now)
-    check(np.float32, (), share=share)
-    launch("moving_average", cdiv(average.size), average, now, share, np.int64(average.size))
+    arrays = average, now, number(share, now)
+    _moving_average(arrays)(*arrays)
     return average
+
+
+@prepared
+def _find_overflow(x):
+    check(np.float32, (x.size,), x=x)
+    launch = ready("find_overflow", min(cdiv(x.size), 1024), x, np.int64(x.size))
+    return launch, partial(array_module(x).zeros, (), np.int32)
 
 
 def find_overflow(x):
     """The same as in chapter 9."""
-    check(np.float32, (x.size,), x=x)
-    overflow = array_module(x).zeros((), np.int32)
-    launch("find_overflow", min(cdiv(x.size), 1024), x, overflow, np.int64(x.size))
+    launch, overflow = _find_overflow((x,))
+    overflow = overflow()
+    launch(x, overflow)
     return overflow

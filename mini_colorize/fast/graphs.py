@@ -23,6 +23,7 @@ from threading import RLock
 
 from ..backend import gpu_number
 from ..switches import NO_GRAPHS
+from .memory import whole
 
 WARM = 2  # plain calls before a capture: kernels are compiled, constants made, memory is asked for
 MOST = 16  # graphs at a time; with more shapes than that the oldest go
@@ -196,7 +197,12 @@ class _Work:
 
 
 def _copied(arrays):
-    return tuple(a.copy() for a in arrays)
+    return tuple(_copy_of(a) for a in arrays)
+
+
+def _copy_of(array):
+    rows = whole(array)
+    return rows.copy() if rows is array else rows.copy()[..., : array.shape[-1]]
 
 
 def _copy(arrays, values):

@@ -3,7 +3,8 @@
 Each kernel is launched by one function, here or in cuda.py. What it computes and how is told in its
 own file, with the name of its NumPy reference. A CUDA kernel does not check what it is given, so
 these functions do: dtype, shape, contiguity; whatever is wrong raises ValueError or TypeError before
-anything is launched.
+anything is launched. Python must not be slower than the GPU, so what has been checked is remembered,
+with all that follows from it: `prepared`.
 
 Sizes that shape the code (Q, K, vector width ...) are compiled in as #defines; CuPy keeps every
 variant it compiled on disk. Half-precision arrays only change how numbers are stored (REAL): all
@@ -14,18 +15,22 @@ Notation
 """
 
 import hashlib
-from functools import cache
+from functools import cache, partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from ..backend import array_module
+from .memory import whole
 
 _HERE = Path(__file__).parents[1]
 # In a clone they lie at the top; an installed package carries them along.
 SOURCES = next(p for p in (_HERE.parent / "kernels", _HERE / "cu") if (p / "common.cuh").exists())
 
-BLOCK_SIZE = 256  # of a block, in every kernel
+BLOCK_SIZE = 256  # threads of a block, in every kernel
+_BLOCK = (BLOCK_SIZE,)
+ALIGNED = 16  # bytes that a thread reads at once, where arrays and their rows begin at multiples
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float16): "__half"}
 REAL = tuple(C_TYPES)
 
@@ -44,25 +49,80 @@ def compiled(xp, file, name, defines):
     return xp.RawModule(code="\n".join(lines), options=options).get_function(name)
 
 
-def launch(file, grid, *args, name=None, **defines):
-    """Launch a kernel of 256 threads a block, unless there is nothing to do.
+class Launch:
+    """A kernel with its grid and numbers, called with the arrays, which come first. A kernel that
+    has nothing to do is not launched."""
 
-    grid: blocks, a number or two. args: in the kernel's order; a Python int is an int there, a
-    float a float. REAL is the C type of the first array, if that holds real numbers.
+    __slots__ = ("grid", "kernel", "name", "numbers")
+
+    def __init__(self, name, kernel, grid, numbers):
+        self.name, self.kernel, self.grid, self.numbers = name, kernel, grid, numbers
+
+    def __call__(self, *arrays):
+        if self.kernel:
+            self.kernel(self.grid, _BLOCK, (*arrays, *self.numbers))
+
+
+def ready(file, grid, first, *numbers, name=None, **defines):
+    """The Launch of a kernel with 256 threads a block.
+
+    grid: blocks, a number or two. first: the first array; REAL is its C type, if that holds real
+    numbers. numbers: in the kernel's order; a Python int is an int there, a float a float.
     """
-    grid = grid if isinstance(grid, tuple) else (grid,)
+    grid, name = grid if isinstance(grid, tuple) else (grid,), name or file
     if 0 in grid:
-        return
-    if args[0].dtype in C_TYPES:
-        defines.setdefault("REAL", C_TYPES[args[0].dtype])
-    defined = tuple(sorted(defines.items()))
-    kernel = compiled(array_module(args[0]), file, name or file, defined)
-    kernel(grid, (BLOCK_SIZE,), tuple(_as_in_c(a) for a in args))
+        return Launch(name, None, grid, ())
+    if first.dtype in C_TYPES:
+        defines.setdefault("REAL", C_TYPES[first.dtype])
+    kernel = compiled(array_module(first), file, name, tuple(sorted(defines.items())))
+    return Launch(name, kernel, grid, tuple(map(_as_in_c, numbers)))
 
 
-def _as_in_c(argument):
-    kind = {int: np.int32, float: np.float32}.get(type(argument))
-    return kind(argument) if kind else argument
+def _as_in_c(number):
+    kind = {int: np.int32, float: np.float32}.get(type(number))
+    return kind(number) if kind else number
+
+
+_prepared = {}  # what `prepared` keeps
+MOST = 4096  # of it
+
+
+def prepared(prepare):
+    """A function of (arrays, *rest) that calls prepare(*arrays, *rest), which checks the arrays and
+    makes launches ready, once for all arrays that are alike but for their contents."""
+
+    def find(arrays, *rest):
+        try:
+            key = (
+                prepare,
+                rest,
+                *[
+                    (
+                        type(a),
+                        a.shape,
+                        a.dtype,
+                        a.flags.c_contiguous,
+                        a.data.ptr % ALIGNED,
+                        a.data.device_id,
+                    )
+                    for a in arrays
+                ],
+            )
+        except AttributeError:
+            prepare(*arrays, *rest)  # which says what is wrong
+            raise
+        if key not in _prepared:
+            if len(_prepared) >= MOST:
+                _prepared.clear()
+            _prepared[key] = prepare(*arrays, *rest)
+        return _prepared[key]
+
+    return find
+
+
+def room(like, *shape):
+    """A function that makes a float32 array of this shape, on the device of `like`."""
+    return partial(array_module(like).empty, shape, np.float32)
 
 
 def cdiv(items, size=BLOCK_SIZE):
@@ -86,11 +146,13 @@ def check(dtypes, shape=None, **arrays):
             raise ValueError(f"{name}: must be C-contiguous")
 
 
-def _vector_width(channels, *arrays):
-    """How many channels a thread may read at once, 4 or 1. Raises if an array does not allow it."""
-    vec = 4 if channels % 4 == 0 else 1
-    for array in arrays:
-        if array.data.ptr % (vec * array.itemsize):
+def vector_width(channels, array, *others, most=ALIGNED):
+    """How many neighbouring channels a thread treats at once: up to `most` bytes, or one channel.
+    Raises if an array does not allow it."""
+    vec = most // array.itemsize
+    vec = 1 if channels % vec else vec
+    for each in (array, *others):
+        if each.data.ptr % (vec * array.itemsize):
             raise ValueError(f"an array must begin at a multiple of {vec * array.itemsize} bytes")
     return vec
 
@@ -105,13 +167,14 @@ class _Channelwise:
     """
 
     def __init__(self, pictures, **vectors):
-        x, *_ = pictures.values()
+        self.first, *_ = pictures.values()
+        x = self.first
         check(REAL, **pictures)
         check(x.dtype, x.shape, **pictures)
         check(np.float32, x.shape[-1:], **vectors)
         self.channels = x.shape[-1]
         rows = x.size // self.channels
-        vec = _vector_width(self.channels, *pictures.values())
+        vec = vector_width(self.channels, *pictures.values())
         groups = self.channels // vec
         wide = 1  # threads side by side: a power of two, at most a warp
         while wide < min(groups, 32):
@@ -124,79 +187,142 @@ class _Channelwise:
         self.defines = {"TX": wide, "VEC": vec}
         self.sizes = np.int64(rows), np.int64(chunk)
 
-    def launch(self, file, *arrays, **defines):
+    def ready(self, file, **defines):
         """Every such kernel ends with the sizes."""
-        launch(file, self.grid, *arrays, self.channels, *self.sizes, **self.defines, **defines)
+        numbers = self.channels, *self.sizes
+        return ready(file, self.grid, self.first, *numbers, **self.defines, **defines)
+
+    def room(self, *leading):
+        return room(self.first, *leading, self.channels)
+
+
+@prepared
+def _bias_relu(y, bias, relu):
+    return _Channelwise({"y": y}, bias=bias).ready("bias_relu", RELU=int(relu))
 
 
 def bias_relu(y, bias, relu):
     """y <- max(y + b, 0), or y + b without relu: chapter 3."""
-    _Channelwise({"y": y}, bias=bias).launch("bias_relu", y, bias, RELU=int(relu))
+    _bias_relu((y, bias), relu)(y, bias)
     return y
 
 
-def bias_relu_backward(dy, y, relu=True):
-    """The same as in chapter 3; dx is written over dy."""
-    y = y if relu else dy  # is not read
+@prepared
+def _bias_relu_backward(dy, y, relu):
     c = _Channelwise({"dy": dy, "y": y})
-    partial = array_module(dy).empty((c.chunks, c.channels), np.float32)
-    c.launch("bias_relu_backward", dy, y, partial, RELU=int(relu))
-    return dy, partial.sum(axis=0)
+    return c.ready("bias_relu_backward", RELU=int(relu)), c.room(c.chunks)
+
+
+def bias_relu_backward(dy, y, relu=True):
+    """The same as in chapter 3; dx is written over dy. Without relu dy's rows may be padded."""
+    rows = whole(dy)
+    y = y if relu else rows  # is not read
+    launch, room = _bias_relu_backward((rows, y), relu)
+    partial = room()
+    launch(rows, y, partial)
+    return dy, partial.sum(axis=0)[: dy.shape[-1]]
+
+
+@prepared
+def _batchnorm_statistics(x):
+    c = _Channelwise({"x": x})
+    merge = {"name": "batchnorm_merge", **c.defines}  # nothing new to compile
+    numbers = c.channels, c.chunks, *c.sizes
+    merge = ready("batchnorm_statistics", cdiv(c.channels, 8), x, *numbers, **merge)
+    return c.ready("batchnorm_statistics"), merge, c.room(2, c.chunks), c.room()
 
 
 def batchnorm_statistics(x):
     """mu and var (biased) of every channel: chapter 6."""
-    c, xp = _Channelwise({"x": x}), array_module(x)
-    partial = xp.empty((2, c.chunks, c.channels), np.float32)
-    mean, var = xp.empty(c.channels, np.float32), xp.empty(c.channels, np.float32)
-    c.launch("batchnorm_statistics", x, partial)
-    merge = {"name": "batchnorm_merge", "REAL": C_TYPES[x.dtype]}  # nothing new to compile
-    args = partial, mean, var, c.channels, c.chunks, *c.sizes
-    launch("batchnorm_statistics", cdiv(c.channels, 8), *args, **merge, **c.defines)
+    launch, merge, room, vector = _batchnorm_statistics((x,))
+    partial, mean, var = room(), vector(), vector()
+    launch(x, partial)
+    merge(partial, mean, var)
     return mean, var
+
+
+@prepared
+def _batchnorm_normalize(x, mean, scale, shift):
+    c = _Channelwise({"x": x}, mean=mean, scale=scale, shift=shift)
+    return c.ready("batchnorm_normalize"), array_module(x).empty_like
 
 
 def batchnorm_normalize(x, mean, scale, shift):
     """y = (x - mean) scale + shift: chapter 6."""
-    c = _Channelwise({"x": x}, mean=mean, scale=scale, shift=shift)
-    y = array_module(x).empty_like(x)
-    c.launch("batchnorm_normalize", x, mean, scale, shift, y)
+    launch, empty_like = _batchnorm_normalize((x, mean, scale, shift))
+    y = empty_like(x)
+    launch(x, mean, scale, shift, y)
     return y
+
+
+@prepared
+def _batchnorm_sums(dy, x, mean):
+    c = _Channelwise({"dy": dy, "x": x}, mean=mean)
+    return c.ready("batchnorm_sums"), c.room(c.chunks, 2)
 
 
 def batchnorm_sums(dy, x, mean):
     """sum dy and sum dy (x - mean) over pixels: chapter 6."""
-    c = _Channelwise({"dy": dy, "x": x}, mean=mean)
-    partial = array_module(dy).empty((c.chunks, 2, c.channels), np.float32)
-    c.launch("batchnorm_sums", dy, x, mean, partial)
+    launch, room = _batchnorm_sums((dy, x, mean))
+    partial = room()
+    launch(dy, x, mean, partial)
     sums = partial.sum(axis=0)
     return sums[0], sums[1]
 
 
+@prepared
+def _batchnorm_backward(dy, x, mean, scale, offset, slope):
+    vectors = {"mean": mean, "scale": scale, "offset": offset, "slope": slope}
+    return _Channelwise({"dy": dy, "x": x}, **vectors).ready("batchnorm_backward")
+
+
 def batchnorm_backward(dy, x, mean, scale, offset, slope):
     """dy <- scale (dy - offset - (x - mean) slope): chapter 6."""
-    vectors = {"mean": mean, "scale": scale, "offset": offset, "slope": slope}
-    c = _Channelwise({"dy": dy, "x": x}, **vectors)
-    c.launch("batchnorm_backward", dy, x, *vectors.values())
+    arrays = dy, x, mean, scale, offset, slope
+    _batchnorm_backward(arrays)(*arrays)
     return dy
+
+
+@prepared
+def _gather(x, fill, rows, cols, starts, sizes):
+    _, height, width, channels = x.shape
+    check(REAL, x=x)
+    check(np.float32, (channels,), fill=fill)
+    n, high, wide = sizes
+    pixels, vec = n * high * wide, vector_width(channels, x)
+    threads = pixels * channels // vec
+    if threads >= 2**32 - BLOCK_SIZE:
+        raise ValueError(f"{pixels} pixels at a time: the kernel counts to 2^32")
+    shape = pixels, rows.count * cols.count * channels
+    numbers = height, width, channels, *starts, high, wide, *rows, *cols, np.uint32(threads)
+    launch = ready("gather", cdiv(threads), x, *numbers, VEC=vec)
+    return launch, partial(array_module(x).empty, shape, x.dtype)
 
 
 def gather(x, rows, cols, block, fill):
     """See gather.gather. rows, cols: Taps, in the kernel's order. fill: (C,) float32."""
+    launch, columns = _gather((x, fill), rows, cols, *_starts_and_sizes(block))
+    columns = columns()
+    launch(x, fill, columns)
+    return columns
+
+
+def _starts_and_sizes(block):
+    n, r, c = block
+    return (n.start, r.start, c.start), (n.stop - n.start, r.stop - r.start, c.stop - c.start)
+
+
+@prepared
+def _winograd_transform(x, fill, m, inputs, dilation, padding, starts, sizes):
     _, height, width, channels = x.shape
     check(REAL, x=x)
     check(np.float32, (channels,), fill=fill)
-    n, r, c = block
-    high, wide = r.stop - r.start, c.stop - c.start
-    pixels = (n.stop - n.start) * high * wide
-    columns = array_module(x).empty((pixels, rows.count * cols.count * channels), x.dtype)
-    vec = _vector_width(channels, x)
-    threads = pixels * channels // vec
-    if threads >= 2**32 - BLOCK_SIZE:
-        raise ValueError(f"{pixels} pixels at a time: the kernel counts to 2^32")
-    numbers = height, width, channels, n.start, r.start, c.start, high, wide, *rows, *cols
-    launch("gather", cdiv(threads), x, fill, columns, *numbers, np.uint32(threads), VEC=vec)
-    return columns
+    tiles, starts = _tiles(starts, sizes, m, dilation, padding)
+    vec = vector_width(channels, x, most=_tile_vector(x, m))
+    numbers = height, width, channels, *starts, *sizes[1:], dilation, np.int64(tiles)
+    defines = {"VEC": vec, "M": m, "INPUT": int(inputs)}
+    launch = ready("winograd_transform", cdiv(tiles * channels // vec), x, *numbers, **defines)
+    return launch, partial(array_module(x).empty, ((m + 2) ** 2, tiles, channels), x.dtype)
 
 
 def winograd_transform(x, m, inputs, dilation, padding, fill, block):
@@ -204,14 +330,24 @@ def winograd_transform(x, m, inputs, dilation, padding, fill, block):
 
     x: (N, H, W, C). fill: (C,) float32, the value of what lies outside x. Returns (t*t, P, C).
     """
-    _, height, width, channels = x.shape
-    check(REAL, x=x)
-    check(np.float32, (channels,), fill=fill)
-    tiles, starts, cells = _cells(block, m, dilation, padding)
-    v = array_module(x).empty(((m + 2) ** 2, tiles, channels), x.dtype)
-    args = x, fill, v, height, width, channels, *starts, *cells, dilation, np.int64(tiles)
-    launch("winograd_transform", cdiv(tiles * channels), *args, M=m, INPUT=int(inputs))
+    block = _starts_and_sizes(block)
+    launch, v = _winograd_transform((x, fill), m, inputs, dilation, padding, *block)
+    v = v()
+    launch(x, fill, v)
     return v
+
+
+@prepared
+def _winograd_output(products, bias, y, m, dilation, relu, starts, sizes):
+    _, height, width, channels = y.shape
+    tiles, starts = _tiles(starts, sizes, m, dilation)
+    check(REAL, y=y)
+    check(y.dtype, ((m + 2) ** 2, tiles, channels), M=products)
+    check(np.float32, (channels,), bias=bias)
+    vec = vector_width(channels, y, products, most=_tile_vector(y, m))
+    numbers = height, width, channels, *starts, *sizes[1:], dilation, np.int64(tiles)
+    defines = {"VEC": vec, "M": m, "RELU": int(relu)}
+    return ready("winograd_output", cdiv(tiles * channels // vec), y, *numbers, **defines)
 
 
 def winograd_output(products, m, y, dilation, bias, relu, block):
@@ -219,22 +355,20 @@ def winograd_output(products, m, y, dilation, bias, relu, block):
 
     products: M (t*t, P, C). What a tile overhangs is dropped. relu: clamp at 0. Returns y.
     """
-    _, height, width, channels = y.shape
-    tiles, starts, cells = _cells(block, m, dilation)
-    check(REAL, y=y)
-    check(y.dtype, ((m + 2) ** 2, tiles, channels), M=products)
-    check(np.float32, (channels,), bias=bias)
-    args = products, bias, y, height, width, channels, *starts, *cells, dilation, np.int64(tiles)
-    launch("winograd_output", cdiv(tiles * channels), *args, M=m, RELU=int(relu))
+    arrays = products, bias, y
+    _winograd_output(arrays, m, dilation, relu, *_starts_and_sizes(block))(*arrays)
     return y
 
 
-def _cells(block, m, dilation, padding=0):
-    """Of a block of cells (see winograd.py): its tiles; its first picture, pixel row and column;
-    its rows and columns of cells."""
-    n, i, j = (s.start for s in block)
-    pictures, rows, columns = (s.stop - s.start for s in block)
-    tiles, side = pictures * rows * columns * dilation**2, m * dilation
+def _tiles(starts, sizes, m, dilation, padding=0):
+    """Of a block of cells (see winograd.py): its tiles; its first picture, pixel row and column."""
+    n, i, j = starts
+    tiles, side = prod(sizes) * dilation**2, m * dilation
     if tiles >= 2**31:
         raise ValueError(f"{tiles} tiles at a time: the kernel counts to 2^31")
-    return tiles, (n, i * side - padding, j * side - padding), (rows, columns)
+    return tiles, (n, i * side - padding, j * side - padding)
+
+
+def _tile_vector(x, m):
+    """Bytes that a thread reads at once: a whole tile of so many channels fits its registers."""
+    return (4 if m == 2 else 2) * x.itemsize

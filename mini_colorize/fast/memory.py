@@ -5,6 +5,7 @@
     zeros          on the CPU, to compare with, never written to
     freeze         what is made of weights that do not change may be kept with them
     constant       on a GPU, what never changes: copied there once
+    whole          on a GPU, logits with the padding of their rows
     Packed         all parameters, or all gradients, in one array
     graphs.py      the pool of CUDA graphs
     backend.py     page-locked memory for crops on their way to a GPU
@@ -154,6 +155,26 @@ def number(value, like, dtype=np.float32, shape=()):
 @cache
 def _filled(value, dtype, shape):
     return np.full(shape, value, dtype)
+
+
+def padded(channels):
+    """How far apart rows of so many numbers lie that all begin at 16 bytes, in float16 as well."""
+    return -(-channels // 8) * 8
+
+
+def whole(x):
+    """x (..., C), with the padding that lies between its rows: (..., padded(C)), the same memory.
+
+    x must be the first C channels of such an array; else, and if x is contiguous, it is x itself.
+    """
+    if x.flags.c_contiguous or x.data.ptr % 16:
+        return x
+    shape, strides = (*x.shape[:-1], padded(x.shape[-1])), [x.itemsize]
+    for size in shape[:0:-1]:
+        strides.insert(0, size * strides[0])
+    if any(n > 1 and a != b for n, a, b in zip(x.shape, x.strides, strides, strict=True)):
+        return x
+    return array_module(x).lib.stride_tricks.as_strided(x, shape, strides)
 
 
 class Packed(dict):

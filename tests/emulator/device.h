@@ -94,6 +94,7 @@ inline double min(double a, double b) { return fmin(a, b); }
 inline double max(double a, double b) { return fmax(a, b); }
 
 template <class T> inline T __ldg(const T* p) { return *p; }
+template <class T> inline void __stwb(T* p, T v) { *p = v; }
 
 // Atomics order nothing but themselves, so ThreadSanitizer still sees a missing barrier. The
 // second argument converts to the array's type, as in CUDA.

@@ -15,6 +15,8 @@ _live = {}  # address -> weak reference to the NumPy array that owns the memory
 class Pointer:
     """What CuPy's ndarray.data is."""
 
+    device_id = 0
+
     def __init__(self, address):
         self.ptr = address
 
@@ -68,7 +70,7 @@ def using_allocator(malloc):
 
 def owner(host):
     """The NumPy array that owns the memory of `host`."""
-    while isinstance(host.base, np.ndarray):
+    while hasattr(host.base, "base"):  # an array, or what as_strided() puts between two
         host = host.base
     return host
 
