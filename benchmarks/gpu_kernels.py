@@ -6,12 +6,13 @@ the few small operations around it, `host` what that costs the host. The bytes a
 input read once and every output written once, as the kernel's own file counts them; what a kernel
 reads twice makes its share of a copy's rate smaller.
 
-Notation: P pixels, Q bins, K neighbours, C channels, e bytes of a number (4, or 2 for float16).
+Notation: P pixels, Q bins (in rows of 320), K neighbours, C channels, e bytes of a number (4, or 2 for float16).
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from mini_colorize.bins import K, Q
 from mini_colorize.fast import cuda, kernels, steps_cuda, tiles
 from mini_colorize.fast.gather import Taps, gather
+from mini_colorize.fast.memory import padded
 from mini_colorize.network import WIDTHS, Network
 
 from .gpu_common import colors, noise, table
@@ -57,9 +59,9 @@ def cases(xp, sizes):
         yield from _layer_cases(xp, shape(8, 512), dtype)
         yield _gather_case(xp, shape(1, 64), dtype, stride=2)
         yield _gather_case(xp, shape(8, 512), dtype, stride=1)
-    for m in (2, 4):
-        yield from _winograd_cases(xp, shape(4, 256), m)
-        yield from _winograd_cases(xp, shape(8, 512), m)
+    for m, dtype in product((2, 4), FLOATS):
+        yield from _winograd_cases(xp, shape(4, 256), m, dtype)
+        yield from _winograd_cases(xp, shape(8, 512), m, dtype)
     yield from _optimizer_cases(xp, sizes)
 
 
@@ -87,14 +89,17 @@ def _logit_cases(xp, pixels):
 
     yield Case("soft_encode", size, "float32", pixels * (8 + 8 * K), ab, cuda.soft_encode)
     for dtype in FLOATS:
-        logits, e = _noises(xp, (pixels, Q), dtype), np.dtype(dtype).itemsize
+        e, row = np.dtype(dtype).itemsize, padded(Q)
+
+        def logits(seed, dtype=dtype, row=row):
+            return [noise(xp, (pixels, row), dtype, seed)[:, :Q]]  # as a network's lie
 
         def given(seed, logits=logits):
             return *logits(seed), *cuda.soft_encode(*ab(seed))
 
-        nbytes = pixels * (2 * Q * e + 8 * K + 8)
+        nbytes = pixels * (2 * row * e + 8 * K + 8)
         yield Case("softmax_cross_entropy", size, dtype, nbytes, given, loss)
-        yield Case("annealed_mean", size, dtype, pixels * (Q + 2) * e, logits, cuda.annealed_mean)
+        yield Case("annealed_mean", size, dtype, pixels * (row + 2) * e, logits, cuda.annealed_mean)
 
 
 def _picture_cases(xp, n, side):
@@ -154,14 +159,15 @@ def _gather_case(xp, shape, dtype, stride):
     return Case("gather", size, dtype, nbytes, arrays, call)
 
 
-def _winograd_cases(xp, shape, m):
+def _winograd_cases(xp, shape, m, dtype):
     n, h, w, c = shape
     points, count = (m + 2) ** 2, n * -(-h // m) * -(-w // m)
-    nbytes = 4 * (math.prod(shape) + points * count * c)
-    pictures, products, bias = _noises(xp, shape), _noises(xp, (points, count, c)), noise(xp, c)
+    nbytes = np.dtype(dtype).itemsize * (math.prod(shape) + points * count * c)
+    pictures, bias = _noises(xp, shape, dtype), noise(xp, c)
+    products = _noises(xp, (points, count, c), dtype)
 
     def given(seed):
-        return *products(seed), xp.empty(shape, np.float32)
+        return *products(seed), xp.empty(shape, dtype)
 
     block, fill, transform = (
         tiles.whole(n, (h, w), m, 1),
@@ -175,7 +181,7 @@ def _winograd_cases(xp, shape, m):
     }
     for name, (arrays, call) in rows.items():
         size = f"{_name(shape)}, {m}x{m}"
-        yield Case(f"winograd_{name}", size, "float32", nbytes, arrays, call)
+        yield Case(f"winograd_{name}", size, dtype, nbytes, arrays, call)
 
 
 def _optimizer_cases(xp, sizes):

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "tools"), *([str(ROOT)] if __name__ == "__main__" els
 import gpu_check  # noqa: E402
 from emulator import cuda, standin, why_unavailable  # noqa: E402
 
-from benchmarks import gpu, gpu_common, gpu_layers, gpu_timing  # noqa: E402
+from benchmarks import gpu, gpu_common, gpu_layers, gpu_timing, launches  # noqa: E402
 from mini_colorize import network  # noqa: E402
 from mini_colorize.fast import winograd  # noqa: E402
 
@@ -160,6 +160,14 @@ def test_sides_that_differ_are_not_timed(name, cupy, tmp_path, monkeypatch):
         assert untimed == {"conv8_1"}
     else:
         assert '"ms"' not in json.dumps(found)
+
+
+def test_what_wrappers_cost(cupy, monkeypatch):
+    """Every wrapper is called, and launches nothing."""
+    monkeypatch.setattr(launches, "CALLS", 1)
+    rows = launches.measure(cupy)
+    assert {"gather", "adam", "matmul"} < {row["wrapper"] for row in rows}
+    assert all(row["us"] > 0 for row in rows)
 
 
 def test_layers(cupy, tmp_path):

@@ -96,13 +96,14 @@ def crops_to_lab(rgb):
 def _lab_to_rgb(lab):
     check(np.float32, lab.shape[:-1] + (3,), lab=lab)
     pixels = lab.size // 3
-    return ready("lab_to_rgb", cdiv(pixels), lab, np.int64(pixels)), constant(LINEAR_FROM_XYZ, lab)
+    launch = ready("lab_to_rgb", cdiv(pixels), lab, np.int64(pixels))
+    return launch, constant(LINEAR_FROM_XYZ, lab), room(lab, *lab.shape)
 
 
 def lab_to_rgb(lab):
     """The same as in chapter 1."""
-    launch, linear = _lab_to_rgb((lab,))
-    rgb = array_module(lab).empty_like(lab)
+    launch, linear, rgb = _lab_to_rgb((lab,))
+    rgb = rgb()
     launch(lab, linear, rgb)
     return rgb
 

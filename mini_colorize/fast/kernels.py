@@ -92,30 +92,21 @@ def prepared(prepare):
     makes launches ready, once for all arrays that are alike but for their contents."""
 
     def find(arrays, *rest):
+        key = [prepare, *rest]
         try:
-            key = (
-                prepare,
-                rest,
-                *[
-                    (
-                        type(a),
-                        a.shape,
-                        a.dtype,
-                        a.flags.c_contiguous,
-                        a.data.ptr % ALIGNED,
-                        a.data.device_id,
-                    )
-                    for a in arrays
-                ],
-            )
+            for a in arrays:
+                at = a.data
+                key += type(a), a.dtype.char, a.shape, a.strides, at.ptr % ALIGNED, at.device_id
         except AttributeError:
             prepare(*arrays, *rest)  # which says what is wrong
             raise
-        if key not in _prepared:
+        key = tuple(key)
+        found = _prepared.get(key)
+        if found is None:
             if len(_prepared) >= MOST:
                 _prepared.clear()
-            _prepared[key] = prepare(*arrays, *rest)
-        return _prepared[key]
+            found = _prepared[key] = prepare(*arrays, *rest)
+        return found
 
     return find
 
@@ -244,13 +235,13 @@ def batchnorm_statistics(x):
 @prepared
 def _batchnorm_normalize(x, mean, scale, shift):
     c = _Channelwise({"x": x}, mean=mean, scale=scale, shift=shift)
-    return c.ready("batchnorm_normalize"), array_module(x).empty_like
+    return c.ready("batchnorm_normalize"), partial(array_module(x).empty, x.shape, x.dtype)
 
 
 def batchnorm_normalize(x, mean, scale, shift):
     """y = (x - mean) scale + shift: chapter 6."""
-    launch, empty_like = _batchnorm_normalize((x, mean, scale, shift))
-    y = empty_like(x)
+    launch, y = _batchnorm_normalize((x, mean, scale, shift))
+    y = y()
     launch(x, mean, scale, shift, y)
     return y
 

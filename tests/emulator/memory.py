@@ -7,8 +7,6 @@ for reuse, each for its own size), so AddressSanitizer sees the first byte past 
 import contextlib
 import weakref
 
-import numpy as np
-
 _live = {}  # address -> weak reference to the NumPy array that owns the memory
 
 
