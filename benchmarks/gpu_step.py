@@ -22,6 +22,7 @@ from PIL import Image
 from mini_colorize.backend import set_precision, to_host
 from mini_colorize.bins import Q
 from mini_colorize.fast.graphs import Graphs
+from mini_colorize.fast.memory import padded
 from mini_colorize.files.checkpoint import save_network
 from mini_colorize.files.config import Config
 from mini_colorize.ops import ops
@@ -166,7 +167,8 @@ def run_loss(bench):
     """The section "loss"."""
     xp, sizes = bench.xp, bench.sizes
     shape = (sizes.batch, sizes.side // 4, sizes.side // 4)
-    ab, logits, v = colors(xp, shape), noise(xp, (*shape, Q)), 1 + xp.abs(noise(xp, Q))
+    ab, v = colors(xp, shape), 1 + xp.abs(noise(xp, Q))
+    logits = noise(xp, (*shape, padded(Q)))[..., :Q]  # as a network's lie
     pixels, op, found = prod(shape), ops(logits), bench.found.setdefault("loss", {})
     scale = xp.full((), pixels, "f4")  # the gradients, in the logits' place, stay in range
     sides, host = {}, [to_host(array) for array in (ab, logits, v)]

@@ -6,6 +6,7 @@ the sections' own processes are started that way.
 
 import ctypes
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -288,8 +289,9 @@ def checked(monkeypatch, tmp_path):
             return parts[name]
 
         monkeypatch.setattr(gpu_check, "_part", part)
-        code = gpu_check.check({"gpu": "Some GPU"}, list(parts), 540, tmp_path)
-        return code, json.loads(next(tmp_path.glob("some-gpu_*.json")).read_text())
+        out = tmp_path / str(len(list(tmp_path.iterdir())))  # a file is named by the second
+        code = gpu_check.check({"gpu": "Some GPU"}, list(parts), 540, out)
+        return code, json.loads(next(out.glob("some-gpu_*.json")).read_text())
 
     return check
 
@@ -322,7 +324,19 @@ def test_gpu_check_counts_tests(tmp_path, monkeypatch):
 
 
 def test_gpu_check_keeps_what_a_part_found_in_its_time(tmp_path, monkeypatch):
-    code = "import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n"
+    """Its time is over when the first test is known, however long pytest needs to start."""
+
+    class Popen(subprocess.Popen):
+        def wait(self, timeout=None):
+            if timeout is None:
+                return super().wait()
+            while self.poll() is None and not (report.exists() and report.read_text()):
+                time.sleep(0.05)
+            raise subprocess.TimeoutExpired(self.args, timeout)
+
+    report = tmp_path / "tests.jsonl"
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    code = "import time\ndef test_a(): pass\ndef test_b(): time.sleep(600)\n"
     found, line, well = run_of(code, tmp_path, monkeypatch, 5)
     assert found["passed"] == 1 and found["exit_code"] is None and well
     assert line == "1 passed, 0 failed, 0 skipped; not finished in 5 s"

@@ -111,6 +111,14 @@ def test_annealed_mean_of_nan_and_infinity(gpu, temperature, lay):
     np.testing.assert_allclose(ab, reference, rtol=1e-5, atol=1e-4)  # NaN where the other is
 
 
+def test_annealed_mean_at_a_temperature_beyond_float32(gpu):
+    """Of all bins alike; nothing that is no bin gets in."""
+    for logits in (gpu.asarray(random((3, 313))), in_rows(gpu, random((3, 313)))):
+        with np.errstate(over="ignore"):
+            ab = cuda.annealed_mean(logits, 1e60)
+        close(ab, np.tile(bins.BINS.mean(axis=0), (3, 1)), 1e-5, 1e-4)
+
+
 # Loss ------------------------------------------------------------------------------------------
 
 
@@ -133,6 +141,33 @@ def test_softmax_cross_entropy_in_padded_rows(gpu, pixels, q, k, dtype):
     rows = to_host(whole(loss.gradient))
     assert loss.gradient.data.ptr == given.data.ptr and rows.shape[-1] == padded(q)
     assert not rows[..., q:].any()
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_logits_that_lie_elsewhere(gpu, dtype):
+    """Part of a batch, or none. Rows at other multiples, or places, are refused."""
+    *given, v = loss_problem(12, 313, dtype)
+    logits, index, weight = (a.reshape(12, -1) for a in given)
+    wide = np.full((12, 320), np.nan, dtype)
+
+    def target(pixels):
+        return on(gpu, index[:pixels], weight[:pixels], v)
+
+    for given in gpu.asarray(wide)[:, 1:314], in_rows(gpu, logits)[::2], gpu.asarray(logits)[::2]:
+        for call in (cuda.annealed_mean, lambda x: cuda.softmax_cross_entropy(x, *target(len(x)))):
+            with pytest.raises(ValueError, match="logits: must be C-contiguous"):
+                call(given)
+    reference = chapters.softmax_cross_entropy(logits.astype(np.float64), index, weight, v)
+    twice = np.concatenate([logits, logits])
+    for given in (gpu.asarray(twice)[12:], in_rows(gpu, twice)[12:], in_rows(gpu, twice)[:12]):
+        mean, tight = bins.annealed_mean(logits.astype("f4")), 1e-4 if dtype == np.float32 else 0.05
+        close(cuda.annealed_mean(given), mean, rounding(dtype), tight)
+        loss = cuda.softmax_cross_entropy(given, *target(12))
+        close(loss.weighted, reference.weighted, 1e-5)
+        close(loss.gradient, reference.gradient, rounding(dtype), 2e-7)
+    none = gpu.asarray(logits)[:0]
+    assert cuda.annealed_mean(none).shape == (0, 2)
+    assert cuda.softmax_cross_entropy(none, *target(0)).gradient.shape == (0, 313)
 
 
 def test_softmax_cross_entropy_extremes(gpu):

@@ -45,7 +45,7 @@ LEAST = 15  # seconds; with less left a part is not begun
 # Of test_kernels.py: one storage type; and, for races, the kernels that have shared memory.
 CHOSEN = {
     "memcheck": "not float16 and not matmul and not precisions and not refuse",
-    "racecheck": "float32 and (bias_relu_backward or statistics or sums)",
+    "racecheck": "float32 and (bias_relu_backward or statistics or sums or annealed)",
 }
 SANITIZER = "/usr/local/cuda/bin/compute-sanitizer"  # where it lies if it is not on the PATH
 NO_POOL = (

@@ -32,39 +32,42 @@ batchnorm_backward = partial(_batchnorm.batchnorm_backward, kernels)
 
 def conv2d(x, weight, bias, *, stride=1, dilation=1, padding=0, fill=0, relu=False):
     """The same as in chapter 4. The rows of logits are padded, with zeros: see memory.padded."""
+    options = {"stride": stride, "dilation": dilation, "padding": padding, "fill": fill}
+    if relu or not _gives_logits(weight):
+        return convolution.conv2d(steps_cuda, x, weight, bias, relu=relu, **options)
+    wide = _padded(weight, bias)
+    return convolution.conv2d(steps_cuda, x, *wide, **options)[..., : weight.shape[3]]
+
+
+def _gives_logits(weight):
     c_out = weight.shape[3]
-    logits = weight.shape[:2] == (1, 1) and c_out > 8 and not relu
-    if padding_rows := logits and c_out != padded(c_out):
-        weight, bias = _padded(weight, bias)
-    options = {"stride": stride, "dilation": dilation, "padding": padding}
-    y = convolution.conv2d(steps_cuda, x, weight, bias, fill=fill, relu=relu, **options)
-    return y[..., :c_out] if padding_rows else y
+    return weight.shape[:2] == (1, 1) and c_out > 8 and c_out != padded(c_out)
 
 
 def _padded(*arrays):
     """Each array (..., C) with zeros behind it, (..., padded(C)); kept with a first one that is
     frozen."""
-    made = frozen(arrays[0])
-    if made is not None and "padded" in made:
-        return made["padded"]
+    made, key = frozen(arrays[0]), ("padded", len(arrays))
+    if made is not None and key in made:
+        return made[key]
     wide = []
     for array in arrays:
         c = array.shape[-1]
         wide.append(array_module(array).zeros((*array.shape[:-1], padded(c)), array.dtype))
         wide[-1][..., :c] = array
     if made is not None:
-        made["padded"] = wide
+        made[key] = wide
     return wide
 
 
 def conv2d_backward(dy, x, weight, *, stride=1, dilation=1, padding=0, input_gradient=True):
     """The same as in chapter 4; of float16, dW is float32."""
-    rows, c_out = whole(dy), weight.shape[3]
-    if rows is not dy:
-        weight, *_ = _padded(weight)
+    c_out = weight.shape[3]
+    if _gives_logits(weight) and (rows := whole(dy)) is not dy:
+        dy, (weight,) = rows, _padded(weight)
     options = {"stride": stride, "dilation": dilation, "padding": padding}
     options["input_gradient"] = input_gradient
-    dx, dweight = convolution.conv2d_backward(steps_cuda, rows, x, weight, **options)
+    dx, dweight = convolution.conv2d_backward(steps_cuda, dy, x, weight, **options)
     return dx, dweight[..., :c_out]
 
 
@@ -80,8 +83,9 @@ def _crops_to_lab(rgb):
         (height, width, np.int64(pixels)),
         {"STEP": every.step, "OFFSET": every.start},
     )
+    launch = ready("crops_to_lab", cdiv(pixels), rgb, *numbers, **defines)
     constants = constant(color.LINEAR_FROM_BYTE, rgb), constant(color.XYZ_OVER_WHITE, rgb)
-    return ready("crops_to_lab", cdiv(pixels), rgb, *numbers, **defines), constants, x, ab
+    return launch, constants, x, ab
 
 
 def crops_to_lab(rgb):
@@ -128,42 +132,37 @@ def soft_encode(ab, k=bins.K, sigma=bins.SIGMA):
 
 
 @prepared
-def _annealed_mean(rows, logits, temperature, defines):
-    check(REAL, rows=rows)
-    if logits[-1] != len(bins.BINS):
-        raise ValueError(f"{logits[-1]} logits a pixel for {len(bins.BINS)} bins")
+def _annealed_mean(rows, q, temperature):
+    check(REAL, logits=rows)
+    if q != len(bins.BINS):
+        raise ValueError(f"{q} logits a pixel for {len(bins.BINS)} bins")
     bins.check_temperature(temperature)
-    xp, defines = array_module(rows), dict(defines)
+    xp, (pixels, blocks, defines) = array_module(rows), _rows(rows, q)
     mode = bool(np.float32(temperature) == 0)
-    # At most the largest float32: a difference of 0 times infinity would be no number.
-    slope = 0.0 if mode else min(np.log2(np.e) / temperature, 3.4e38)
-    grid = min(_row_blocks(rows, defines), 8 * _multiprocessors(xp))
-    numbers = np.int64(len(rows)), float(slope)
-    launch = ready("annealed_mean", grid, rows, *numbers, MODE=int(mode), **defines)
-    room = partial(xp.empty, (*logits[:-1], 2), rows.dtype)
+    # Neither infinite nor 0 in float32: 0 times infinity would be no number.
+    slope = 0.0 if mode else min(max(np.log2(np.e) / temperature, 1.2e-38), 3.4e38)
+    grid = min(blocks, 8 * _multiprocessors(xp))
+    launch = ready("annealed_mean", grid, rows, pixels, slope, MODE=int(mode), **defines)
+    room = partial(xp.empty, (*rows.shape[:-1], 2), rows.dtype)
     return launch, constant(bins.BINS, rows), room
 
 
 def annealed_mean(logits, temperature=bins.TEMPERATURE):
     """The same as in chapter 2."""
-    rows, defines = _rows(logits)
-    launch, all_bins, ab = _annealed_mean((rows,), logits.shape, temperature, defines)
+    rows = whole(logits)
+    launch, all_bins, ab = _annealed_mean((rows,), logits.shape[-1], temperature)
     ab = ab()
     launch(rows, all_bins, ab)
     return ab
 
 
-def _rows(logits):
-    """Logits (..., Q) as contiguous (P, pitch), and the #defines for their rows (see rows.cuh)."""
-    rows, q = whole(logits), logits.shape[-1]
+def _rows(rows, q):
+    """Of rows of q logits and their padding: how many; the blocks of a kernel that gives a row 8
+    lanes or, number by number, 32; the #defines (see rows.cuh)."""
     pitch = rows.shape[-1]
-    rows = rows.reshape(-1, pitch)
-    return rows, (("Q", q), ("PITCH", pitch), ("VEC", vector_width(pitch, rows)))
-
-
-def _row_blocks(rows, defines):
-    """Blocks of a kernel that gives a row 8 lanes or, number by number, 32."""
-    return cdiv(len(rows), 32 if defines["VEC"] > 1 else 8)
+    pixels, vec = rows.size // pitch, vector_width(pitch, rows)
+    defines = {"Q": q, "PITCH": pitch, "VEC": vec}
+    return np.int64(pixels), cdiv(pixels, 32 if vec > 1 else 8), defines
 
 
 @cache
@@ -192,35 +191,31 @@ def upsample(x, size, rows=slice(None)):
 
 
 @prepared
-def _softmax_cross_entropy(rows, index, weight, class_weight, scale, defines):
-    defines, k = dict(defines), index.shape[-1]
-    if k > 32:
-        raise ValueError(f"{k} neighbours: a warp has room for 32")
-    pixels = len(rows)
+def _softmax_cross_entropy(rows, index, weight, class_weight, scale, q):
+    pixels, blocks, defines = _rows(rows, q)
+    shape = *rows.shape[:-1], index.shape[-1]
+    if shape[-1] > 32:
+        raise ValueError(f"{shape[-1]} neighbours: a warp has room for 32")
     check(REAL, logits=rows)
-    check(np.int32, (pixels, k), index=index)
-    check(np.float32, (pixels, k), weight=weight)
-    check(np.float32, (defines["Q"],), class_weight=class_weight)
+    check(np.int32, shape, index=index)
+    check(np.float32, shape, weight=weight)
+    check(np.float32, (q,), class_weight=class_weight)
     check(np.float32, (), scale=scale)
-    blocks, numbers = _row_blocks(rows, defines), (np.int64(pixels),)
-    launch = ready("softmax_cross_entropy", blocks, rows, *numbers, K=k, **defines)
+    launch = ready("softmax_cross_entropy", blocks, rows, pixels, K=shape[-1], **defines)
     return launch, room(rows, pixels), array_module(rows).maximum
 
 
 def softmax_cross_entropy(logits, index, weight, class_weight, scale=1):
     """The same as in chapter 7; the gradient is written over the logits. scale: also () float32."""
-    rows, defines = _rows(logits)
-    k = index.shape[-1]
-    index, weight, scale = index.reshape(-1, k), weight.reshape(-1, k), number(scale, rows)
+    rows, scale = whole(logits), number(scale, logits)
     given = index, weight, class_weight
-    launch, vector, maximum = _softmax_cross_entropy((rows, *given, scale), defines)
-    valid = (weight[:, 0] > 0).sum(dtype=np.int64)
+    launch, vector, maximum = _softmax_cross_entropy((rows, *given, scale), logits.shape[-1])
+    valid = (weight[..., 0] > 0).sum(dtype=np.int64)
     cross_entropy, weighted = vector(), vector()
     launch(rows, rows, *given, valid, scale, cross_entropy, weighted)
     valid = maximum(valid, 1)
     sums = (n.sum(dtype=np.float64) / valid for n in (weighted, cross_entropy))
-    gradient = rows.reshape(*logits.shape[:-1], -1)[..., : logits.shape[-1]]
-    return Loss(*sums, gradient)
+    return Loss(*sums, logits)
 
 
 @prepared

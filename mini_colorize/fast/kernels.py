@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import array_module
-from .memory import whole
+from .memory import ALIGNED, whole
 
 _HERE = Path(__file__).parents[1]
 # In a clone they lie at the top; an installed package carries them along.
@@ -30,7 +30,6 @@ SOURCES = next(p for p in (_HERE.parent / "kernels", _HERE / "cu") if (p / "comm
 
 BLOCK_SIZE = 256  # threads of a block, in every kernel
 _BLOCK = (BLOCK_SIZE,)
-ALIGNED = 16  # bytes that a thread reads at once, where arrays and their rows begin at multiples
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float16): "__half"}
 REAL = tuple(C_TYPES)
 
@@ -79,8 +78,9 @@ def ready(file, grid, first, *numbers, name=None, **defines):
 
 
 def _as_in_c(number):
-    kind = {int: np.int32, float: np.float32}.get(type(number))
-    return kind(number) if kind else number
+    if isinstance(number, float):  # or NumPy's float64
+        return np.float32(number)
+    return np.int32(number) if isinstance(number, int) else number
 
 
 _prepared = {}  # what `prepared` keeps

@@ -27,6 +27,7 @@ import numpy as np
 
 from ..backend import array_module
 
+ALIGNED = 16  # bytes that a GPU's thread reads at once, where rows begin at multiples of it
 SMALL = 2**18  # bytes; the allocator keeps smaller ones by itself
 KEEP = 500  # takes, several steps of the network; what nobody wanted for so long is given back
 ALIGN = 64  # numbers; every array of a Packed begins at a multiple of 256 bytes, as a GPU likes it
@@ -165,9 +166,11 @@ def padded(channels):
 def whole(x):
     """x (..., C), with the padding that lies between its rows: (..., padded(C)), the same memory.
 
-    x must be the first C channels of such an array; else, and if x is contiguous, it is x itself.
+    x must be the first C channels of such an array, as its strides tell; else, and if x is
+    contiguous, it is x itself. What lies in the padding of logits has no meaning; of gradients to
+    them it is 0 (or NaN, in a row that is).
     """
-    if x.flags.c_contiguous or x.data.ptr % 16:
+    if x.flags.c_contiguous or x.data.ptr % ALIGNED:
         return x
     shape, strides = (*x.shape[:-1], padded(x.shape[-1])), [x.itemsize]
     for size in shape[:0:-1]:
