@@ -60,6 +60,7 @@ def wrappers(xp):
 
 def measure(xp):
     """Rows of the table."""
+    cublas.handle(xp)  # is kept for good, so it must be made while cuBLAS is called in earnest
     nothing = mock.patch.object(kernels, "compiled", lambda *of: lambda grid, block, args: None)
     none_yet = mock.patch.object(kernels, "_prepared", {})
     with nothing, none_yet, mock.patch.object(cublas, "call", lambda *told: None):
