@@ -6,7 +6,8 @@ the few small operations around it, `host` what that costs the host. The bytes a
 input read once and every output written once, as the kernel's own file counts them; what a kernel
 reads twice makes its share of a copy's rate smaller.
 
-Notation: P pixels, Q bins (in rows of 320), K neighbours, C channels, e bytes of a number (4, or 2 for float16).
+Notation: P pixels, Q bins (in rows of 320), K neighbours, C channels, e bytes of a number (4, or 2
+for float16).
 """
 
 import math

@@ -3,6 +3,10 @@
 // Constants from Python (-D): REAL, the type arrays are stored in, float or __half; arithmetic is
 // always in float. VEC, numbers that a thread reads at once: 16 bytes full, 4 floats or 8 halves,
 // where they divide a row; else 1.
+//
+// Measured on an H200 (copy 4,245 GB/s), when a thread read at most 8 bytes of half: in float every
+// kernel at 80 to 95 % of a copy's rate; in half see softmax_cross_entropy, annealed_mean and
+// batchnorm_statistics. `python -m benchmarks.gpu --only kernels` prints each one's share.
 #pragma once
 #include <cuda_fp16.h>
 

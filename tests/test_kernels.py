@@ -429,3 +429,24 @@ def test_wrappers_refuse_what_a_kernel_would_read_wrongly(gpu):
             with pytest.raises(error):
                 call()
                 pytest.fail(name)
+
+
+def test_what_was_checked_is_remembered_of_arrays_alike(gpu, monkeypatch):
+    """By dtype, shape, strides and alignment; of a few shapes at a time; no failure is."""
+    monkeypatch.setattr(kernels, "_prepared", {})
+    monkeypatch.setattr(kernels, "MOST", 3)
+    flat, bias = gpu.zeros(97, np.float32), gpu.ones(12, np.float32)
+    y = flat[:96].reshape(2, 2, 2, 12)
+    for times in (1, 2):
+        close(kernels.bias_relu(y, bias, True), np.full(y.shape, times))
+    assert len(kernels._prepared) == 1
+    unlike = [flat[1:].reshape(y.shape), y.transpose(1, 0, 2, 3), y.astype(np.float64), y.get()]
+    for _ in range(2):
+        for other in unlike:
+            with pytest.raises((ValueError, TypeError)):
+                kernels.bias_relu(other, bias, True)
+    assert len(kernels._prepared) == 1
+    for n in range(1, 9):
+        more = gpu.zeros((n, 1, 1, 12), np.float16)
+        close(kernels.bias_relu(more, bias, True), np.ones(more.shape))
+        assert len(kernels._prepared) <= 3
