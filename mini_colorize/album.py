@@ -4,7 +4,6 @@ A result says in its EXIF of which photo it is (`mark_of`), so that it is told f
 known again, and is the only thing that is replaced unasked.
 """
 
-import hashlib
 import itertools
 import os
 import sys
@@ -24,13 +23,20 @@ from .files import images
 from .files.canonical import flatten
 from .files.disk import printable
 from .files.images import ImageError, read_image
-from .files.results import format_of, made_of, metadata, takes_quality, write_image
+from .files.results import (
+    format_of,
+    is_same,
+    made_of,
+    mark_of,
+    metadata,
+    takes_quality,
+    write_image,
+)
 from .measures import colorfulness
 from .photos import DataError, find_photos
 from .team import ALONE
 
 PANEL = 1024  # longest side of one picture of a comparison, pixels
-PART = 2**16  # bytes: of a photo's beginning, middle and end, by which it is known
 BYTES = 24  # of memory that a pixel of the photo takes while it is coloured
 
 
@@ -66,35 +72,6 @@ class Job:
         """The first file that is in the way and is no result of this photo, or None."""
         there = (path for path in self.files() if os.path.lexists(path))
         return next((path for path in there if not self.owns(path)), None)
-
-
-def mark_of(source):
-    """What a result says of its photo: the name, ASCII, where it lies and what is in it.
-
-    The last two are hashes. A photo that was moved, or one that was changed, is still known by
-    the other; another photo of the same name is not taken for it.
-    """
-    name = source.name.encode("ascii", "backslashreplace").decode()
-    where = os.path.realpath(source.parent).encode(errors="surrogateescape")
-    what = os.urandom(8)  # of a pipe it is not known
-    if os.path.isfile(source):
-        try:
-            with open(source, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                what = str(size).encode()
-                for place in (0, size // 2, max(0, size - PART)):
-                    file.seek(place)
-                    what += file.read(PART)
-        except OSError:  # it will be told when its turn comes
-            pass
-    return " ".join([name, *(hashlib.sha1(b).hexdigest()[:8] for b in (where, what))])
-
-
-def is_same(found, mark):
-    """Whether two marks are of one photo: of one name, and one place or one content. found: or
-    None."""
-    (name, *hashes), (wanted, *others) = (found or "").rsplit(" ", 2), mark.rsplit(" ", 2)
-    return name == wanted and any(a == b for a, b in zip(hashes, others, strict=False))
 
 
 def plan(photos, out=None, compare=False, extension="png", tell=print):

@@ -33,18 +33,22 @@ UNHEARD = "--temperature has no say: a regression network knows one colour for e
 BICUBIC = Image.Resampling.BICUBIC
 
 
-def paint(lightness, ab):
+def paint(lightness, ab, fit=fit_lines, between=None):
     """Enlarge ab to the lightness's size and make a picture of both.
 
-    lightness: (H, W) float32, L, NumPy. ab: (h, w, 2) float32, on any device.
+    lightness: (H, W) float32, L, NumPy. ab: (h, w, 2) float32, on any device. fit: how to enlarge,
+    guided.fit_lines along the photo's edges or guided.flat_lines bilinearly. between: function,
+    called before each strip; what it raises ends the work.
     Returns (H, W, 3) uint8 sRGB, NumPy.
     """
     if WIDE < lightness.shape[1] > lightness.shape[0]:
-        turned = paint(np.ascontiguousarray(lightness.T), ab.transpose(1, 0, 2))
-        return np.ascontiguousarray(turned.transpose(1, 0, 2))
-    xp, lines = array_module(ab), fit_lines(lightness, ab)
+        turned = np.ascontiguousarray(lightness.T), ab.transpose(1, 0, 2)
+        return np.ascontiguousarray(paint(*turned, fit, between).transpose(1, 0, 2))
+    xp, lines = array_module(ab), fit(lightness, ab)
     picture = np.empty((*lightness.shape, 3), np.uint8)
     for rows in _strips(*lightness.shape):
+        if between is not None:
+            between()
         light = xp.asarray(lightness[rows])[..., None]
         lab = xp.concatenate([light, enlarge(lines, lightness, rows)], axis=-1)
         picture[rows] = to_host(to_byte(ops(lab).lab_to_rgb(lab)))
@@ -163,12 +167,12 @@ class Colorizer:
             painted.putalpha(alpha)
         return painted
 
-    def predict(self, photos):
+    def predict(self, photos, size=None):
         """What the network says of photos. photos: list of (H, W) float32, L, each of any size.
 
-        Returns logits (n, h, w, Q) and ab (n, h, w, 2) float32, on the device.
+        size: S, or our own. Returns logits (n, h, w, Q) and ab (n, h, w, 2) float32, on the device.
         """
-        side = (self.size, self.size)
+        side = (size or self.size,) * 2
         small = [Image.fromarray(lightness).resize(side, BICUBIC) for lightness in photos]
         (logits,) = self.graphs("look", self._look, self.xp.asarray(np.stack(small)))
         return logits, self.colors(logits)
@@ -176,11 +180,12 @@ class Colorizer:
     def _look(self, small):
         return (self.inference.forward(normalize_lightness(small)[..., None]),)
 
-    def colors(self, logits, temperature=None):
-        """The ab of `predict`, at this temperature or our own."""
+    def colors(self, logits, temperature=None, strength=None):
+        """The ab of `predict`, at this temperature and strength or our own."""
         temperature = self.temperature if temperature is None else temperature
+        strength = self.strength if strength is None else strength
         ab = self.network.colors(logits, temperature).astype(np.float32, copy=False)
-        return ab if self.strength == 1 else ab * self.strength
+        return ab if strength == 1 else ab * strength
 
     @staticmethod
     def enlarge(lightness, ab):

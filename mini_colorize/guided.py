@@ -80,6 +80,12 @@ def fit_lines(lightness, ab):
     return xp.asarray(lines, dtype=np.float32)
 
 
+def flat_lines(lightness, ab):
+    """Lines as of `fit_lines` that know nothing of the photo: ab is enlarged bilinearly."""
+    flat = array_module(ab).zeros_like(ab)
+    return array_module(ab).concatenate([flat, ab, flat], axis=-1)
+
+
 def enlarge(lines, lightness, rows=slice(None)):
     """ab at the photo's size, or some rows of it. Returns (rows, W, 2) float32 on lines' device.
 

@@ -23,8 +23,10 @@ EYE = 16  # the participant sees a picture as so many points a side
 EYES = """
 window.eyes = [];
 document.addEventListener("DOMContentLoaded", () => {
+  const pair = document.querySelector("#pair");
+  if (!pair) return;  // another page
   const look = () => {
-    const open = document.querySelector("#pair").classList.contains("shown");
+    const open = pair.classList.contains("shown");
     const last = eyes[eyes.length - 1];
     if (!open) { if (last && !last.gone) last.gone = performance.now(); return; }
     eyes.push({ at: performance.now(), html: document.documentElement.outerHTML,
@@ -35,7 +37,7 @@ document.addEventListener("DOMContentLoaded", () => {
         small.getContext("2d").drawImage(c, 0, 0);
         return small.toDataURL("image/png"); }) });
   };
-  new MutationObserver(look).observe(document.querySelector("#pair"), { attributes: true });
+  new MutationObserver(look).observe(pair, { attributes: true });
 });
 """
 HURRY = "{ const real = setTimeout; window.setTimeout = (f, ms) => real(f, ms / 20); }"

@@ -4,6 +4,7 @@ A result says whose it is and of which photo, so that it is not taken for a phot
 result of the same photo is replaced unasked.
 """
 
+import hashlib
 import io
 import os
 import posixpath
@@ -17,6 +18,8 @@ from .disk import atomic_write
 from .images import FORMATS, ImageError, one_line, opened, to_the_photo
 
 MARK = "mini_colorize"  # how the software calls itself in the pictures that it writes
+
+PART = 2**16  # bytes: of a photo's beginning, middle and end, by which it is known
 
 ENDINGS = (".color", ".compare")  # of the names of its results, before the extension
 
@@ -119,17 +122,26 @@ def write_image(image, path, *, of=None, quality=None, **kept):
         hold is left out.
     Raises ImageError for another extension or if the file cannot be written.
     """
-    name = format_of(path)
-    keeps_alpha, options = _WRITERS[name]
-    options = {**options, **_options(name, of, quality, kept)}
+    format_of(path)
     try:
-        if not keeps_alpha and image.has_transparency_data:
-            image = flatten(image)
         with atomic_write(path) as file:
-            image.save(file, format=name, **options)
+            save_image(image, file, path, of=of, quality=quality, **kept)
     except Exception as error:
         reason = getattr(error, "strerror", None) or one_line(error)
         raise ImageError(f"{path}: cannot write ({reason})") from None
+
+
+def save_image(image, file, name, *, of=None, quality=None, **kept):
+    """As write_image, in the format of a file of this name, into a binary file that is open.
+
+    Raises ImageError for another extension, and what Pillow raises.
+    """
+    form = format_of(name)
+    keeps_alpha, options = _WRITERS[form]
+    options = {**options, **_options(form, of, quality, kept)}
+    if not keeps_alpha and image.has_transparency_data:
+        image = flatten(image)
+    image.save(file, format=form, **options)
 
 
 def takes_quality(path):
@@ -150,15 +162,15 @@ def _options(name, of, quality, kept):
     options = {key: kept[key] for key in ("icc_profile", "dpi") if key in kept}
     if name in ("BMP", "JPEG2000"):
         options.pop("icc_profile", None)
-    mark = None if of is None else f"{MARK}: {of}"
+    said = None if of is None else f"{MARK}: {of}"
     if name == "JPEG2000":
-        return {"comment": mark} if mark else {}
+        return {"comment": said} if said else {}
     if name != "BMP":
         options["exif"] = exif = kept.get("exif", Image.Exif())
         if name == "TIFF":  # Pillow's TIFF looks for folders among the values
             exif.update({f: dict(exif.get_ifd(f)) for f in _KEPT_FOLDERS if exif.get_ifd(f)})
-        if mark:
-            exif[ExifTags.Base.Software] = mark
+        if said:
+            exif[ExifTags.Base.Software] = said
             exif[ExifTags.Base.Orientation] = 1
     if name in _WITH_QUALITY and quality is not None:
         options["quality"] = quality
@@ -166,6 +178,41 @@ def _options(name, of, quality, kept):
         exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = dpi
         exif[ExifTags.Base.ResolutionUnit] = 2  # inches
     return options
+
+
+def mark_of(source):
+    """What a result says of its photo, a Path: see `mark`. Of a pipe it is not known what is in it."""
+    where = os.path.realpath(source.parent).encode(errors="surrogateescape")
+    if os.path.isfile(source):
+        try:
+            with open(source, "rb") as file:
+                return mark(source.name, where, file)
+        except OSError:  # it will be told when its turn comes
+            pass
+    return mark(source.name, where, io.BytesIO(os.urandom(8)))
+
+
+def mark(name, where, file):
+    """The name of a photo, ASCII, where it lies and what is in it.
+
+    The last two are hashes. A photo that was moved, or one that was changed, is still known by
+    the other; another photo of the same name is not taken for it.
+    where: bytes. file: binary, open.
+    """
+    size = file.seek(0, os.SEEK_END)
+    what = str(size).encode()
+    for place in (0, size // 2, max(0, size - PART)):
+        file.seek(place)
+        what += file.read(PART)
+    name = name.encode("ascii", "backslashreplace").decode()
+    return " ".join([name, *(hashlib.sha1(b).hexdigest()[:8] for b in (where, what))])
+
+
+def is_same(found, mark):
+    """Whether two marks are of one photo: of one name, and one place or one content. found: or
+    None."""
+    (name, *hashes), (wanted, *others) = (found or "").rsplit(" ", 2), mark.rsplit(" ", 2)
+    return name == wanted and any(a == b for a, b in zip(hashes, others, strict=False))
 
 
 def made_of(path):

@@ -1,0 +1,55 @@
+/* How to colour, and with what to compare, as the controls say it. */
+
+import { known } from "./server.js";
+
+const $ = (id) => document.getElementById(id);
+const RANGES = ["temperature", "strength", "size"];
+export const GRAY = "gray", PHOTO = "photo", NOTHING = "nothing";
+
+function option(value, text) {
+  return Object.assign(document.createElement("option"), { value, textContent: text });
+}
+
+/* As the server wants them. */
+export function settings(weights = $("weights").value) {
+  return { weights, ...Object.fromEntries(RANGES.map((id) => [id, $(id).value])),
+    enlarge: $("enlarge").value };
+}
+
+export function recommended() {
+  const { size, temperature } = known.weights[$("weights").value];
+  Object.assign($("size"), { value: size });
+  Object.assign($("temperature"), { value: temperature });
+  Object.assign($("strength"), { value: 1 });
+  $("enlarge").value = "guided";
+}
+
+/* What the chosen network can be compared with. */
+export function others() {
+  const before = $("with").value || GRAY, own = $("weights").value;
+  const networks = known.weights.map(({ name }, i) => option(`${i}`, name))
+    .filter((choice) => choice.value !== own);
+  $("with").replaceChildren(option(NOTHING, "nothing"), option(GRAY, "the grey photo"),
+    option(PHOTO, "the photo as it came"), ...networks);
+  $("with").value = before === own ? GRAY : before;
+}
+
+/* The numbers beside the sliders. */
+export function label() {
+  for (const id of RANGES) {
+    const text = id === "size" ? $(id).value : Number($(id).value).toFixed(2);
+    document.querySelector(`output[for=${id}]`).textContent = text;
+  }
+  const network = known.weights[$("weights").value];
+  $("temperature").disabled = network.regression;
+}
+
+export function prepare() {
+  $("weights").replaceChildren(...known.weights.map(({ name }, i) => option(`${i}`, name)));
+  $("format").replaceChildren(...known.formats.map((format) =>
+    option(format, { png: "PNG", jpg: "JPEG", tiff: "TIFF" }[format])));
+  Object.assign($("size"), { max: known.sizes.most, step: known.sizes.step });
+  recommended();
+  others();
+  label();
+}

@@ -1,0 +1,44 @@
+/* Saving: the server makes the files, the page puts them together. */
+
+import { complain, progress } from "./notes.js";
+import { blobOf } from "./server.js";
+import { zip } from "./zip.js";
+
+function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+const stem = (name) => name.replace(/\.[^.]*$/, "") || name;
+
+/* settings: of the request, with the format. */
+export async function saveOne(photo, settings) {
+  progress(`Saving ${photo.name}`, 0, 1);
+  try {
+    const blob = await blobOf(photo, "files", settings);
+    download(blob, `${stem(photo.name)}.color.${settings.format}`);
+  } catch (error) {
+    complain(photo.name, error);
+  }
+  progress("", 1, 1);
+}
+
+export async function saveAll(photos, settings) {
+  const files = [], names = new Set();
+  for (const [i, photo] of photos.entries()) {
+    progress(`Saving photo ${i + 1} of ${photos.length}`, i, photos.length);
+    let name = `${stem(photo.name)}.color.${settings.format}`;
+    for (let n = 2; names.has(name); n++) name = `${photo.name}-${n}.color.${settings.format}`;
+    names.add(name);
+    try {
+      files.push({ name, blob: await blobOf(photo, "files", settings) });
+    } catch (error) {
+      complain(photo.name, error);
+    }
+  }
+  if (files.length) download(await zip(files), "coloured.zip");
+  progress("", 1, 1);
+}
