@@ -5,15 +5,16 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help setup demo lint test test-peers test-browser test-distributed exercise course-check docs gpu-check clean
+.PHONY: help setup demo page lint test test-peers test-browser test-distributed exercise course-check docs gpu-check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        colourise the photographs of examples/ into out/"
+	@echo "make page        open the page on this machine: drop photos, see what the network believes"
 	@echo "make lint        check style and who imports whom"
 	@echo "make test        run the tests (no GPU, no torch)"
 	@echo "make test-peers  run the tests against torch, scikit-image, OpenCV"
-	@echo "make test-browser  run the Turing test's page in Chromium (needs chromium, chromedriver)"
+	@echo "make test-browser  run both pages in Chromium (needs chromium, chromedriver)"
 	@echo "make test-distributed  run the tests of several processes (installs mpi4py and MPICH)"
 	@echo "make exercise N=6   check your answers to chapter 6 of the course (none: all chapters)"
 	@echo "make course-check   run the course's code, and what checks the exercises"
@@ -28,6 +29,9 @@ demo: $(VENV)/.installed
 	$(PY) infer.py examples/*.jpg --compare --out out
 	@echo "The pictures are in out/"
 
+page: $(VENV)/.page
+	$(PY) -m mini_colorize.page
+
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -36,7 +40,7 @@ lint: $(VENV)/.installed
 # By as many processes as there are cores, at most 4: each test may use all cores itself. Whoever is
 # done first takes from the others.
 test: $(VENV)/.installed
-	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not peers" --ignore tests/test_turing_browser.py --ignore tests/test_distributed.py
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not peers" --ignore-glob "*_browser.py" --ignore tests/test_distributed.py
 
 # The import comes first: without torch the peers tests must fail, not skip.
 test-peers: $(VENV)/.peers
@@ -46,7 +50,7 @@ test-peers: $(VENV)/.peers
 # Without selenium, Chromium or chromedriver the browser tests must fail, not skip.
 test-browser: $(VENV)/.browser
 	PYTHONPATH=tests $(PY) -c "import browser, sys; sys.exit(browser.why_unavailable())"
-	$(PY) -m pytest -q tests/test_turing_browser.py
+	$(PY) -m pytest -q tests/test_turing_browser.py tests/test_page_browser.py
 
 # Without mpi4py these would skip.
 test-distributed: $(VENV)/.distributed
@@ -87,6 +91,10 @@ $(VENV)/.installed: pyproject.toml
 	  "$(PYTHON)" -m venv $(VENV) && rm $(VENV)/.making; \
 	fi
 	$(PY) -m pip install -q -e '.[test,plots]'
+	@touch $@
+
+$(VENV)/.page: $(VENV)/.installed
+	$(PY) -m pip install -q -e '.[page]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.installed

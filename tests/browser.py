@@ -1,4 +1,5 @@
-"""A real Chromium without a window, and a participant of the Turing test who sits before it.
+"""A real Chromium without a window, a participant of the Turing test who sits before it, and
+someone who has photos coloured.
 
 Needs selenium (the extra `browser`), chromium and chromedriver (Debian: chromium-driver).
 """
@@ -93,10 +94,11 @@ def seeded(seed):
 
 
 @contextlib.contextmanager
-def chromium(width=1280, height=800, scripts=(), downloads=None, media=()):
+def chromium(width=1280, height=800, scripts=(), downloads=None, media=(), flags=()):
     """Yields a selenium driver with a profile of its own.
 
-    scripts: run before those of any page. media: (feature, value) as in CSS media queries.
+    scripts: run before those of any page. media: (feature, value) as in CSS media queries. flags:
+    of Chromium, more than always.
     """
     from selenium import webdriver
 
@@ -105,7 +107,7 @@ def chromium(width=1280, height=800, scripts=(), downloads=None, media=()):
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+        for flag in [*FLAGS, *flags, f"--user-data-dir={profile}"]:
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=service)
         try:
@@ -132,30 +134,15 @@ def requests(driver):
     return [url for url in urls if not url.startswith(("data:", "blob:", "chrome:"))]
 
 
-class Participant:
-    """Sits before one page. page: from read_page, which stands in for knowing what is real."""
+class Person:
+    """Sits before a page."""
 
-    def __init__(self, driver, path, page):
-        self.driver, self.page = driver, page
-        pairs = map(page.pair, range(len(page.jpegs)))
-        self.known = np.stack([_small(image) for pair in pairs for image in pair])
-        driver.get(path.resolve().as_uri())
+    def __init__(self, driver, url):
+        self.driver = driver
+        driver.get(url)
 
     def run(self, script, *args):
         return self.driver.execute_script(f"return {script}", *args)
-
-    def stored(self):
-        """What the page keeps of this participant."""
-        return json.loads(self.run("Object.values(localStorage)[0]"))
-
-    def come_back(self, text):
-        """Reload the page with this text in the place of what it keeps."""
-        self.run("localStorage.setItem(Object.keys(localStorage)[0], arguments[0])", text)
-        self.driver.refresh()
-
-    def screen(self):
-        """The id of the section on show."""
-        return self.run("[...document.querySelectorAll('section')].find((s) => !s.hidden).id")
 
     def text(self, name):
         return self.run(f"document.getElementById('{name}').textContent")
@@ -174,6 +161,29 @@ class Participant:
         from selenium.webdriver import ActionChains, Keys
 
         ActionChains(self.driver).send_keys(*(getattr(Keys, key) for key in keys)).perform()
+
+
+class Participant(Person):
+    """Sits before one page of the Turing test. page: from read_page, which stands in for knowing what is real."""
+
+    def __init__(self, driver, path, page):
+        self.page = page
+        pairs = map(page.pair, range(len(page.jpegs)))
+        self.known = np.stack([_small(image) for pair in pairs for image in pair])
+        super().__init__(driver, path.resolve().as_uri())
+
+    def stored(self):
+        """What the page keeps of this participant."""
+        return json.loads(self.run("Object.values(localStorage)[0]"))
+
+    def come_back(self, text):
+        """Reload the page with this text in the place of what it keeps."""
+        self.run("localStorage.setItem(Object.keys(localStorage)[0], arguments[0])", text)
+        self.driver.refresh()
+
+    def screen(self):
+        """The id of the section on show."""
+        return self.run("[...document.querySelectorAll('section')].find((s) => !s.hidden).id")
 
     def begin(self):
         self.click("begin")
@@ -222,6 +232,53 @@ class Participant:
     def report(self):
         """The answers as the page would save them."""
         return json.loads(self.run("document.getElementById('text').value"))
+
+
+class Colorist(Person):
+    """Has photos coloured by the page of mini_colorize.page."""
+
+    SHOWN = "document.getElementById('first').dataset.scale === 'full'"
+    IDLE = (
+        "document.getElementById('progress').hidden && stage.getAttribute('aria-busy') !== 'true'"
+    )
+    DROP = """window.dropped = (files, kind) => { const data = new DataTransfer();
+      for (const [name, text] of files) data.items.add(new File(
+        [Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+      dispatchEvent(kind === "drop" ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
+        : new ClipboardEvent("paste", { clipboardData: data, bubbles: true })); }"""
+
+    def give(self, *photos, how="drop"):
+        """Drop or paste files: (name, bytes). Returns at once."""
+        self.run(self.DROP)
+        files = [(name, base64.b64encode(data).decode()) for name, data in photos]
+        self.run("dropped(...arguments)", files, how)
+
+    def settle(self, seconds=20):
+        """Until the full picture is there and nothing is under way."""
+        time.sleep(0.05)
+        self.wait(f"{self.IDLE} && {self.SHOWN}", seconds)
+
+    def slide(self, **values):
+        """Set controls by their ids, as a hand would."""
+        for name, value in values.items():
+            self.run(
+                "(() => { const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+                "e.dispatchEvent(new Event('input', { bubbles: true })); })()",
+                name,
+                str(value),
+            )
+
+    def point(self, u, v, pane="first", click=True):
+        """Move to a place of the picture, 0..1, and click."""
+        from selenium.webdriver import ActionChains
+
+        image = self.driver.find_element("css selector", f"#{pane} img")
+        self.run("arguments[0].scrollIntoView({ block: 'center' })", image)
+        width, height = image.size["width"], image.size["height"]
+        move = ActionChains(self.driver).move_to_element_with_offset(
+            image, round((u - 0.5) * width), round((v - 0.5) * height)
+        )
+        (move.click() if click else move).perform()
 
 
 def _small(image):

@@ -18,9 +18,9 @@ export function settings(weights = $("weights").value) {
 
 export function recommended() {
   const { size, temperature } = known.weights[$("weights").value];
-  Object.assign($("size"), { value: size });
-  Object.assign($("temperature"), { value: temperature });
-  Object.assign($("strength"), { value: 1 });
+  $("size").value = size;
+  $("temperature").value = temperature;
+  $("strength").value = 1;
   $("enlarge").value = "guided";
 }
 
@@ -48,7 +48,8 @@ export function prepare() {
   $("weights").replaceChildren(...known.weights.map(({ name }, i) => option(`${i}`, name)));
   $("format").replaceChildren(...known.formats.map((format) =>
     option(format, { png: "PNG", jpg: "JPEG", tiff: "TIFF" }[format])));
-  Object.assign($("size"), { max: known.sizes.most, step: known.sizes.step });
+  const { least, most, step } = known.sizes;
+  Object.assign($("size"), { min: least, max: most, step });
   recommended();
   others();
   label();

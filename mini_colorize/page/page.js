@@ -25,7 +25,6 @@ const panes = [new Pane("first"), new Pane("second")];
 const beliefs = [new Belief(), new Belief()];
 
 function arrange() {
-  label();
   if (!current) return;
   const other = $("with").value, own = known.weights[$("weights").value].name;
   const plain = other === GRAY || other === PHOTO;
@@ -140,8 +139,9 @@ async function think() {
 
 function choose(u, v) {
   const inside = (t) => Math.min(1, Math.max(0, t));
+  const isFirst = !place;
   place = { u: inside(u), v: inside(v) };
-  refresh();
+  refresh().then(() => isFirst && $("beliefs").scrollIntoView({ block: "nearest" }));
 }
 
 /* The pane and the place that a pointer is at, or null. */
@@ -267,9 +267,10 @@ $("all").addEventListener("click", () => saving(saveAll, [...photos]));
 $("controls").addEventListener("input", (event) => {
   if (event.target.id === "format") return;
   if (event.target.id === "weights") { recommended(); others(); }
+  label();
   refresh();
 });
-$("reset").addEventListener("click", () => { recommended(); refresh(); });
+$("reset").addEventListener("click", () => { recommended(); label(); refresh(); });
 $("wipe").addEventListener("input", wipe);
 $("choose").addEventListener("change", () => {
   take([...$("choose").files]);

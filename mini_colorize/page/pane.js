@@ -29,8 +29,11 @@ export class Pane {
     if (scale === "small") await this.read(blob);
     signal.throwIfAborted();
     const url = URL.createObjectURL(blob), before = this.image.src;
+    const loaded = new Promise((resolve) => {
+      for (const end of ["load", "error"]) this.image.addEventListener(end, resolve, { once: true });
+    });
     this.image.src = url;
-    await this.image.decode().catch(() => {});  // of a picture that another one replaced
+    await loaded;
     if (before) URL.revokeObjectURL(before);
     this.shown = goal;
     this.figure.dataset.scale = scale;

@@ -24,7 +24,7 @@ from .studio import FORMATS, MAX_PIXELS, SMALL, Gone, Settings
 
 HERE = Path(__file__).parent
 MAX_BYTES = 64 * 2**20  # of a photo's file
-MAX_SIZE = 512  # at which the network looks here, unless its weights recommend more
+SIZES = 64, 512  # at which the network looks here, unless its weights recommend others
 NOW, OPEN, SHOW, SAVE = range(4)  # how urgent work is
 CANCELLED = 499  # nobody reads it
 
@@ -85,7 +85,11 @@ def create_app(studio, queue, bound, port=None):
             for name, colorizer in studio.colorizers.items()
         ],
         "bins": BINS.tolist(),
-        "sizes": {"step": MULTIPLE, "most": max(MAX_SIZE, *sizes)},
+        "sizes": {
+            "step": MULTIPLE,
+            "least": min(SIZES[0], *sizes),
+            "most": max(SIZES[1], *sizes),
+        },
         "formats": FORMATS,
         "small": SMALL,
         "maxBytes": MAX_BYTES,
