@@ -101,6 +101,7 @@ def memory(page):
     tell(f"after {PHOTOS} photos of 3 megapixels")
     key = page.send(picture(6000, 4000), "large.jpg")
     page.look(key, scale="full")
+    page.look(key, scale="full", kind="gray")
     page.ask(f"files/{key}", **page.plain, format="png")
     tell("after one of 24 megapixels, saved as PNG")
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ..backend import to_host
-from ..colorizer import gray, lightness_of, paint
+from ..colorizer import lightness_of, paint
 from ..errors import UserError
 from ..files.canonical import flatten
 from ..files.images import read_image
@@ -182,8 +182,9 @@ class Studio:
 
     def _made(self, key, photo, settings, full):
         """A PIL image, coloured, or grey where settings is None."""
-        ab = None
+        ab, fit = np.zeros((1, 1, 2), np.float32), flat_lines  # without a colour
         if settings is not None:
+            fit = fit_lines if settings.guided else flat_lines
             colorizer = self.colorizers[settings.weights]
             logits = self._logits(key, photo, settings)
             (ab,) = colorizer.colors(logits, settings.temperature, settings.strength)
@@ -192,11 +193,7 @@ class Studio:
         else:
             alpha = photo.small.getchannel("A") if photo.small.mode == "RGBA" else None
             lightness = photo.lightness
-        if ab is None:
-            image = Image.fromarray(gray(lightness))
-        else:
-            fit = fit_lines if settings.guided else flat_lines
-            image = Image.fromarray(paint(lightness, ab, fit, self.let_pass if full else None))
+        image = Image.fromarray(paint(lightness, ab, fit, self.let_pass if full else None))
         if alpha is not None:
             image.putalpha(alpha)
         return image
