@@ -27,6 +27,8 @@ MAX_BYTES = 64 * 2**20  # of a photo's file
 SIZES = 64, 512  # at which the network looks here, unless its weights recommend others
 NOW, OPEN, SHOW, SAVE = range(4)  # how urgent work is
 CANCELLED = 499  # nobody reads it
+MAX_HINTS = 100  # of a photo
+MAX_AB = 110  # of a hint
 
 MIME = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FILES = sorted(path.name for path in HERE.iterdir() if path.suffix in MIME)  # all that is served
@@ -92,6 +94,8 @@ def create_app(studio, queue, bound, port=None):
         },
         "formats": FORMATS,
         "small": SMALL,
+        "maxHints": MAX_HINTS,
+        "maxAb": MAX_AB,
         "maxBytes": MAX_BYTES,
         "maxPixels": MAX_PIXELS,
     }
@@ -114,7 +118,18 @@ def create_app(studio, queue, bound, port=None):
         except (KeyError, ValueError):
             raise RequestError("these settings cannot be used") from None
         name = known["weights"][index]["name"]
-        return Settings(name, size, temperature, strength, guided)
+        return Settings(name, size, temperature, strength, guided, hints())
+
+    def hints():
+        given = request.args.get("hints", "").split(";", MAX_HINTS - 1)
+        try:
+            found = [tuple(map(float, hint.split(",", 4))) for hint in given if hint]
+            for u, v, a, b in found:
+                if not (0 <= u <= 1 and 0 <= v <= 1 and abs(a) <= MAX_AB and abs(b) <= MAX_AB):
+                    raise ValueError
+        except ValueError:
+            raise RequestError("these colours cannot be used") from None
+        return tuple(found)
 
     def chosen(name, among):
         if request.args.get(name) not in among:

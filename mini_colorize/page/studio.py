@@ -24,6 +24,7 @@ from ..files.canonical import flatten
 from ..files.images import read_image
 from ..files.results import mark, metadata, save_image
 from ..guided import fit_lines, flat_lines
+from ..hints import follow, place
 
 SMALL = 384  # longest side of the picture that answers at once, pixels
 MAX_PIXELS = 50_000_000  # of a photo
@@ -43,13 +44,15 @@ class Gone(UserError):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to colour. weights: a name. guided: enlarged along edges, not bilinearly."""
+    """How to colour. weights: a name. guided: enlarged along edges, not bilinearly. hints: a tuple of
+    (u, v, a, b), colours that a person chose."""
 
     weights: str
     size: int
     temperature: float
     strength: float
     guided: bool
+    hints: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -137,13 +140,13 @@ class Studio:
         them, L there, and Q logits; of a regression network ab in their stead. Raises Gone."""
         photo = self._photo(key)
         logits = self._logits(key, photo, settings)[0]
-        row, column = _place(logits, u, v)
+        row, column = place(logits.shape, u, v)
         answer = {
             "height": logits.shape[0],
             "width": logits.shape[1],
             "row": row,
             "column": column,
-            "L": float(photo.lightness[_place(photo.lightness, u, v)]),
+            "L": float(photo.lightness[place(photo.lightness.shape, u, v)]),
         }
         colorizer = self.colorizers[settings.weights]
         if colorizer.regression:
@@ -183,22 +186,20 @@ class Studio:
     def _made(self, key, photo, settings, full):
         """A PIL image, coloured, or grey where settings is None."""
         ab, fit = np.zeros((1, 1, 2), np.float32), flat_lines  # without a colour
+        hints, beliefs = (), None
         if settings is not None:
-            fit = fit_lines if settings.guided else flat_lines
+            fit, hints = fit_lines if settings.guided else flat_lines, settings.hints
             colorizer = self.colorizers[settings.weights]
             logits = self._logits(key, photo, settings)
             (ab,) = colorizer.colors(logits, settings.temperature, settings.strength)
+            beliefs = None if colorizer.regression else logits[0]
         if full:
             lightness, alpha = self._full(key, photo)
         else:
             alpha = photo.small.getchannel("A") if photo.small.mode == "RGBA" else None
             lightness = photo.lightness
+        ab = follow(ab, hints, lightness, beliefs)
         image = Image.fromarray(paint(lightness, ab, fit, self.let_pass if full else None))
         if alpha is not None:
             image.putalpha(alpha)
         return image
-
-
-def _place(array, u, v):
-    """Row and column of u, v in an array (H, W, ...)."""
-    return tuple(min(int(t * n), n - 1) for t, n in zip((v, u), array.shape, strict=False))
