@@ -30,49 +30,76 @@ export function believe(answer, temperature) {
     annealed: mean(p), mode: known.bins[order[0]] };
 }
 
-/* A block of the page that shows beliefs. */
+/* A block of the page that shows beliefs. use: function, called with the ab that a person chose. */
 export class Belief {
-  constructor() {
+  constructor(use) {
     this.element = document.getElementById("belief").content.cloneNode(true).firstElementChild;
     this.find = (selector) => this.element.querySelector(selector);
+    this.patches = [...Array(5).fill(".likely"), ...Array(3).fill(".means")].map((list) => {
+      const item = document.createElement("li"), button = document.createElement("button");
+      button.type = "button";
+      button.title = "Use this colour here";
+      button.addEventListener("click", () => use(button.ab));
+      item.append(button);
+      this.find(list).append(item);
+      return button;
+    });
+    this.find("canvas").addEventListener("click", ({ offsetX, offsetY, target }) => {
+      use([LEFT + (RIGHT - LEFT) * offsetX / target.clientWidth,
+        TOP - (TOP - BOTTOM) * offsetY / target.clientHeight]);
+    });
+    const { a, b } = this.find("form").elements;
+    for (const input of [a, b]) Object.assign(input, { min: -known.maxAb, max: known.maxAb });
+    this.find("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      use([a.valueAsNumber, b.valueAsNumber]);
+    });
   }
 
-  show(name, answer, temperature) {
+  /* chosen: the ab that a person chose here, or null. */
+  show(name, answer, temperature, chosen) {
     this.find("h2").textContent = `What “${name}” believed here`;
     this.find(".place").textContent = `L ${number(answer.L)}; place ${answer.column + 1}, ` +
-      `${answer.row + 1} of ${answer.width} × ${answer.height}`;
+      `${answer.row + 1} of ${answer.width} × ${answer.height}` +
+      (chosen ? `. You chose ${ab(chosen)}.` : "");
     this.find(".numbers").hidden = this.find(".plane").hidden = !answer.logits;
+    const offer = (color) => {
+      const { a, b } = this.find("form").elements;
+      if (this.find("form").contains(document.activeElement)) return;
+      [a.value, b.value] = (chosen || color).map((x) => Math.round(x) || 0);
+    };
     if (!answer.logits) {
-      this.find(".place").append(`. A regression network knows one colour: ${ab(answer.ab)}.`);
+      offer(answer.ab);
+      this.find(".place").append(`${chosen ? "" : "."} A regression network knows one colour: ${ab(answer.ab)}.`);
       return this.find(".place").textContent;
     }
     const belief = believe(answer, temperature);
-    const patch = (color, words, share) => {
-      const item = document.createElement("li"), swatch = document.createElement("i");
+    offer(belief.annealed);
+    const colors = [
+      ...belief.likely.map((i) => [known.bins[i], `${(100 * belief.p[i]).toFixed(1)} %`, belief.p[i]]),
+      [belief.mean, "○ mean, T = 1"], [belief.annealed, "● annealed mean"],
+      [belief.mode, "◇ mode, T = 0"]];
+    for (const [i, [color, text, share]] of colors.entries()) {
+      const button = this.patches[i], swatch = document.createElement("i");
       swatch.className = "patch";
       swatch.style.background = css(labToRgb([answer.L, ...color]));
-      item.append(swatch, ...words.map((text) => Object.assign(document.createElement("span"),
-        { textContent: text })));
-      if (share !== undefined) item.style.setProperty("--share", share);
-      return item;
-    };
+      button.replaceChildren(swatch, ...[text, ab(color)].map((textContent) =>
+        Object.assign(document.createElement("span"), { textContent })));
+      button.ab = color;
+      if (share !== undefined) button.style.setProperty("--share", share);
+    }
     this.find(".at").textContent = `at T = ${temperature.toFixed(2)}`;
-    this.find(".likely").replaceChildren(...belief.likely.map((i) => patch(known.bins[i],
-      [`${(100 * belief.p[i]).toFixed(1)} %`, ab(known.bins[i])], belief.p[i])));
-    this.find(".means").replaceChildren(
-      patch(belief.mean, ["○ mean, T = 1", ab(belief.mean)]),
-      patch(belief.annealed, ["● annealed mean", ab(belief.annealed)]),
-      patch(belief.mode, ["◇ mode, T = 0", ab(belief.mode)]));
     const best = belief.likely[0];
     const words = `L ${number(answer.L)}. Likeliest: ${(100 * belief.p[best]).toFixed(0)} %, ` +
-      `${ab(known.bins[best])}. Annealed mean: ${ab(belief.annealed)}.`;
+      `${ab(known.bins[best])}. Annealed mean: ${ab(belief.annealed)}.` +
+      (chosen ? ` You chose ${ab(chosen)}.` : "");
     this.find("canvas").setAttribute("aria-label", `313 colours over the ab plane. ${words}`);
-    this.draw(answer.L, belief);
+    this.draw(answer.L, belief, chosen);
     return words;
   }
 
   /* The larger a square, the likelier its colour; the pale ones show where the 313 bins lie. */
-  draw(lightness, belief) {
+  draw(lightness, belief, chosen) {
     const canvas = this.find("canvas"), style = getComputedStyle(canvas);
     const ratio = window.devicePixelRatio || 1, scale = 2 * ratio;
     canvas.width = (RIGHT - LEFT) * scale;
@@ -114,5 +141,9 @@ export class Belief {
       pen.lineTo(x(a) + r, y(b)); pen.lineTo(x(a), y(b) + r); pen.closePath(); });
     outline(circle(belief.mean, 6));
     outline(circle(belief.annealed, 4), true);
+    if (!chosen) return;
+    outline(circle(chosen, 8));
+    pen.fillStyle = css(labToRgb([lightness, ...chosen]));
+    pen.fill();
   }
 }

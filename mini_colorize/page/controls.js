@@ -1,5 +1,6 @@
 /* How to colour, and with what to compare, as the controls say it. */
 
+import { asked } from "./hints.js";
 import { known } from "./server.js";
 
 const $ = (id) => document.getElementById(id);
@@ -10,9 +11,9 @@ function option(value, text) {
   return Object.assign(document.createElement("option"), { value, textContent: text });
 }
 
-/* As the server wants them. */
-export function settings(weights = $("weights").value) {
-  return { weights, ...Object.fromEntries(RANGES.map((id) => [id, $(id).value])),
+/* Of a photo's colours, as the server wants them. */
+export function settings(photo, weights = $("weights").value) {
+  return { weights, ...asked(photo), ...Object.fromEntries(RANGES.map((id) => [id, $(id).value])),
     enlarge: $("enlarge").value };
 }
 

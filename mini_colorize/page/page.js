@@ -5,10 +5,11 @@
 
 import { Belief } from "./belief.js";
 import { GRAY, NOTHING, PHOTO, label, others, prepare, recommended, settings } from "./controls.js";
+import { clear, hintAt, undo, use } from "./hints.js";
 import { complain, forgive, progress, say } from "./notes.js";
 import { Pane, thumbnail } from "./pane.js";
 import { saveAll, saveOne } from "./save.js";
-import { beliefOf, blobOf, known, send, wasAborted } from "./server.js";
+import { Refused, beliefOf, blobOf, known, send, wasAborted } from "./server.js";
 
 const $ = (id) => document.getElementById(id);
 const QUIET_MS = 300;  // before the full pictures are asked for
@@ -22,13 +23,13 @@ let waiting = 0, taken = 0, given = 0;
 /* ---- Pictures ------------------------------------------------------------------------- */
 
 const panes = [new Pane("first"), new Pane("second")];
-const beliefs = [new Belief(), new Belief()];
+const beliefs = [new Belief(correct), new Belief(correct)];
 
 function arrange() {
   if (!current) return;
   const other = $("with").value, own = known.weights[$("weights").value].name;
   const plain = other === GRAY || other === PHOTO;
-  panes[0].want(current, { ...settings(), kind: "colour" }, own,
+  panes[0].want(current, { ...settings(current), kind: "colour" }, own,
     `${current.name}, coloured by ${own}`);
   if (other === NOTHING) panes[1].want(current, null, "", "");
   else if (plain) {  // the settings have no say: the same request whatever they are
@@ -38,7 +39,7 @@ function arrange() {
     panes[1].want(current, { ...any, kind: other }, name, `${current.name}, ${name}`);
   } else {
     const { name } = known.weights[other];
-    panes[1].want(current, { ...settings(other), kind: "colour" }, name,
+    panes[1].want(current, { ...settings(current, other), kind: "colour" }, name,
       `${current.name}, coloured by ${name}`);
   }
   const how = other === NOTHING ? "alone" : $("how").value;
@@ -71,6 +72,7 @@ const refresh = latest(async () => {
     for (const pane of panes) await pane.load("small", signal);
     signal.throwIfAborted();
     thumbnail(current, panes[0].pixels);
+    mark();
     await think();
     timer = setTimeout(follow, QUIET_MS);
   } catch (error) {
@@ -112,18 +114,29 @@ function latest(work) {
 
 let asked = [null, null];  // for each network on show: the request, and its answer
 
-async function think() {
+function mark() {
   for (const pane of panes) {
     pane.mark.hidden = !place;
     if (place) {
       pane.mark.style.left = `${100 * place.u}%`;
       pane.mark.style.top = `${100 * place.v}%`;
     }
+    pane.dot(pane.parameters?.kind === "colour" ? current.hints : []);
   }
+  const focus = $("hints").contains(document.activeElement) ? document.activeElement : null;
+  $("hints").hidden = !current.past.length;
+  $("clear").disabled = !current.hints.length;
+  if (focus && $("hints").hidden) $("stage").focus();
+  else if (focus?.disabled) $("undo").focus();
+}
+
+async function think() {
   $("beliefs").hidden = !place;
   if (!place) return;
   const shown = panes.filter((pane) => pane.wanted && pane.parameters.kind === "colour");
-  $("beliefs").replaceChildren(...shown.map((_, i) => beliefs[i].element));
+  if ($("beliefs").children.length !== shown.length) {  // else who has the focus would lose it
+    $("beliefs").replaceChildren(...shown.map((_, i) => beliefs[i].element));
+  }
   for (const [i, pane] of shown.entries()) {
     const { weights, size } = pane.parameters;
     const request = JSON.stringify([current.key, weights, size, place]);
@@ -132,10 +145,33 @@ async function think() {
       asked[i] = { request, answer };
     }
     const name = known.weights[weights].name;
-    const words = beliefs[i].show(name, asked[i].answer, Number(pane.parameters.temperature));
+    const chosen = hintAt(current, place)?.slice(2);
+    const { answer } = asked[i];
+    const words = beliefs[i].show(name, answer, Number(pane.parameters.temperature), chosen);
     if (i === 0) say(words);
   }
 }
+
+/* A person knows better: ab of the place. */
+function correct(ab) {
+  if (use(current, place, ab)) refresh();
+  else complain(current.name, new Refused(`no more than ${known.maxHints} colours`));
+}
+
+function takeBack(how) {
+  how(current);
+  refresh();
+}
+
+$("undo").addEventListener("click", () => takeBack(undo));
+$("clear").addEventListener("click", () => takeBack(clear));
+addEventListener("keydown", (event) => {
+  const pressed = (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey;
+  if (!pressed || event.key.toLowerCase() !== "z" || event.target.matches?.("[type=number]")) return;
+  if (!current?.past.length) return;
+  event.preventDefault();
+  takeBack(undo);
+});
 
 function choose(u, v) {
   const inside = (t) => Math.min(1, Math.max(0, t));
@@ -193,7 +229,7 @@ function take(files) {
   for (const file of files) {
     chain = chain.then(async () => {
       progress(`Photo ${taken + 1} of ${given}`, taken, given);
-      const photo = { file, name: file.name || "pasted.png" };
+      const photo = { file, name: file.name || "pasted.png", hints: [], past: [] };
       try {
         if (first) leave();
         await send(photo);
@@ -229,7 +265,7 @@ function add(photo) {
 }
 
 async function preview(photo) {
-  const parameters = { ...settings(), kind: "colour", scale: "small" };
+  const parameters = { ...settings(photo), kind: "colour", scale: "small" };
   const bitmap = await createImageBitmap(await blobOf(photo, "pictures", parameters));
   thumbnail(photo, bitmap);
   bitmap.close();
@@ -255,7 +291,7 @@ async function show(photo) {
 
 async function saving(work, what) {
   for (const id of ["save", "all"]) $(id).disabled = true;
-  await work(what, { ...settings(), format: $("format").value });
+  await work(what, { ...settings(current), format: $("format").value });
   for (const id of ["save", "all"]) $(id).disabled = false;
 }
 

@@ -1,6 +1,6 @@
 /* One of the two places for a picture of the photo, and the small picture of the strip. */
 
-import { rgbToLab } from "./color.js";
+import { labToRgb, rgbToLab } from "./color.js";
 import { blobOf } from "./server.js";
 
 export class Pane {
@@ -10,6 +10,8 @@ export class Pane {
     this.mark = this.figure.querySelector(".mark");
     this.shown = this.wanted = null;  // what picture, as its request
     this.pixels = null;               // a canvas with the small picture
+    this.dots = document.createElement("div");  // one for each colour that a person chose
+    this.mark.before(this.dots);
   }
 
   /* parameters: of the request, or null for no picture. */
@@ -37,6 +39,17 @@ export class Pane {
     if (before) URL.revokeObjectURL(before);
     this.shown = goal;
     this.figure.dataset.scale = scale;
+  }
+
+  /* hints: [u, v, a, b] each. */
+  dot(hints) {
+    this.dots.replaceChildren(...hints.map(([u, v, a, b]) => {
+      const dot = document.createElement("i"), color = labToRgb([this.lab(u, v)[0], a, b]);
+      dot.className = "dot";
+      Object.assign(dot.style,
+        { left: `${100 * u}%`, top: `${100 * v}%`, background: `rgb(${color.join(" ")})` });
+      return dot;
+    }));
   }
 
   async read(blob) {

@@ -1,5 +1,6 @@
 /* Saving: the server makes the files, the page puts them together. */
 
+import { asked } from "./hints.js";
 import { complain, progress } from "./notes.js";
 import { blobOf } from "./server.js";
 import { zip } from "./zip.js";
@@ -14,11 +15,11 @@ function download(blob, name) {
 
 const stem = (name) => name.replace(/\.[^.]*$/, "") || name;
 
-/* settings: of the request, with the format. */
+/* settings: of the request, with the format; to which come the colours chosen for a photo. */
 export async function saveOne(photo, settings) {
   progress(`Saving ${photo.name}`, 0, 1);
   try {
-    const blob = await blobOf(photo, "files", settings);
+    const blob = await blobOf(photo, "files", { ...settings, ...asked(photo) });
     download(blob, `${stem(photo.name)}.color.${settings.format}`);
   } catch (error) {
     complain(photo.name, error);
@@ -34,7 +35,8 @@ export async function saveAll(photos, settings) {
     for (let n = 2; names.has(name); n++) name = `${photo.name}-${n}.color.${settings.format}`;
     names.add(name);
     try {
-      files.push({ name, blob: await blobOf(photo, "files", settings) });
+      const blob = await blobOf(photo, "files", { ...settings, ...asked(photo) });
+      files.push({ name, blob });
     } catch (error) {
       complain(photo.name, error);
     }
