@@ -59,7 +59,9 @@ def main(argv=None):
     command.add_options(p, "data", default=None)
     command.add_options(p, "weights", default="full")
     p.add_argument("--hints", metavar="N", nargs="+", type=int, default=[1, 3, 10])
-    command.add_numbers(p, {"--limit N": "photos, evenly spread (all)", "--seed N": "of places (0)"})
+    command.add_numbers(
+        p, {"--limit N": "photos, evenly spread (all)", "--seed N": "of places (0)"}
+    )
     p.set_defaults(seed=0)
     command.add_options(p, "device")
     args = p.parse_args(argv)

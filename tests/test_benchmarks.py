@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from photographs import album
 
-from benchmarks import common, ladder, prior, watch
+from benchmarks import common, hints, ladder, prior, watch
 from mini_colorize.data import PhotoLoader
 from mini_colorize.photos import find_photos
 from mini_colorize.targets import measure_prior
@@ -63,3 +63,22 @@ def test_a_prior_of_another_order_is_compared_sorted(tmp_path, monkeypatch, caps
     prior.main()
     out = capsys.readouterr().out
     assert "3 photos: " in out and "total variation 0.000, Kullback-Leibler 0.000 nats" in out
+
+
+def test_true_colours_of_some_places_bring_a_photo_nearer(tmp_path, capsys):
+    common.picture(64, 64).save(tmp_path / "x.png")
+    arguments = [
+        "--data",
+        str(tmp_path),
+        "--weights",
+        "tiny",
+        "--hints",
+        "3",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    assert hints.main(arguments) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["0", "1", "3"] and rows[0][4:] == ["+0.00", "0.0%"]
+    assert float(rows[2][4]) > 0 and rows[2][2] == rows[2][3]

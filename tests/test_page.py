@@ -22,6 +22,7 @@ from mini_colorize.color import lab_to_rgb, to_byte
 from mini_colorize.colorizer import Colorizer, gray
 from mini_colorize.files.canonical import SRGB
 from mini_colorize.files.results import made_of, mark
+from mini_colorize.hints import follow
 from mini_colorize.layers.upsample import upsample
 from mini_colorize.page import __main__ as program
 from mini_colorize.page import server, studio
@@ -182,9 +183,21 @@ def test_too_many_bytes_and_pixels(client, monkeypatch):
         {"strength": "inf"},
         {"kind": "other"},
         {"scale": "huge"},
+        {"hints": "0.5,0.5,10"},
+        {"hints": "0.5,0.5,10,10,10"},
+        {"hints": "0.5,0.5,x,10"},
+        {"hints": "0.5,1.01,10,10"},
+        {"hints": "-0.1,0.5,10,10"},
+        {"hints": "0.5,nan,10,10"},
+        {"hints": "nan,0.5,10,10"},
+        {"hints": "0.5,0.5,10,nan"},
+        {"hints": "0.5,0.5,-111,0"},
+        {"hints": "0.5,0.5,0,inf"},
+        {"hints": ";".join(["0.5,0.5,1,1"] * 101)},
+        {"hints": "9" * 10**5},
         {"size": ""},
     ],
-    ids=str,
+    ids=lambda wrong: str(wrong)[:40],
 )
 def test_wrong_settings(client, photo, wrong):
     answer = client.get(f"/pictures/{client.key(photo)}", **wrong)
@@ -258,6 +271,30 @@ def test_pictures(client, colorizers, photo):
     assert (decoded(client.get(f"/pictures/{key}", kind="photo")) == np.asarray(photo)).all()
     full = decoded(client.get(f"/pictures/{key}", scale="full"))
     assert abs(full.astype(int) - made).max() < 40 and full.shape == made.shape  # a JPEG
+
+
+@pytest.mark.parametrize("network", [0, 1])
+def test_chosen_colours(client, colorizers, photo, network):
+    """After strength; in small, full and saved pictures; repeated, they change nothing."""
+    key, lightness = client.key(photo), studio.lightness_of(np.asarray(photo))
+    colorizer = list(colorizers.values())[network]
+    plain = {"weights": network, "strength": 1.3}
+    before = decoded(client.get(f"/files/{key}", **plain))
+    logits, _ = colorizer.predict([lightness], 32)
+    (ab,) = colorizer.colors(logits, 0.38, 1.3)
+    hints = [(0.9, 0.2, 60, -30), (0.1, 0.7, -20, 50)]
+    ab = follow(ab, hints, lightness, None if network else logits[0])
+    given = plain | {"hints": ";".join(",".join(map(str, hint)) for hint in hints)}
+    wanted = studio.paint(lightness, ab)
+    assert (wanted != before).any()
+    assert (decoded(client.get(f"/files/{key}", **given)) == wanted).all()
+    assert (decoded(client.get(f"/pictures/{key}", **given)) == wanted).all()
+    grey = client.get(f"/pictures/{key}", kind="gray", **given)
+    assert (decoded(grey) == gray(lightness)).all()
+    for hints in ("", ";"):
+        assert (decoded(client.get(f"/files/{key}", **plain, hints=hints)) == before).all()
+    most = {"hints": ";".join(["0.5,0.5,110,-110"] * 100)}
+    assert client.get(f"/pictures/{key}", **plain, **most).status_code == 200
 
 
 def test_a_belief_is_the_logits_of_its_place(client, colorizers, photo):

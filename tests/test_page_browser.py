@@ -1,5 +1,6 @@
 """The page in a real Chromium: drop, slide, click, save, and what strangers try."""
 
+import base64
 import contextlib
 import functools
 import http.server
@@ -18,7 +19,8 @@ from programs import called
 
 import infer
 from mini_colorize.color import lab_to_rgb, rgb_to_lab, to_byte
-from mini_colorize.colorizer import Colorizer, lightness_of
+from mini_colorize.colorizer import Colorizer, lightness_of, paint
+from mini_colorize.hints import follow
 
 flask = pytest.importorskip("flask", reason="pip install -e '.[browser]'")
 
@@ -186,6 +188,113 @@ def test_a_pixel(person, page):
     assert likely() != before
     person.press("ARROW_DOWN", "ARROW_DOWN", "ARROW_DOWN")  # no farther than the edge
     person.wait("document.querySelector('.place').textContent.includes('place 4, 8')")
+
+
+UNDO = "document.getElementById('undo')"
+
+
+def seen(person):
+    """The coloured picture on show, (H, W, 4)."""
+    person.settle()
+    url = person.run(
+        f"(() => {{ const i = {FIRST}, c = document.createElement('canvas'); c.width = 320;"
+        "c.height = 240; c.getContext('2d').drawImage(i, 0, 0, 320, 240); return c.toDataURL(); })()"
+    )
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+
+
+def test_a_colour_is_chosen_undone_and_saved(person, page):
+    data = photo(20, (320, 320))
+    person.give(("x.png", data), ("y.png", photo(21)))
+    person.wait("document.querySelectorAll('#strip button').length === 2")
+    person.settle()
+    person.slide(**{"with": 1, "how": "beside"})
+    before = seen(person)
+    person.point(0.7, 0.3)
+    person.wait("document.querySelectorAll('.belief .likely button').length === 10")
+    assert person.run(f"!{UNDO}.getClientRects().length")
+    person.settle()
+    button = person.driver.find_elements("css selector", ".likely button")[4]
+    told = button.text.replace("−", "-").split()
+    color = float(told[-3].strip(",")), float(told[-1])
+    button.click()
+    person.wait("document.querySelectorAll('.dot').length === 2")  # in the pictures of both
+    assert person.run("document.activeElement.title") == "Use this colour here"
+    assert person.text("say").endswith(f"You chose a {told[-3]} b {told[-1]}.".replace("-", "−"))
+    chosen = seen(person)
+    assert (chosen != before).any()
+
+    image = Image.open(io.BytesIO(data))
+    colorizer, lightness = page.studio.colorizers["small"], lightness_of(np.asarray(image))
+    u, v = (float(x) / 100 for x in person.run(DOT))
+    assert (u, v) == pytest.approx((0.7, 0.3), abs=0.005)
+    (logits,), (ab,) = colorizer.predict([lightness])
+    ab = follow(ab, [(round(u, 4), round(v, 4), *color)], lightness, logits)
+    person.click("save")
+    saved_file = Image.open(saved(person, "x.color.png"))
+    assert (np.asarray(saved_file) == paint(lightness, ab)).all()
+
+    person.run("document.querySelectorAll('#strip button')[1].click()")  # it is the first's alone
+    person.wait("!document.querySelector('.dot')")
+    person.settle()
+    person.run("document.querySelectorAll('#strip button')[0].click()")
+    person.wait("document.querySelectorAll('.dot').length === 2")
+    assert (seen(person) == chosen).all()
+    person.run(f"{UNDO}.focus()")
+    person.press("ENTER")
+    person.wait("!document.querySelector('.dot')")
+    assert (seen(person) == before).all()
+    assert person.run("document.activeElement.id") == "stage"  # the button is not there any more
+
+
+DOT = "((s) => [s.left, s.top].map(parseFloat))(document.querySelector('.dot').style)"
+
+
+def test_any_colour_by_the_plane_and_by_the_keyboard(person):
+    from selenium.webdriver import ActionChains, Keys
+
+    person.give(("x.png", photo(22)))
+    person.settle()
+    before = seen(person)
+    person.run("stage.focus()")
+    person.press("ARROW_RIGHT")
+    person.wait("document.querySelector('.own [name=a]')?.value")
+    person.settle()
+    plane = person.driver.find_element("css selector", ".plane canvas")
+    x = (50 + 100) / 210 - 0.5, (110 - 60) / 230 - 0.5
+    offset = [round(t * plane.size[side]) for t, side in zip(x, ("width", "height"), strict=True)]
+    ActionChains(person.driver).move_to_element_with_offset(plane, *offset).click().perform()
+    person.wait("document.querySelector('.dot')")
+    told = person.run("document.querySelector('.place').textContent").replace("−", "-")
+    a, b = (float(n.strip(",.")) for n in told.partition("You chose a ")[2].split(" b "))
+    assert (a, b) == pytest.approx((50, 60), abs=1.5)
+    by_plane = seen(person)
+    person.run("document.querySelector('.own [name=a]').focus()")
+    person.run("document.activeElement.select()")
+    ActionChains(person.driver).send_keys("-30").send_keys(Keys.TAB).perform()
+    person.run("document.activeElement.select()")
+    ActionChains(person.driver).send_keys("-40").send_keys(Keys.ENTER).perform()
+    person.wait("document.querySelector('.place').textContent.includes('You chose a −30, b −40')")
+    assert person.run("document.querySelectorAll('.dot').length") == 1  # one place has one colour
+    assert (seen(person) != by_plane).any()
+
+    def undo(target):
+        person.run(f"{target}.focus()")
+        chain = ActionChains(person.driver).key_down(Keys.CONTROL)
+        chain.send_keys("z").key_up(Keys.CONTROL).perform()
+
+    undo("stage")
+    person.wait("!document.querySelector('.place').textContent.includes('b −40')")
+    assert (seen(person) == by_plane).all()
+    person.click("clear")
+    person.wait("!document.querySelector('.dot')")
+    assert (seen(person) == before).all()
+    assert person.run("document.activeElement.id") == "undo"  # the other button is disabled
+    undo("stage")  # what was removed
+    person.wait("document.querySelector('.dot')")
+    undo("stage")
+    person.wait("!document.querySelector('.dot')")
+    assert (seen(person) == before).all()
 
 
 def test_hovering_says_lab(person, page):

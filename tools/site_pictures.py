@@ -4,29 +4,19 @@ make docs && python tools/site_pictures.py        needs selenium, Chromium, chro
 """
 
 import io
+import sys
 import time
 from pathlib import Path
 
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.common.by import By
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path += [str(ROOT), str(ROOT / "tests")]
+
+from browser import chromium  # noqa: E402
+
 SITE, OUT = ROOT / "out" / "site", ROOT / "docs" / "site"
-DARK = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-
-
-def driver(width):
-    options = webdriver.ChromeOptions()
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--hide-scrollbars",
-        "--allow-file-access-from-files",
-    ):
-        options.add_argument(flag)
-    options.add_argument(f"--window-size={width},1000")
-    return webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
+FLAGS = ["--hide-scrollbars", "--allow-file-access-from-files"]
 
 
 def take(browser, name):
@@ -39,21 +29,19 @@ def take(browser, name):
 
 def main():
     OUT.mkdir(exist_ok=True)
-    browser = driver(1360)
-    browser.get((SITE / "06-batchnorm.html").as_uri())
-    take(browser, "wide")
-    browser.get((SITE / "index.html").as_uri())
-    time.sleep(2)
-    browser.execute_script("document.querySelector('[for=__search]').click()")
-    time.sleep(1)
-    browser.find_element(By.CSS_SELECTOR, "input.md-search__input").send_keys("adjoint")
-    take(browser, "search")
-    browser.quit()
-    browser = driver(500)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", DARK)
-    browser.get((SITE / "14-fast-on-a-gpu.html").as_uri())
-    take(browser, "narrow")
-    browser.quit()
+    with chromium(1360, 1000, flags=FLAGS) as browser:
+        browser.get((SITE / "06-batchnorm.html").as_uri())
+        take(browser, "wide")
+        browser.get((SITE / "index.html").as_uri())
+        time.sleep(2)
+        browser.execute_script("document.querySelector('[for=__search]').click()")
+        time.sleep(1)
+        browser.find_element("css selector", "input.md-search__input").send_keys("adjoint")
+        take(browser, "search")
+    dark = [("prefers-color-scheme", "dark")]
+    with chromium(500, 1000, media=dark, flags=FLAGS) as browser:
+        browser.get((SITE / "14-fast-on-a-gpu.html").as_uri())
+        take(browser, "narrow")
 
 
 if __name__ == "__main__":
