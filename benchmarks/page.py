@@ -27,10 +27,16 @@ from benchmarks.common import machine, picture
 ROUNDS, PHOTOS = 31, 50
 SERVE = "-m", "mini_colorize.page", "--no-browser", "--port", "0", "--device", "cpu"
 PLAIN = {"kind": "colour", "scale": "small", "weights": 0, "enlarge": "guided", "strength": 1}
+NINE = ";".join(
+    f"{u},{v},{100 * u - 50},{100 * v - 50}" for u in (0.2, 0.4, 0.8) for v in (0.1, 0.6, 0.9)
+)
 CHANGES = {
     "temperature": {"temperature": np.linspace(0, 1.5, ROUNDS)},
     "strength": {"strength": np.linspace(0, 2, ROUNDS)},
     "enlargement": {"enlarge": ["bilinear", "guided"] * (ROUNDS // 2)},
+    "a chosen colour, beside 9 others": {
+        "hints": [f"{NINE};0.5,0.5,{a:.2f},50" for a in np.linspace(-50, 50, ROUNDS)]
+    },
     "size, 64 to 512 (the network runs)": {"size": range(64, 513, 32)},
 }
 

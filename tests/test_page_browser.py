@@ -436,6 +436,9 @@ def test_contrast_and_width(page, width, scheme):
         person.point(0.6, 0.5)
         person.wait("!document.getElementById('beliefs').hidden")
         assert [check() for check in checks] == [[], []]
+        person.run("document.querySelector('.likely button').click()")
+        person.wait("document.querySelector('.dot')")
+        assert [check() for check in checks] == [[], []]
         assert person.run("document.documentElement.scrollWidth") <= width
 
 

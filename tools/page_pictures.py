@@ -2,8 +2,8 @@
 
     python tools/page_pictures.py
 
-docs/page.jpg, wide; docs/page-narrow.jpg, as on a phone; docs/page-pixel.jpg, what the network
-believed of one place. The photos are those of examples/, the browser is Chromium.
+docs/page.jpg, wide; docs/page-narrow.jpg, as on a phone, with a chosen colour; docs/page-pixel.jpg,
+what the network believed of one place. The photos are those of examples/, the browser is Chromium.
 """
 
 import base64
@@ -25,6 +25,7 @@ from mini_colorize.files.disk import atomic_write  # noqa: E402
 
 PHOTOS = "tulips", "cat", "meadow", "photographer", "sea"
 PLACE = 0.42, 0.62  # of the first photo: a tulip
+FAIR, PINK = (0.7, 0.45), (50, -10)  # another one, and what it could be
 FLAGS = ["--hide-scrollbars"]
 JPEG = {"format": "JPEG", "quality": 85, "optimize": True}
 
@@ -63,7 +64,15 @@ def pictures(url):
         person.give(*photos)
         person.settle(60)
         person.slide(wipe=25)
-        person.point(*PLACE)
+        person.point(*FAIR)
+        person.wait("document.querySelector('.own')")
+        person.run(
+            "([...document.querySelectorAll('.own input')].forEach("
+            "(input, i) => { input.value = arguments[0][i]; }),"
+            "document.querySelector('.own button').click())",
+            PINK,
+        )
+        person.wait("document.querySelector('.dot')")
         person.settle()
         person.run("(document.activeElement.blur(), scrollTo(0, 0))")
         take(driver, ROOT / "docs" / "page-narrow.jpg")

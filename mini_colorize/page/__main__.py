@@ -5,8 +5,9 @@
     python -m mini_colorize.page --host 0.0.0.0 --no-browser
 
 The sliders answer at once on a small picture, and the full one follows. Click a place of the photo,
-and the page shows the 313 probabilities that the network gave it. What is saved is what infer.py
-would write with the same settings.
+and the page shows the 313 probabilities that the network gave it. Choose another colour for it, and
+what is like it follows. But for such colours, what is saved is what infer.py would write with the
+same settings.
 
 No cloud: nothing leaves the machine, and nothing is written to disk but what you save. The page
 answers this machine alone, unless --host says otherwise: then whoever is in the same network and
