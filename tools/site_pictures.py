@@ -29,7 +29,7 @@ def take(browser, name):
 
 def main():
     OUT.mkdir(exist_ok=True)
-    with chromium(1360, 1000, flags=FLAGS) as browser:
+    with chromium(1360, 860, flags=FLAGS) as browser:
         browser.get((SITE / "06-batchnorm.html").as_uri())
         take(browser, "wide")
         browser.get((SITE / "index.html").as_uri())
@@ -39,7 +39,7 @@ def main():
         browser.find_element("css selector", "input.md-search__input").send_keys("adjoint")
         take(browser, "search")
     dark = [("prefers-color-scheme", "dark")]
-    with chromium(500, 1000, media=dark, flags=FLAGS) as browser:
+    with chromium(500, 860, media=dark, flags=FLAGS) as browser:
         browser.get((SITE / "14-fast-on-a-gpu.html").as_uri())
         take(browser, "narrow")
 
