@@ -53,10 +53,11 @@ def follow(ab, hints, lightness, logits=None):
         return ab
     (h, w), (rows, columns) = ab.shape[:2], np.array([*chosen]).T
     light = np.asarray(Image.fromarray(lightness).resize((w, h), Image.Resampling.BOX), np.float64)
-    x = np.stack([*np.mgrid[:h, :w] / np.reshape((h * S, w * S), (2, 1, 1)), light / T], axis=-1)
-    distance = np.square(x[:, :, None] - x[rows, columns]).sum(-1)  # (h, w, n), squared
+    y, x = np.mgrid[:h, :w]
+    coordinates = y / (h * S), x / (w * S), light / T
+    distance = sum(np.square(c[..., None] - c[rows, columns]) for c in coordinates)  # (h, w, n)
     if logits is not None:
-        distance += hellinger(logits, rows, columns) / R**2
+        distance += hellinger(to_host(logits), rows, columns) / R**2
     alike = np.exp(-distance / 2)
     residual = np.array([*chosen.values()]) - to_host(ab)[rows, columns]
     weight = np.linalg.solve(alike[rows, columns] + NOISE * np.eye(len(chosen)), residual)
@@ -64,9 +65,7 @@ def follow(ab, hints, lightness, logits=None):
 
 
 def hellinger(logits, rows, columns):
-    """H^2 of every pixel to n pixels. rows, columns: (n,) int. Returns (h, w, n) float64, NumPy."""
-    xp = array_module(logits)
-    root = xp.exp((logits - logits.max(axis=-1, keepdims=True)) / 2)
-    root /= xp.sqrt(xp.square(root).sum(axis=-1, keepdims=True))  # sqrt z
-    common = root @ root[rows, columns].T
-    return np.maximum(2 - 2 * to_host(common).astype(np.float64), 0)
+    """H^2 of every pixel to n pixels. rows, columns: (n,) int. Returns (h, w, n) float32. NumPy."""
+    root = np.exp((logits - logits.max(axis=-1, keepdims=True)) / 2)
+    root /= np.sqrt(np.square(root).sum(axis=-1, keepdims=True))  # sqrt z
+    return np.maximum(2 - 2 * (root @ root[rows, columns].T), 0)

@@ -5,6 +5,7 @@ import pytest
 from photographs import smooth
 
 from mini_colorize import hints
+from mini_colorize.backend import to_host
 from mini_colorize.colorizer import lightness_of
 from mini_colorize.hints import NOISE, R, S, T, follow, place
 
@@ -99,6 +100,14 @@ def test_a_hundred_hints_that_contradict_each_other(given):
         assert np.isfinite(made).all() and abs(made).max() < 110
     equal = follow(ab, np.hstack([uv, 0 * colors + 40]).tolist(), lightness, logits)
     assert abs(equal[26:38, 26:38] - 40).max() < 1
+
+
+def test_on_a_gpu(given, gpu):
+    lightness, logits, ab = given
+    chosen = [(0.1, 0.2, 30, 40), (0.9, 0.5, -20, 10)]
+    there = follow(gpu.asarray(ab), chosen, lightness, gpu.asarray(logits))
+    assert isinstance(there, gpu.ndarray)
+    assert (to_host(there) == follow(ab, chosen, lightness, logits)).all()
 
 
 def test_edges_and_extreme_logits():
