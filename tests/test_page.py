@@ -436,9 +436,10 @@ def test_served_without_a_file(colorizers, monkeypatch):
     chosen = "&".join(f"{name}={value}" for name, value in DEFAULT.items())
     assert len(ask(f"/files/{key}?{chosen}")) > 2**20 < len(data)
 
-    hold = threading.Event()
-    waiting = threading.Thread(target=queue.do, args=(0, hold.wait))
+    held, hold = threading.Event(), threading.Event()
+    waiting = threading.Thread(target=queue.do, args=(0, lambda: (held.set(), hold.wait())))
     waiting.start()
+    held.wait()  # else it would itself be what is in the queue
     with socket.create_connection(("127.0.0.1", port)) as leaver:
         head = f"GET /files/{key}?{chosen} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         leaver.sendall(f"{head}X-Token: {headers['X-Token']}\r\n\r\n".encode())
