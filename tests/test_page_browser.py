@@ -320,6 +320,18 @@ def test_the_colours_of_the_page_are_those_of_chapter_1(person):
     assert np.abs(made - to_byte(lab_to_rgb(wide)).astype(int)).max() <= 1
 
 
+def drag(person, start, end):
+    """Press on the photo at u = start and let go at u = end."""
+    from selenium.webdriver import ActionChains
+
+    image = person.driver.find_element("css selector", "#second img")
+    width = image.size["width"]
+    chain = ActionChains(person.driver)
+    chain.move_to_element_with_offset(image, round((start - 0.5) * width), 0).click_and_hold()
+    chain.move_by_offset(round((end - start) * width / 2), 5)
+    chain.move_by_offset(round((end - start) * width / 2), -5).release().perform()
+
+
 def test_two_networks(person):
     person.give(("x.png", photo(7)))
     person.settle()
@@ -342,6 +354,10 @@ def test_two_networks(person):
         "inset(0px 0px 0px 0%)",
         "inset(0px)",
     )
+    drag(person, 0.8, 0.3)
+    assert float(person.run("document.getElementById('wipe').value")) == pytest.approx(30, abs=1)
+    assert person.run("document.querySelectorAll('#strip button').length") == 1  # nothing dropped
+    assert "place 4, 4" in person.run("document.querySelector('.place').textContent")
     person.slide(weights=1)  # then it is compared with something else
     assert person.run("document.getElementById('with').value") != "1"
     person.settle()

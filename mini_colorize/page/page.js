@@ -193,11 +193,27 @@ function under(event) {
   return null;
 }
 
+/* A press that moves sideways moves the wipe; one that does not chooses a place. */
+let start = null, wiped = false;  // where it began; whether it moved
+$("stage").addEventListener("pointerdown", (event) => {
+  wiped = false;
+  start = $("stage").className === "wipe" && event.button === 0 ? event.clientX : null;
+});
+for (const end of ["pointerup", "pointercancel"]) {
+  $("stage").addEventListener(end, () => { start = null; });
+}
 $("stage").addEventListener("click", (event) => {
   const found = under(event);
-  if (found) choose(found.u, found.v);
+  if (found && !wiped) choose(found.u, found.v);
 });
 $("stage").addEventListener("pointermove", (event) => {
+  if (start !== null && Math.abs(event.clientX - start) > 5) wiped = true;
+  if (start !== null && wiped) {
+    $("stage").setPointerCapture(event.pointerId);
+    const { left, width } = panes[0].image.getBoundingClientRect();
+    $("wipe").value = 100 * (event.clientX - left) / width;
+    wipe();
+  }
   const found = under(event);
   if (!found?.pane.pixels) return;
   const [lightness, a, b] = found.pane.lab(found.u, found.v)
@@ -317,7 +333,7 @@ addEventListener("paste", (event) => {
 });
 addEventListener("dragover", (event) => {
   event.preventDefault();
-  document.body.classList.add("over");
+  document.body.classList.toggle("over", event.dataTransfer.types.includes("Files"));
 });
 addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) document.body.classList.remove("over");
