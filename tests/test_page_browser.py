@@ -378,6 +378,24 @@ def test_three_broken_files(person):
     assert len(log) == 3 and all("400 (BAD REQUEST)" in entry["message"] for entry in log)
 
 
+def test_no_answer(person):
+    """It is told once, until there are answers again."""
+    person.give(("x.png", photo(23)), ("y.png", b""))
+    person.settle()
+    person.driver.execute_script("window.real = fetch; window.fetch = async () => { throw 1; };")
+    for strength in (0.4, 0.6, 0.8):
+        person.slide(strength=strength)
+        person.wait("stage.getAttribute('aria-busy') !== 'true'")
+    lines = "[...document.querySelectorAll('#problems li')].map((li) => li.textContent)"
+    told = person.run(lines)
+    assert len(told) == 2 and told[1].startswith("x.png: no answer")
+    person.driver.execute_script("window.fetch = window.real;")
+    person.slide(strength=1.2)
+    person.settle()
+    assert person.run(lines) == told[:1]  # the other file is still missing
+    assert "400 (BAD REQUEST)" in person.driver.get_log("browser")[0]["message"]
+
+
 def test_24_megapixels(person):
     person.give(("large.jpg", photo(9, (6000, 4000), form="JPEG", quality=80)))
     person.wait("document.getElementById('first').dataset.scale", 30)
@@ -386,7 +404,11 @@ def test_24_megapixels(person):
     person.slide(temperature=0.1)
     person.wait(f"{FIRST}.src !== '{before}'")
     assert time.monotonic() - start < 2
+    person.wait("document.getElementById('first').dataset.scale === 'small'")
+    time.sleep(0.6)  # under way again; a broken file does not end it
+    person.give(("broken.png", b""))
     person.settle(60)
+    assert "400 (BAD REQUEST)" in person.driver.get_log("browser")[0]["message"]
     assert person.run(f"[{FIRST}.naturalWidth, {FIRST}.naturalHeight]") == [6000, 4000]
 
 

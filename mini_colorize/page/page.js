@@ -6,7 +6,7 @@
 import { Belief } from "./belief.js";
 import { GRAY, NOTHING, PHOTO, label, others, prepare, recommended, settings } from "./controls.js";
 import { clear, hintAt, undo, use } from "./hints.js";
-import { complain, forgive, progress, say } from "./notes.js";
+import { complain, forgive, named, progress, say } from "./notes.js";
 import { Pane, thumbnail } from "./pane.js";
 import { saveAll, saveOne } from "./save.js";
 import { Refused, beliefOf, blobOf, known, send, wasAborted } from "./server.js";
@@ -71,12 +71,13 @@ const refresh = latest(async () => {
     $("stage").setAttribute("aria-busy", "true");
     for (const pane of panes) await pane.load("small", signal);
     signal.throwIfAborted();
+    forgive(".passing");
     thumbnail(current, panes[0].pixels);
     mark();
     await think();
     timer = setTimeout(follow, QUIET_MS);
   } catch (error) {
-    if (!wasAborted(error)) complain(current.name, error);
+    if (!wasAborted(error)) complain(current.name, error, true);
   } finally {
     $("stage").setAttribute("aria-busy", "false");
   }
@@ -88,7 +89,7 @@ async function follow() {
   try {
     for (const pane of panes) await pane.load("full", signal);
   } catch (error) {
-    if (!wasAborted(error)) complain(current.name, error);
+    if (!wasAborted(error)) complain(current.name, error, true);
   }
 }
 
@@ -247,7 +248,6 @@ function take(files) {
       progress(`Photo ${taken + 1} of ${given}`, taken, given);
       const photo = { file, name: file.name || "pasted.png", hints: [], past: [] };
       try {
-        if (first) leave();
         await send(photo);
         add(photo);
         if (first) await show(photo);
@@ -299,7 +299,7 @@ async function show(photo) {
   for (const { button } of photos) button.removeAttribute("aria-current");
   photo.button.setAttribute("aria-current", "true");
   const notes = photo.notes.map((note) => ` This file ${note}.`).join("");
-  $("about").textContent = `${photo.name}, ${photo.width} × ${photo.height}.${notes}`;
+  $("about").replaceChildren(...named(photo.name, `, ${photo.width} × ${photo.height}.${notes}`));
   await refresh();
 }
 
