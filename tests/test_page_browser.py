@@ -137,6 +137,16 @@ def test_several_and_all_as_a_zip(person, page):
     person.settle()
     assert person.run("document.querySelectorAll('#strip [aria-current]').length") == 1
     assert person.run("[...document.querySelectorAll('#strip canvas')].every((c) => c.width > 1)")
+    assert person.text("say") == "a.png is coloured. "
+    person.give(("b.jpg", photo(3, form="JPEG")))  # it is there
+    person.wait("document.querySelectorAll('#strip button')[1].ariaCurrent")
+    person.give(("c.png", photo(24)))
+    person.wait("document.querySelectorAll('#strip button')[3]?.ariaCurrent")
+    person.settle()
+    person.click("remove")
+    person.settle()
+    assert person.text("about").startswith("a.png")
+    assert person.run("document.querySelectorAll('#strip button').length") == 3
     page.studio.photos.values.clear()
     page.studio.photos.nbytes = 0
     person.click("all")
@@ -234,7 +244,12 @@ def test_a_colour_is_chosen_undone_and_saved(person, page):
     saved_file = Image.open(saved(person, "x.color.png"))
     assert (np.asarray(saved_file) == paint(lightness, ab)).all()
 
-    person.run("document.querySelectorAll('#strip button')[1].click()")  # it is the first's alone
+    assert person.text("say") == "x.color.png is saved."
+
+    person.driver.execute_script(  # it is the first's alone, and so are its beliefs
+        "document.querySelectorAll('#strip button')[1].click();"
+        "document.querySelector('.likely button').click()"
+    )
     person.wait("!document.querySelector('.dot')")
     person.settle()
     person.run("document.querySelectorAll('#strip button')[0].click()")
@@ -497,7 +512,7 @@ def test_keyboard_alone(person):
     assert (
         reached
         == (
-            "choose stage wipe x.png weights temperature strength size enlarge reset with how format "
+            "choose stage wipe remove x.png weights temperature strength size enlarge reset with how format "
             "save all"
         ).split()
     )
@@ -507,3 +522,7 @@ def test_keyboard_alone(person):
     before = person.run(f"{FIRST}.src")
     person.press("ARROW_RIGHT")
     person.wait(f"{FIRST}.src !== '{before}'")
+    person.run("document.getElementById('remove').focus()")
+    person.press("ENTER")
+    assert person.run("document.activeElement.id") == "choose"
+    assert person.run("desk.hidden && !empty.hidden")

@@ -16,6 +16,7 @@ const QUIET_MS = 300;  // before the full pictures are asked for
 
 const photos = [];
 let current = null;   // the photo on show
+let told = null;      // the photo that a screen reader knows to be on show
 let place = null;     // the pixel: { u, v }, 0..1
 let visit = new AbortController();  // all requests for the photo on show
 let waiting = 0, taken = 0, given = 0;
@@ -74,7 +75,9 @@ const refresh = latest(async () => {
     forgive(".passing");
     thumbnail(current, panes[0].pixels);
     mark();
-    await think();
+    const words = await think();
+    say(current === told ? words : `${current.name} is coloured. ${words}`);
+    told = current;
     timer = setTimeout(follow, QUIET_MS);
   } catch (error) {
     if (!wasAborted(error)) complain(current.name, error, true);
@@ -114,6 +117,7 @@ function latest(work) {
 /* ---- One place ------------------------------------------------------------------------ */
 
 let asked = [null, null];  // for each network on show: the request, and its answer
+let believed = null;       // the place that the beliefs on show are of
 
 function mark() {
   for (const pane of panes) {
@@ -131,30 +135,33 @@ function mark() {
   else if (focus?.disabled) $("undo").focus();
 }
 
+/* Returns words for a screen reader. */
 async function think() {
-  $("beliefs").hidden = !place;
-  if (!place) return;
+  if (!place) return "";
+  const here = place;
   const shown = panes.filter((pane) => pane.wanted && pane.parameters.kind === "colour");
+  for (const [i, pane] of shown.entries()) {
+    const { weights, size } = pane.parameters;
+    const request = JSON.stringify([current.key, weights, size, here]);
+    if (asked[i]?.request !== request) {
+      const answer = await beliefOf(current, { ...pane.parameters, ...here }, visit.signal);
+      asked[i] = { request, answer };
+    }
+  }
   if ($("beliefs").children.length !== shown.length) {  // else who has the focus would lose it
     $("beliefs").replaceChildren(...shown.map((_, i) => beliefs[i].element));
   }
-  for (const [i, pane] of shown.entries()) {
-    const { weights, size } = pane.parameters;
-    const request = JSON.stringify([current.key, weights, size, place]);
-    if (asked[i]?.request !== request) {
-      const answer = await beliefOf(current, { ...pane.parameters, ...place }, visit.signal);
-      asked[i] = { request, answer };
-    }
-    const name = known.weights[weights].name;
-    const chosen = hintAt(current, place)?.slice(2);
-    const { answer } = asked[i];
-    const words = beliefs[i].show(name, answer, Number(pane.parameters.temperature), chosen);
-    if (i === 0) say(words);
-  }
+  const chosen = hintAt(current, here)?.slice(2);
+  const words = shown.map(({ parameters }, i) => beliefs[i].show(
+    known.weights[parameters.weights].name, asked[i].answer, Number(parameters.temperature), chosen));
+  $("beliefs").hidden = false;
+  believed = here;
+  return words[0];
 }
 
 /* A person knows better: ab of the place. */
 function correct(ab) {
+  if (believed !== place) return;  // the answer for this photo and place is still to come
   if (use(current, place, ab)) refresh();
   else complain(current.name, new Refused(`no more than ${known.maxHints} colours`));
 }
@@ -249,9 +256,10 @@ function take(files) {
       const photo = { file, name: file.name || "pasted.png", hints: [], past: [] };
       try {
         await send(photo);
-        add(photo);
-        if (first) await show(photo);
-        else await preview(photo);
+        const same = photos.find(({ key }) => key === photo.key);
+        if (!same) add(photo);
+        if (first || !current) await show(same || photo);
+        else if (!same) await preview(photo);
         first = false;
       } catch (error) {
         complain(photo.name, error);
@@ -295,6 +303,7 @@ function leave() {
 
 async function show(photo) {
   leave();
+  believed = null;
   current = photo;
   for (const { button } of photos) button.removeAttribute("aria-current");
   photo.button.setAttribute("aria-current", "true");
@@ -302,6 +311,22 @@ async function show(photo) {
   $("about").replaceChildren(...named(photo.name, `, ${photo.width} × ${photo.height}.${notes}`));
   await refresh();
 }
+
+$("remove").addEventListener("click", () => {
+  const i = photos.indexOf(current);
+  photos.splice(i, 1);
+  current.button.parentElement.remove();
+  say(`${current.name} is removed.`);
+  if (photos.length) {
+    show(photos[Math.min(i, photos.length - 1)]);
+    return;
+  }
+  leave();
+  current = place = null;
+  $("beliefs").hidden = $("desk").hidden = true;
+  $("empty").hidden = false;
+  $("choose").focus();
+});
 
 /* ---- Saving --------------------------------------------------------------------------- */
 

@@ -1,11 +1,12 @@
 /* Saving: the server makes the files, the page puts them together. */
 
 import { asked } from "./hints.js";
-import { complain, progress } from "./notes.js";
+import { complain, progress, say } from "./notes.js";
 import { blobOf } from "./server.js";
 import { zip } from "./zip.js";
 
 function download(blob, name) {
+  say(`${name} is saved.`);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
