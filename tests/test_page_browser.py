@@ -488,10 +488,20 @@ def test_contrast_and_width(page, width, scheme):
         person.settle()
         person.point(0.6, 0.5)
         person.wait("!document.getElementById('beliefs').hidden")
+        sight = person.run(f"{FIRST}.getBoundingClientRect().toJSON()")
+        assert sight["bottom"] > 150 and (width > 600 or sight["top"] >= 0)
         assert [check() for check in checks] == [[], []]
         person.run("document.querySelector('.likely button').click()")
         person.wait("document.querySelector('.dot')")
         assert [check() for check in checks] == [[], []]
+        box = person.run(
+            "(temperature.scrollIntoView({ block: 'nearest' }),"
+            "document.querySelector('#second img').getBoundingClientRect().toJSON())"
+        )
+        assert width > 600 or 0 <= box["top"] < box["bottom"] < 400  # the photo stays in sight
+        person.give(("narrow.png", photo(25, (30, 2000))))
+        person.settle()
+        assert person.run("document.querySelector('figcaption').clientHeight") < 30
         assert person.run("document.documentElement.scrollWidth") <= width
 
 

@@ -185,7 +185,9 @@ function choose(u, v) {
   const inside = (t) => Math.min(1, Math.max(0, t));
   const isFirst = !place;
   place = { u: inside(u), v: inside(v) };
-  refresh().then(() => isFirst && $("beliefs").scrollIntoView({ block: "nearest" }));
+  refresh().then(() => {
+    if (isFirst) document.querySelector(".belief h2")?.scrollIntoView({ block: "nearest" });
+  });
 }
 
 /* The pane and the place that a pointer is at, or null. */
