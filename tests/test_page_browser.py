@@ -5,6 +5,7 @@ import contextlib
 import functools
 import http.server
 import io
+import json
 import threading
 import time
 import zipfile
@@ -45,14 +46,17 @@ def photo(seed, size=(640, 480), **options):
 
 
 @pytest.fixture(scope="module")
-def page(weights):
+def page(weights, regression):
     """The page, served: its address, and what is behind it."""
 
     class Page:
         queue, answers = Queue(), set()  # answers: (address, status)
-        studio = Studio(
-            {"small": Colorizer.load(weights), "tiny": Colorizer.load("tiny")}, queue.let_pass
-        )
+        colorizers = {
+            "small": Colorizer.load(weights),
+            "tiny": Colorizer.load("tiny", temperature=0.385),
+            "ab": Colorizer.load(regression),
+        }
+        studio = Studio(colorizers, queue.let_pass)
 
     app = create_app(Page.studio, Page.queue, "127.0.0.1")
 
@@ -132,7 +136,7 @@ def test_drop_slide_and_save(person, page, weights, tmp_path, capsys):
 
 def test_several_and_all_as_a_zip(person, page):
     """The server may have lost them: they are sent again."""
-    person.give(("a.png", photo(2)), ("b.jpg", photo(3, form="JPEG")), ("a.png", photo(4)))
+    person.give(("a.png", photo(2)), ("b.jpg", photo(3, form="JPEG")), ("A.png", photo(4)))
     person.wait("document.querySelectorAll('#strip button').length === 3")
     person.settle()
     assert person.run("document.querySelectorAll('#strip [aria-current]').length") == 1
@@ -145,20 +149,26 @@ def test_several_and_all_as_a_zip(person, page):
     person.settle()
     person.click("remove")
     person.settle()
-    assert person.text("about").startswith("a.png")
+    assert person.text("about").startswith("A.png")
     assert person.run("document.querySelectorAll('#strip button').length") == 3
     page.studio.photos.values.clear()
     page.studio.photos.nbytes = 0
     person.click("all")
     with zipfile.ZipFile(saved(person, "coloured.zip")) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["a.color.png", "b.color.png", "a.png-2.color.png"]
-        for name, seed in (("a.color.png", 2), ("a.png-2.color.png", 4)):
+        assert archive.namelist() == ["a.color.png", "b.color.png", "A-2.color.png"]
+        for name, seed in (("a.color.png", 2), ("A-2.color.png", 4)):
             made = np.asarray(Image.open(archive.open(name)))
             colored = page.studio.colorizers["small"](Image.open(io.BytesIO(photo(seed))))
             assert (made == np.asarray(colored)).all()
     log = person.driver.get_log("browser")  # the browser's own lines about what was not there
     assert len(log) == 3 and all("404 (NOT FOUND)" in entry["message"] for entry in log)
+
+
+def test_names_of_files(person):
+    names = ["cat.jpg", "..\\..\\evil.jpg", "/x/y.z.png", "a\r\nb:c?.png", "Con.png", "\u202egnp.a"]
+    plain = ["cat", "evil", "y.z", "a__b_c_", "_Con", "_gnp"]
+    assert module(person, "save.js", f"{json.dumps(names)}.map(m.stem)") == plain
 
 
 def test_a_pixel(person, page):
@@ -276,6 +286,7 @@ def test_any_colour_by_the_plane_and_by_the_keyboard(person):
     person.wait("document.querySelector('.own [name=a]')?.value")
     person.settle()
     plane = person.driver.find_element("css selector", ".plane canvas")
+    person.run("arguments[0].scrollIntoView({ block: 'center' })", plane)
     x = (50 + 100) / 210 - 0.5, (110 - 60) / 230 - 0.5
     offset = [round(t * plane.size[side]) for t, side in zip(x, ("width", "height"), strict=True)]
     ActionChains(person.driver).move_to_element_with_offset(plane, *offset).click().perform()
@@ -352,7 +363,9 @@ def test_two_networks(person):
     person.settle()
     person.slide(**{"with": 1, "how": "beside"})
     person.settle()
-    person.wait("document.querySelector('#second figcaption').textContent === 'tiny'")
+    person.wait(
+        "document.querySelector('#second figcaption').textContent === 'tiny, same settings'"
+    )
     boxes = person.run(
         "['first', 'second'].map((id) => document.querySelector(`#${id} img`)"
         ".getBoundingClientRect().toJSON())"
@@ -375,6 +388,16 @@ def test_two_networks(person):
     assert "place 4, 4" in person.run("document.querySelector('.place').textContent")
     person.slide(weights=1)  # then it is compared with something else
     assert person.run("document.getElementById('with').value") != "1"
+    told = "document.querySelector('output[for=temperature]').value"
+    assert person.run(f"[{told}, temperature.value]") == ["0.385", "0.385"]  # the file's own
+    person.slide(weights=2)
+    assert person.run("temperature.disabled")
+    person.slide(**{"with": 0})
+    assert person.run("!temperature.disabled")  # the other one's
+    person.settle()
+    buttons = "[...document.querySelectorAll('.belief')].map((e) => [...e.querySelectorAll('li')]"
+    counts = buttons + ".filter((li) => li.getClientRects().length).length)"
+    assert person.run(counts) == [1, 8]
     person.settle()
 
 

@@ -4,6 +4,7 @@
      p = softmax(z / T),   annealed mean = sum of p bin,   mean: the same at T = 1,   mode: T = 0 */
 
 import { labToRgb } from "./color.js";
+import { written } from "./controls.js";
 import { known } from "./server.js";
 
 const LEFT = -100, RIGHT = 110, TOP = 110, BOTTOM = -120, STEP = 10;  // of the plane as drawn
@@ -62,7 +63,19 @@ export class Belief {
     this.find(".place").textContent = `L ${number(answer.L)}; place ${answer.column + 1}, ` +
       `${answer.row + 1} of ${answer.width} × ${answer.height}` +
       (chosen ? `. You chose ${ab(chosen)}.` : "");
-    this.find(".numbers").hidden = this.find(".plane").hidden = !answer.logits;
+    for (const part of [".plane", ".numbers h3", ".likely"]) {
+      this.find(part).hidden = !answer.logits;
+    }
+    const fill = (i, color, text, share) => {
+      const button = this.patches[i], swatch = document.createElement("i");
+      swatch.className = "patch";
+      swatch.style.background = css(labToRgb([answer.L, ...color]));
+      button.replaceChildren(swatch, ...[text, ab(color)].map((textContent) =>
+        Object.assign(document.createElement("span"), { textContent })));
+      button.ab = color;
+      if (share !== undefined) button.style.setProperty("--share", share);
+    };
+    for (const { parentElement } of this.patches.slice(6)) parentElement.hidden = !answer.logits;
     const offer = (color) => {
       const { a, b } = this.find("form").elements;
       if (this.find("form").contains(document.activeElement)) return;
@@ -70,6 +83,7 @@ export class Belief {
     };
     if (!answer.logits) {
       offer(answer.ab);
+      fill(5, answer.ab, "the network’s");
       this.find(".place").append(`${chosen ? "" : "."} A regression network knows one colour: ${ab(answer.ab)}.`);
       return this.find(".place").textContent;
     }
@@ -79,16 +93,8 @@ export class Belief {
       ...belief.likely.map((i) => [known.bins[i], `${(100 * belief.p[i]).toFixed(1)} %`, belief.p[i]]),
       [belief.mean, "○ mean, T = 1"], [belief.annealed, "● annealed mean"],
       [belief.mode, "◇ mode, T = 0"]];
-    for (const [i, [color, text, share]] of colors.entries()) {
-      const button = this.patches[i], swatch = document.createElement("i");
-      swatch.className = "patch";
-      swatch.style.background = css(labToRgb([answer.L, ...color]));
-      button.replaceChildren(swatch, ...[text, ab(color)].map((textContent) =>
-        Object.assign(document.createElement("span"), { textContent })));
-      button.ab = color;
-      if (share !== undefined) button.style.setProperty("--share", share);
-    }
-    this.find(".at").textContent = `at T = ${temperature.toFixed(2)}`;
+    for (const [i, color] of colors.entries()) fill(i, ...color);
+    this.find(".at").textContent = `at T = ${written(temperature)}`;
     const best = belief.likely[0];
     const words = `L ${number(answer.L)}. Likeliest: ${(100 * belief.p[best]).toFixed(0)} %, ` +
       `${ab(known.bins[best])}. Annealed mean: ${ab(belief.annealed)}.` +

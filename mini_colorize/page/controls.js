@@ -20,6 +20,7 @@ export function settings(photo, weights = $("weights").value) {
 export function recommended() {
   const { size, temperature } = known.weights[$("weights").value];
   $("size").value = size;
+  $("temperature").step = temperature === +temperature.toFixed(2) ? 0.01 : "any";
   $("temperature").value = temperature;
   $("strength").value = 1;
   $("enlarge").value = "guided";
@@ -35,14 +36,21 @@ export function others() {
   $("with").value = before === own ? GRAY : before;
 }
 
+/* x to two places, or to more if it has more. */
+export function written(x) {
+  const short = Number(x).toFixed(2);
+  return Number(short) === Number(x) ? short : `${x}`;
+}
+
 /* The numbers beside the sliders. */
 export function label() {
   for (const id of RANGES) {
-    const text = id === "size" ? $(id).value : Number($(id).value).toFixed(2);
-    document.querySelector(`output[for=${id}]`).textContent = text;
+    const { value } = $(id);
+    document.querySelector(`output[for=${id}]`).textContent =
+      id === "size" ? value : written(value);
   }
-  const network = known.weights[$("weights").value];
-  $("temperature").disabled = network.regression;
+  const networks = ["weights", "with"].map((id) => known.weights[$(id).value]);
+  $("temperature").disabled = !networks.some((network) => network?.regression === false);
 }
 
 export function prepare() {
@@ -51,6 +59,7 @@ export function prepare() {
     option(format, { png: "PNG", jpg: "JPEG", tiff: "TIFF" }[format])));
   const { least, most, step } = known.sizes;
   Object.assign($("size"), { min: least, max: most, step });
+  $("temperature").max = Math.max(1.5, ...known.weights.map(({ temperature }) => temperature));
   recommended();
   others();
   label();

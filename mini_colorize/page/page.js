@@ -40,8 +40,8 @@ function arrange() {
     panes[1].want(current, { ...any, kind: other }, name, `${current.name}, ${name}`);
   } else {
     const { name } = known.weights[other];
-    panes[1].want(current, { ...settings(current, other), kind: "colour" }, name,
-      `${current.name}, coloured by ${name}`);
+    panes[1].want(current, { ...settings(current, other), kind: "colour" },
+      `${name}, same settings`, `${current.name}, coloured by ${name}`);
   }
   const how = other === NOTHING ? "alone" : $("how").value;
   $("stage").className = how;
@@ -153,7 +153,8 @@ async function think() {
   }
   const chosen = hintAt(current, here)?.slice(2);
   const words = shown.map(({ parameters }, i) => beliefs[i].show(
-    known.weights[parameters.weights].name, asked[i].answer, Number(parameters.temperature), chosen));
+    known.weights[parameters.weights].name, asked[i].answer, Number(parameters.temperature),
+    chosen));
   $("beliefs").hidden = false;
   believed = here;
   return words[0];
@@ -346,6 +347,7 @@ $("all").addEventListener("click", () => saving(saveAll, [...photos]));
 $("controls").addEventListener("input", (event) => {
   if (event.target.id === "format") return;
   if (event.target.id === "weights") { recommended(); others(); }
+  if (event.target.id === "temperature") event.target.step = 0.01;  // a file's own may be finer
   label();
   refresh();
 });

@@ -14,7 +14,14 @@ function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-const stem = (name) => name.replace(/\.[^.]*$/, "") || name;
+/* The start of a new file's name, such as every system takes: no folder, nothing that Windows
+   forbids or keeps for devices, nothing that turns the writing around. */
+export function stem(name) {
+  const last = name.split(/[/\\]/).pop()
+    .replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069<>:"|?*]/gu, "_");
+  return (last.replace(/\.[^.]*$/, "") || last || "photo")
+    .replace(/^(con|prn|aux|nul|com\d|lpt\d)(?=$|\.)/i, "_$&");
+}
 
 /* settings: of the request, with the format; to which come the colours chosen for a photo. */
 export async function saveOne(photo, settings) {
@@ -32,9 +39,12 @@ export async function saveAll(photos, settings) {
   const files = [], names = new Set();
   for (const [i, photo] of photos.entries()) {
     progress(`Saving photo ${i + 1} of ${photos.length}`, i, photos.length);
-    let name = `${stem(photo.name)}.color.${settings.format}`;
-    for (let n = 2; names.has(name); n++) name = `${photo.name}-${n}.color.${settings.format}`;
-    names.add(name);
+    const start = stem(photo.name);
+    let name = `${start}.color.${settings.format}`;
+    for (let n = 2; names.has(name.toLowerCase()); n++) {
+      name = `${start}-${n}.color.${settings.format}`;
+    }
+    names.add(name.toLowerCase());
     try {
       const blob = await blobOf(photo, "files", { ...settings, ...asked(photo) });
       files.push({ name, blob });
