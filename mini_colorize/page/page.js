@@ -72,10 +72,10 @@ const refresh = latest(async () => {
     $("stage").setAttribute("aria-busy", "true");
     for (const pane of panes) await pane.load("small", signal);
     signal.throwIfAborted();
-    forgive(".passing");
     thumbnail(current, panes[0].pixels);
     mark();
     const words = await think();
+    forgive(".passing");
     say(current === told ? words : `${current.name} is coloured. ${words}`);
     told = current;
     timer = setTimeout(follow, QUIET_MS);
@@ -326,6 +326,7 @@ $("remove").addEventListener("click", () => {
   }
   leave();
   current = place = null;
+  refresh();
   $("beliefs").hidden = $("desk").hidden = true;
   $("empty").hidden = false;
   $("choose").focus();
