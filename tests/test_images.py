@@ -343,6 +343,9 @@ def test_pages_and_frames_that_are_left_out(tmp_path):
     path = tiff(tmp_path / "a.tif", THUMBNAIL, GREY_PAGE, GREY_PAGE)
     assert read_image(path, tell=told.append).size == (7, 5)
     assert told == [f"{path}: holds 2 pages; the first is taken"]
+    path = tiff(tmp_path / "a.tif", THUMBNAIL, *[GREY_PAGE] * 150)  # not all of them are looked at
+    assert read_image(path, tell=told.append).size == (7, 5)
+    assert told.pop() == f"{path}: holds 99 or more pages; the first is taken"
     frames = [Image.new("RGB", (3, 2), c) for c in ("red", "blue")]
     for extension in ("gif", "webp", "png"):
         path = save(frames[0], tmp_path / f"a.{extension}", save_all=True, append_images=frames[1:])

@@ -58,6 +58,8 @@ MAX_PIXELS = 160_000_000
 
 MAX_BYTES = 2**28  # of a picture file that has to be read into memory whole
 
+MAX_PAGES = 100  # of a file that are looked at
+
 # Pillow gives up a picture whose text or colour profile is longer than this when unpacked, and has
 # 1 MiB. Ours are then left out, see repair.without_ballast; but a profile is worth some memory.
 PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
@@ -183,12 +185,12 @@ def to_the_photo(image, say):
     """Go to the first picture in the file that is no thumbnail. Says what is left out."""
     if image.format == "TIFF":
         try:
-            photos = _to_the_page(image, say is not None)
+            photos, more = _to_the_page(image, say is not None)
         except Exception:  # a damaged list of pages does not cost the first
             image.seek(0)
             return
         if say and photos > 1:
-            say(f"holds {photos} pages; the first is taken")
+            say(f"holds {photos}{more} pages; the first is taken")
     elif say and image.format == "MPO":
         # A telephone puts smaller ones behind the photo: a preview, a map of its brightness.
         if (photos := _pictures_as_large(image)) > 1:
@@ -201,7 +203,7 @@ def to_the_photo(image, say):
 def _pictures_as_large(image):
     """How many pictures of an MPO file are as large as its first."""
     size, count = image.size, 0
-    for k in range(image.n_frames):
+    for k in range(min(image.n_frames, MAX_PAGES)):
         with contextlib.suppress(Exception):
             image.seek(k)
             count += image.size == size
@@ -212,18 +214,22 @@ def _pictures_as_large(image):
 def _to_the_page(image, count):
     """Go to a TIFF's first page that is no thumbnail, or the largest if all are said to be.
 
-    Returns the number of such pages, if `count`; else of those seen so far.
+    Returns the number of such pages, if `count`, else of those seen so far, and " or more" or "".
     """
-    photos, largest = [], (0, 0)
-    for k in range(image.n_frames):
-        image.seek(k)
+    photos, largest, more = [], (0, 0), " or more"
+    for k in range(MAX_PAGES):
+        try:
+            image.seek(k)
+        except EOFError:
+            more = ""
+            break
         if not (int(image.tag_v2.get(254, 0)) & 1 or image.tag_v2.get(255) == 2):
             photos.append(k)
         largest = max(largest, (image.width * image.height, -k))
         if photos and not count:
             break
     image.seek(photos[0] if photos else -largest[1])
-    return len(photos)
+    return len(photos), more
 
 
 def _rescued(file, error, draft_side, limit, say):
