@@ -168,6 +168,19 @@ def test_too_many_bytes_and_pixels(client, monkeypatch):
     assert bomb.status_code == 400 and bomb.json["error"] == "too large: over 50 megapixels"
 
 
+def test_long_photos(client):
+    """A JPEG cannot hold them; a PNG can. Of much longer ones a strip would take much memory."""
+    key = client.key(Image.new("L", (65_501, 3), 99))
+    for kind in ("colour", "photo"):
+        shown = client.get(f"/pictures/{key}", kind=kind, scale="full")
+        assert shown.mimetype == "image/png" and decoded(shown).shape == (3, 65_501, 3)
+    refused = client.get(f"/files/{key}", format="jpg")
+    assert refused.status_code == 400 and "choose PNG or TIFF" in refused.json["error"]
+    assert decoded(client.get(f"/files/{key}", format="tiff")).shape == (3, 65_501, 3)
+    refused = client.send(Image.new("L", (studio.MAX_SIDE + 1, 1)))
+    assert refused.status_code == 400 and "too long" in refused.json["error"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

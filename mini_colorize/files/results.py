@@ -35,6 +35,8 @@ _WRITERS = {
     "JPEG": (False, {"quality": 95, "subsampling": 0}),
 }
 
+MAX_JPEG_SIDE = 65_500  # pixels, that libjpeg writes
+
 _WITH_QUALITY = ("JPEG", "WEBP", "AVIF")
 
 _RESULT_EXTENSIONS = {e for e, f in Image.registered_extensions().items() if f in _WRITERS}
@@ -141,6 +143,9 @@ def save_image(image, file, name, *, of=None, quality=None, **kept):
     options = {**options, **_options(form, of, quality, kept)}
     if not keeps_alpha and image.has_transparency_data:
         image = flatten(image)
+    if form == "JPEG" and max(image.size) > MAX_JPEG_SIDE:
+        most = f"{MAX_JPEG_SIDE:,} pixels a side"
+        raise ImageError(f"a JPEG holds at most {most}: choose PNG or TIFF")
     image.save(file, format=form, **options)
 
 

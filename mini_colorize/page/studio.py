@@ -21,16 +21,17 @@ from ..backend import to_host
 from ..colorizer import lightness_of, paint
 from ..errors import UserError
 from ..files.canonical import flatten
-from ..files.images import read_image
-from ..files.results import mark, metadata, save_image
+from ..files.images import ImageError, read_image
+from ..files.results import MAX_JPEG_SIDE, mark, metadata, save_image
 from ..guided import fit_lines, flat_lines
 from ..hints import follow, place
 
 SMALL = 384  # longest side of the picture that answers at once, pixels
 MAX_PIXELS = 50_000_000  # of a photo
+MAX_SIDE = 100_000  # of a photo, pixels: what is longer is no photo, and takes much memory
 FILE_BYTES = 96 * 2**20  # files that are kept, together; the last one is whatever it takes
 LOGIT_BYTES = 64 * 2**20  # looks that are kept, together
-SMALL_PNG = {"format": "PNG", "compress_level": 1}
+FAST_PNG = {"format": "PNG", "compress_level": 1}
 FULL_JPEG = {"format": "JPEG", "quality": 92, "subsampling": 0}
 FORMATS = "png", "jpg", "tiff"  # that can be saved
 
@@ -102,6 +103,8 @@ class Studio:
         if (photo := self.photos.get(key)) is None:
             notes = []
             image = read_image(io.BytesIO(data), limit=MAX_PIXELS, tell=notes.append)
+            if max(image.size) > MAX_SIDE:
+                raise ImageError(f"too long: over {MAX_SIDE:,} pixels a side")
             self._keep(key, image)
             small = image.copy()
             small.thumbnail((SMALL, SMALL))
@@ -114,7 +117,7 @@ class Studio:
         """A picture to look at: bytes and MIME type.
 
         kind: "colour", "gray" (its lightness) or "photo" (as it came). full: at the photo's own
-        size, as a JPEG; else small, as a PNG, which loses nothing. Raises Gone.
+        size, as a JPEG if it can hold it; else small, as a PNG, which loses nothing. Raises Gone.
         """
         photo = self._photo(key)
         if kind == "photo":
@@ -122,8 +125,9 @@ class Studio:
         else:
             image = self._made(key, photo, settings if kind == "colour" else None, full)
         file = io.BytesIO()
-        flatten(image).save(file, **(FULL_JPEG if full else SMALL_PNG))
-        return file.getvalue(), "image/jpeg" if full else "image/png"
+        options = FULL_JPEG if full and max(image.size) <= MAX_JPEG_SIDE else FAST_PNG
+        flatten(image).save(file, **options)
+        return file.getvalue(), f"image/{options['format'].lower()}"
 
     def file(self, key, settings, extension):
         """The file that infer.py would write, but for the folder that it came from. Raises Gone."""
