@@ -20,6 +20,7 @@ import infer
 from mini_colorize import album
 from mini_colorize.color import lab_to_rgb, to_byte
 from mini_colorize.colorizer import Colorizer, gray
+from mini_colorize.fast import memory
 from mini_colorize.files.canonical import SRGB
 from mini_colorize.files.results import made_of, mark
 from mini_colorize.hints import follow
@@ -346,6 +347,16 @@ def test_what_is_kept_is_bounded(client, monkeypatch):
     assert gone.status_code == 404 and gone.json["gone"]
     assert client.key(files[0]) == keys[0]  # sent again, it has the same address
     assert client.get(f"/pictures/{keys[0]}").status_code == 200
+
+
+def test_other_sizes_take_no_more_memory(client, photo):
+    key, arena = client.key(photo), memory.empty.__self__
+    kept = []
+    for size in [512, *range(256, 520, 32), 512]:
+        assert client.get(f"/pictures/{key}", size=size).status_code == 200
+        client.studio.logits = Kept(0)
+        kept.append(sum(buffer.nbytes for buffer in arena.buffers))
+    assert max(kept) <= 1.1 * kept[0]
 
 
 def test_kept():

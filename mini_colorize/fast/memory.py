@@ -1,6 +1,7 @@
 """Memory: which to take when.
 
     empty          on the CPU, a result, which the caller keeps; on a GPU CuPy's own pool does that
+    give_back      before other sizes come: what `empty` keeps
     scratch        on the CPU, what a thread needs until its next call
     zeros          on the CPU, to compare with, never written to
     freeze         what is made of weights that do not change may be kept with them
@@ -21,6 +22,7 @@ import threading
 import weakref
 from contextlib import suppress
 from functools import cache
+from itertools import compress
 from math import prod
 
 import numpy as np
@@ -54,6 +56,13 @@ class Arena:
             self.taken[k] = self.takes
             return self.buffers[k][:need].view(like.dtype).reshape(shape)
 
+    def give_back(self):
+        """To the system, what nobody holds: other sizes come, for which little of it fits."""
+        with self.lock:
+            held = [_references(self.buffers, k) > _ALONE for k in range(len(self.buffers))]
+            self.buffers = list(compress(self.buffers, held))
+            self.taken = list(compress(self.taken, held))
+
     def _free(self, need):
         """The place of a free buffer of about this size: an old one, or else a new one."""
         free = [k for k in range(len(self.buffers)) if _references(self.buffers, k) == _ALONE]
@@ -69,7 +78,8 @@ class Arena:
 
 
 _ALONE = _references([np.empty(0, np.uint8)], 0)  # what a buffer that nobody holds counts
-empty = Arena().empty
+_arena = Arena()
+empty, give_back = _arena.empty, _arena.give_back
 
 _local = threading.local()  # scratch: the thread's arrays
 

@@ -20,6 +20,7 @@ from PIL import Image
 from ..backend import to_host
 from ..colorizer import lightness_of, paint
 from ..errors import UserError
+from ..fast.memory import give_back
 from ..files.canonical import flatten
 from ..files.images import ImageError, read_image
 from ..files.results import MAX_JPEG_SIDE, mark, metadata, save_image
@@ -95,6 +96,7 @@ class Studio:
     def __init__(self, colorizers, let_pass=lambda: None):
         self.colorizers, self.let_pass = colorizers, let_pass
         self.photos, self.logits = Kept(FILE_BYTES), Kept(LOGIT_BYTES)
+        self.looked = None  # weights and size of the last look
         self.last = None, None, None  # a photo's key, its lightness and alpha at full size
 
     def add(self, name, data):
@@ -183,6 +185,9 @@ class Studio:
         if (logits := self.logits.get(look)) is None:
             lightness, _ = self._full(key, photo)
             self.let_pass()
+            if self.looked != look[1:]:
+                give_back()
+            self.looked = look[1:]
             logits, _ = self.colorizers[settings.weights].predict([lightness], settings.size)
             self.logits.put(look, logits, logits.nbytes)
         return logits
