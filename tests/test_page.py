@@ -8,7 +8,10 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
+import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -27,7 +30,7 @@ from mini_colorize.hints import follow
 from mini_colorize.layers.upsample import upsample
 from mini_colorize.page import __main__ as program
 from mini_colorize.page import server, studio
-from mini_colorize.page.queue import Cancelled, Queue
+from mini_colorize.page.queue import MOST, Cancelled, Queue
 from mini_colorize.page.server import create_app, is_ours
 from mini_colorize.page.studio import Kept, Studio
 
@@ -138,6 +141,11 @@ def test_addresses():
         ("localhost:1", "192.168.1.5", False),
         ("evil.example:1", "0.0.0.0", False),
         ("127.0.0.1.evil.example:1", "0.0.0.0", False),
+        ("user@127.0.0.1:1", "127.0.0.1", False),
+        ("127.0.0.1:1/x", "127.0.0.1", False),
+        ("127.0.0.1:1?x", "127.0.0.1", False),
+        ("127.0.0.1:", "127.0.0.1", False),
+        ("1.2.3:1", "0.0.0.0", False),
     ):
         assert is_ours(said, bound, 1) == known, said
     assert is_ours("127.0.0.1", "127.0.0.1", 80)
@@ -419,6 +427,41 @@ def test_urgent_work_goes_first_and_within_long_work():
     assert queue.do(0, lambda: 7) == 7
 
 
+def test_too_much_work(client, photo):
+    """It is refused, and what nobody waits for makes way."""
+    key, held, hold = client.key(photo), threading.Event(), threading.Event()
+    jobs = [(0, lambda: (held.set(), hold.wait()))]
+    jobs += [(3, lambda: 0)] * (MOST - 1) + [(3, lambda: 0, lambda: left.is_set())]
+    left = threading.Event()
+
+    def do(*job):
+        with suppress(Cancelled):
+            client.queue.do(*job)
+
+    threads = [threading.Thread(target=do, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+        held.wait()
+    while len(client.queue._jobs) < MOST:
+        time.sleep(0.01)
+    answer = client.get(f"/pictures/{key}")
+    assert answer.status_code == 503 and "try again" in answer.json["error"]
+    left.set()
+    threads.append(threading.Thread(target=client.get, args=(f"/pictures/{key}",)))
+    threads[-1].start()
+    threads[-2].join(10)
+    assert not threads[-2].is_alive()
+    hold.set()
+    for thread in threads:
+        thread.join(10)
+
+
+def test_known_temperatures(weights):
+    colorizer = Colorizer.load(weights, temperature=2.0)
+    page = Client({"hot": colorizer}).http.get("/", headers={"Host": f"127.0.0.1:{PORT}"})
+    assert re.search(r'"maxTemperature": ?2\.0', page.text)
+
+
 @pytest.fixture
 def running(started, weights):
     """running(*options) -> the process, its address and its token."""
@@ -460,6 +503,20 @@ def test_served_without_a_file(colorizers, monkeypatch):
     chosen = "&".join(f"{name}={value}" for name, value in DEFAULT.items())
     assert len(ask(f"/files/{key}?{chosen}")) > 2**20 < len(data)
 
+    stranger = urllib.request.Request(f"http://127.0.0.1:{port}/photos", bytes(2**25))
+    tracemalloc.start()
+    with pytest.raises(urllib.error.HTTPError, match="403"):  # read, and not kept
+        urllib.request.urlopen(stranger, timeout=30)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+    half = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+    for connection in half:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+    assert ask("/page.js")
+    for connection in half:
+        connection.close()
+
     held, hold = threading.Event(), threading.Event()
     waiting = threading.Thread(target=queue.do, args=(0, lambda: (held.set(), hold.wait())))
     waiting.start()
@@ -482,6 +539,8 @@ def test_starting(capsys, monkeypatch, tmp_path, weights):
         run = ["--no-browser", "--device", "cpu", "--weights", weights]
         code, _, err = called(program.main, capsys, *run, "--port", port)
         assert code == 2 and "--port chooses another" in err and err.count("\n") == 1
+    wrong = called(program.main, capsys, *run, "--host", "192.0.2.1")
+    assert wrong[0] == 2 and "--port" not in wrong[2]
     for options, word in (
         (["--weights", tmp_path / "no.npz"], "no such file"),
         (["--host", "no.such.host.invalid", "--weights", weights], "no such address"),

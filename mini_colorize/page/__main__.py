@@ -14,6 +14,7 @@ answers this machine alone, unless --host says otherwise: then whoever is in the
 has the address can use it, a phone for example. Closing the page ends nothing; Ctrl-C ends all.
 """
 
+import errno
 import logging
 import socket
 import sys
@@ -80,40 +81,68 @@ def address_of(host):
         raise StartError(f"--host {host}: no such address") from None
 
 
-def neighbour():
-    """This machine's own address in its network, or None. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def neighbour(everywhere):
+    """This machine's own address in its network. Nothing is sent. everywhere: "0.0.0.0" or "::"."""
+    if everywhere == "::":
+        family, nobody = socket.AF_INET6, "2001:db8::1"  # RFC 3849
+    else:
+        family, nobody = socket.AF_INET, "192.0.2.1"  # RFC 5737
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # an address of nobody (RFC 5737)
+            probe.connect((nobody, 9))
             return probe.getsockname()[0]
         except OSError:
-            return None
+            return "<address of this machine>"
+
+
+def in_url(address):
+    return f"[{address}]" if ":" in address else address
 
 
 def new_server(app, address, port):
     """A waitress server that is bound and does not run yet. Raises StartError."""
     from waitress import create_server
+    from waitress.channel import HTTPChannel
+    from waitress.parser import HTTPRequestParser
 
-    from .server import MAX_BYTES
+    from .queue import MOST
+    from .server import MAX_BYTES, has_token, is_ours
+
+    class Parser(HTTPRequestParser):
+        def parse_header(self, header_plus):
+            """Of a request that will be refused, what follows its head is not kept."""
+            super().parse_header(header_plus)
+            host, token = (self.headers.get(name, "") for name in ("HOST", "X_TOKEN"))
+            known = is_ours(host, address, app.config["PORT"]) and has_token(app, token)
+            if self.body_rcv is not None and not known:
+                self.body_rcv.buf.append = lambda data: None
+
+    class Channel(HTTPChannel):
+        parser_class = Parser
 
     logging.getLogger("waitress").setLevel(logging.ERROR)
     in_memory = 2**40  # bytes: what is larger, waitress would put into files
-    where = f"[{address}]" if ":" in address else address
+    where = f"{in_url(address)}:{port}"
     try:
-        return create_server(
+        server = create_server(
             app,
-            listen=f"{where}:{port}",
+            listen=where,
             ident=None,
-            threads=8,
-            connection_limit=24,
+            threads=MOST + 8,  # most of them wait for the queue
+            connection_limit=200,
+            channel_timeout=20,  # seconds without a byte, but while it works
+            cleanup_interval=5,
             max_request_body_size=MAX_BYTES,
             inbuf_overflow=in_memory,
             outbuf_overflow=in_memory,
             channel_request_lookahead=1,  # so that it notices who does not wait any more
         )
     except OSError as error:
-        line = f"{where}:{port}: {error.strerror}; --port chooses another"
-        raise StartError(line) from None
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        hint = "; --port chooses another" if taken else ""
+        raise StartError(f"{where}: {error.strerror}{hint}") from None
+    server.channel_class = Channel
+    return server
 
 
 def serve(args):
@@ -133,9 +162,9 @@ def serve(args):
     server = new_server(app, address, args.port)
     app.config["PORT"] = port = int(server.effective_port)
     if address in ("0.0.0.0", "::"):
-        print(f"From other machines: http://{neighbour() or '<address of this machine>'}:{port}/")
+        print(f"From other machines: http://{in_url(neighbour(address))}:{port}/")
         address = "127.0.0.1" if address == "0.0.0.0" else "::1"
-    url = f"http://{f'[{address}]' if ':' in address else address}:{port}/"
+    url = f"http://{in_url(address)}:{port}/"
     print(f"The page: {url} (Ctrl-C ends it)", flush=True)
     # In a thread: Ctrl-C then ends the work, too, and does not wait for it.
     thread = threading.Thread(target=server.run, daemon=True)

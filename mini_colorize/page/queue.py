@@ -12,9 +12,15 @@ from concurrent.futures import Future
 
 from ..fast.threads import one_blas_thread
 
+MOST = 24  # jobs that wait
+
 
 class Cancelled(Exception):
     """Nobody waits for this work any more."""
+
+
+class Busy(Exception):
+    """Too much other work waits."""
 
 
 class Queue:
@@ -26,13 +32,24 @@ class Queue:
     def do(self, urgency, work, gone=lambda: False):
         """What work() returns or raises. urgency: 0 for the most urgent.
 
-        gone: function that says whether nobody waits any more. Raises Cancelled if it did.
+        gone: function that says whether nobody waits any more. Raises Cancelled if it did, Busy if
+        too much waits.
         """
         answer = Future()
         with self._filled:
+            self._drop()
+            if len(self._jobs) >= MOST:
+                raise Busy
             heapq.heappush(self._jobs, (urgency, next(self._count), work, gone, answer))
             self._filled.notify()
         return answer.result()
+
+    def _drop(self):
+        """What nobody waits for: whoever asked for it would be held until its turn."""
+        for job in [job for job in self._jobs if job[3]()]:
+            self._jobs.remove(job)
+            job[4].set_exception(Cancelled())
+        heapq.heapify(self._jobs)
 
     def let_pass(self):
         """To be called within work. Raises Cancelled."""

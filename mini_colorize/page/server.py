@@ -8,9 +8,9 @@ errors   are one sentence, without paths
 """
 
 import ipaddress
+import re
 import secrets
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -19,17 +19,19 @@ from ..bins import BINS
 from ..colorizer import MAX_STRENGTH, check_temperature
 from ..errors import UserError
 from ..network import MULTIPLE
-from .queue import Cancelled
+from .queue import Busy, Cancelled
 from .studio import FORMATS, MAX_PIXELS, SMALL, Gone, Settings
 
 HERE = Path(__file__).parent
 MAX_BYTES = 64 * 2**20  # of a photo's file
 SIZES = 64, 512  # at which the network looks here, unless its weights recommend others
+MAX_TEMPERATURE = 1.5  # of the page's slider, unless its weights recommend more
 NOW, OPEN, SHOW, SAVE = range(4)  # how urgent work is
 CANCELLED = 499  # nobody reads it
 MAX_HINTS = 100  # of a photo
 MAX_AB = 110  # of a hint
 
+HOST = re.compile(r"(?P<name>localhost|[0-9.]+|\[[0-9a-f:]+\])(:(?P<port>[0-9]{1,5}))?")
 MIME = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FILES = sorted(path.name for path in HERE.iterdir() if path.suffix in MIME)  # all that is served
 HEADERS = {
@@ -54,15 +56,19 @@ def is_ours(said, bound, port):
     bound, port: where the server listens. If on all addresses, any number is taken, but no name:
     names can be made to lead here by whoever owns them.
     """
+    parts, here = HOST.fullmatch(said.lower()), ipaddress.ip_address(bound)
+    if parts is None or int(parts["port"] or 80) != port:
+        return False
+    if parts["name"] == "localhost":
+        return here.is_loopback or here.is_unspecified
     try:
-        url, here = urlsplit(f"//{said}"), ipaddress.ip_address(bound)
-        if url.hostname == "localhost":
-            known = here.is_loopback or here.is_unspecified
-        else:
-            known = ipaddress.ip_address(url.hostname) == here or here.is_unspecified
-        return known and (url.port or 80) == port
+        return ipaddress.ip_address(parts["name"].strip("[]")) == here or here.is_unspecified
     except ValueError:
         return False
+
+
+def has_token(app, said):
+    return secrets.compare_digest(said.encode(), app.config["TOKEN"].encode())
 
 
 def create_app(studio, queue, bound, port=None):
@@ -92,6 +98,9 @@ def create_app(studio, queue, bound, port=None):
             "least": min(SIZES[0], *sizes),
             "most": max(SIZES[1], *sizes),
         },
+        "maxTemperature": max(
+            MAX_TEMPERATURE, *(c.temperature for c in studio.colorizers.values())
+        ),
         "formats": FORMATS,
         "small": SMALL,
         "maxHints": MAX_HINTS,
@@ -140,10 +149,8 @@ def create_app(studio, queue, bound, port=None):
     def check():
         if not is_ours(request.environ.get("HTTP_HOST", ""), bound, app.config["PORT"]):
             return {"error": "this is not the address of the page"}, 403
-        said = request.headers.get("X-Token", "").encode()
-        if request.endpoint not in ("page", "part") and not secrets.compare_digest(
-            said, token.encode()
-        ):
+        said = request.headers.get("X-Token", "")
+        if request.endpoint not in ("page", "part") and not has_token(app, said):
             return {"error": "this page is of an earlier start; load it again"}, 403
         return None
 
@@ -208,6 +215,10 @@ def create_app(studio, queue, bound, port=None):
     @app.errorhandler(Cancelled)
     def cancelled(error):
         return {"error": "nobody waits for it"}, CANCELLED
+
+    @app.errorhandler(Busy)
+    def busy(error):
+        return {"error": "busy with other requests; try again"}, 503
 
     @app.errorhandler(MemoryError)
     def full_memory(error):
