@@ -456,12 +456,6 @@ def test_too_much_work(client, photo):
         thread.join(10)
 
 
-def test_known_temperatures(weights):
-    colorizer = Colorizer.load(weights, temperature=2.0)
-    page = Client({"hot": colorizer}).http.get("/", headers={"Host": f"127.0.0.1:{PORT}"})
-    assert re.search(r'"maxTemperature": ?2\.0', page.text)
-
-
 @pytest.fixture
 def running(started, weights):
     """running(*options) -> the process, its address and its token."""

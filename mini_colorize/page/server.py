@@ -25,7 +25,6 @@ from .studio import FORMATS, MAX_PIXELS, SMALL, Gone, Settings
 HERE = Path(__file__).parent
 MAX_BYTES = 64 * 2**20  # of a photo's file
 SIZES = 64, 512  # at which the network looks here, unless its weights recommend others
-MAX_TEMPERATURE = 1.5  # of the page's slider, unless its weights recommend more
 NOW, OPEN, SHOW, SAVE = range(4)  # how urgent work is
 CANCELLED = 499  # nobody reads it
 MAX_HINTS = 100  # of a photo
@@ -98,9 +97,6 @@ def create_app(studio, queue, bound, port=None):
             "least": min(SIZES[0], *sizes),
             "most": max(SIZES[1], *sizes),
         },
-        "maxTemperature": max(
-            MAX_TEMPERATURE, *(c.temperature for c in studio.colorizers.values())
-        ),
         "formats": FORMATS,
         "small": SMALL,
         "maxHints": MAX_HINTS,
