@@ -55,7 +55,7 @@ test-browser: $(VENV)/.browser
 # Without mpi4py these would skip.
 test-distributed: $(VENV)/.distributed
 	$(PY) -c "import mpi4py.MPI"
-	$(PY) -m pytest -q tests/test_distributed.py
+	$(PY) -m pytest -q -n auto --maxprocesses 2 --dist worksteal tests/test_distributed.py
 
 exercise: $(VENV)/.installed
 	@$(PY) -m course $(N)
