@@ -61,11 +61,14 @@ class Page:
         image.save(file, "JPEG", quality=90)
         return json.loads(self.ask("photos", file.getvalue(), name=name))["key"]
 
-    def look(self, key, **changes):
-        """The milliseconds that a picture takes."""
+    def timed(self, path, **changes):
+        """The milliseconds that an answer takes."""
         start = time.perf_counter()
-        self.ask(f"pictures/{key}", **{**self.plain, **changes})
+        self.ask(path, **{**self.plain, **changes})
         return 1000 * (time.perf_counter() - start)
+
+    def look(self, key, **changes):
+        return self.timed(f"pictures/{key}", **changes)
 
     def memory(self):
         """MiB: now, and the most so far."""
@@ -83,11 +86,7 @@ def sliders(page):
         ((what, values),) = change.items()
         times = [page.look(key, **{what: value}) for value in values]
         print(f"{name:<40} {statistics.median(times):>7.0f} {max(times):>8.0f}")
-    times = []
-    for u in np.linspace(0, 1, ROUNDS):
-        start = time.perf_counter()
-        page.ask(f"beliefs/{key}", **page.plain, u=u, v=0.5)
-        times.append(1000 * (time.perf_counter() - start))
+    times = [page.timed(f"beliefs/{key}", u=u, v=0.5) for u in np.linspace(0, 1, ROUNDS)]
     print(f"{'a pixel':<40} {statistics.median(times):>7.0f} {max(times):>8.0f}")
     print(f"{'the full picture, 6 megapixels':<40} {page.look(key, scale='full'):>7.0f}")
 

@@ -33,6 +33,20 @@ UNHEARD = "--temperature has no say: a regression network knows one colour for e
 BICUBIC = Image.Resampling.BICUBIC
 
 
+def parts(image):
+    """Of a PIL image, RGB or RGBA: L, (H, W) float32, and its alpha, an image or None."""
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    return lightness_of(np.asarray(image)[..., :3]), alpha
+
+
+def joined(rgb, alpha):
+    """A PIL image of (H, W, 3) uint8 and what `parts` gave, an alpha or None."""
+    image = Image.fromarray(rgb)
+    if alpha is not None:
+        image.putalpha(alpha)
+    return image
+
+
 def paint(lightness, ab, fit=fit_lines, between=None):
     """Enlarge ab to the lightness's size and make a picture of both.
 
@@ -158,14 +172,10 @@ class Colorizer:
             image = from_array(image)
         elif not isinstance(image, Image.Image):
             image = read_image(image)
-        image = canonical(image)  # nothing is left to do if it comes from read_image
-        alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        lightness = lightness_of(np.asarray(image)[..., :3])
+        # Nothing is left to make canonical if it comes from read_image.
+        lightness, alpha = parts(canonical(image))
         _, (ab,) = self.predict([lightness])
-        painted = Image.fromarray(paint(lightness, ab))
-        if alpha is not None:
-            painted.putalpha(alpha)
-        return painted
+        return joined(paint(lightness, ab), alpha)
 
     def predict(self, photos, size=None):
         """What the network says of photos. photos: list of (H, W) float32, L, each of any size.

@@ -22,7 +22,7 @@ from programs import ROOT, called
 import infer
 from mini_colorize import album
 from mini_colorize.color import lab_to_rgb, to_byte
-from mini_colorize.colorizer import Colorizer, gray
+from mini_colorize.colorizer import Colorizer, gray, lightness_of
 from mini_colorize.fast import memory
 from mini_colorize.files.canonical import SRGB
 from mini_colorize.files.results import made_of, mark
@@ -283,7 +283,7 @@ def test_pictures(client, colorizers, photo):
     colorizer = Colorizer(colorizer.network, 32, temperature=1, strength=2)
     assert (warm == np.asarray(colorizer(photo))).all()
     bilinear = decoded(client.get(f"/pictures/{key}", enlarge="bilinear", size=64))
-    lightness = studio.lightness_of(np.asarray(photo))
+    lightness = lightness_of(np.asarray(photo))
     logits, _ = colorizer.predict([lightness], 64)
     ab = upsample(colorizer.colors(logits, 0.38, 1), lightness.shape)[0]
     lab = np.concatenate([lightness[..., None], ab], axis=-1)
@@ -298,7 +298,7 @@ def test_pictures(client, colorizers, photo):
 @pytest.mark.parametrize("network", [0, 1])
 def test_chosen_colours(client, colorizers, photo, network):
     """After strength; in small, full and saved pictures; repeated, they change nothing."""
-    key, lightness = client.key(photo), studio.lightness_of(np.asarray(photo))
+    key, lightness = client.key(photo), lightness_of(np.asarray(photo))
     colorizer = list(colorizers.values())[network]
     plain = {"weights": network, "strength": 1.3}
     before = decoded(client.get(f"/files/{key}", **plain))
@@ -321,7 +321,7 @@ def test_chosen_colours(client, colorizers, photo, network):
 
 def test_a_belief_is_the_logits_of_its_place(client, colorizers, photo):
     key = client.key(photo)
-    lightness = studio.lightness_of(np.asarray(photo))
+    lightness = lightness_of(np.asarray(photo))
     logits, _ = colorizers["small"].predict([lightness], 64)
     answer = client.get(f"/beliefs/{key}", size=64, u=0.99, v=0.3).json
     assert (answer["row"], answer["column"], answer["width"]) == (4, 15, 16)

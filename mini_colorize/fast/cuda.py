@@ -78,11 +78,8 @@ def _crops_to_lab(rgb):
     check(np.uint8, (n, height, width, 3), rgb=rgb)
     rows, columns = (len(range(*every.indices(side))) for side in (height, width))
     x, ab = room(rgb, n, height, width, 1), room(rgb, n, rows, columns, 2)
-    pixels = n * height * width
-    numbers, defines = (
-        (height, width, np.int64(pixels)),
-        {"STEP": every.step, "OFFSET": every.start},
-    )
+    pixels, defines = n * height * width, {"STEP": every.step, "OFFSET": every.start}
+    numbers = height, width, np.int64(pixels)
     launch = ready("crops_to_lab", cdiv(pixels), rgb, *numbers, **defines)
     constants = constant(color.LINEAR_FROM_BYTE, rgb), constant(color.XYZ_OVER_WHITE, rgb)
     return launch, constants, x, ab
@@ -120,7 +117,7 @@ def _soft_encode(ab, k, sigma):
     numbers = np.int64(pixels), table.shape[2], 1 / (2 * sigma**2)
     defines = {"K": k, "Q": len(bins.BINS), "CELL": CELL, "REACH": REACH}
     launch = ready("soft_encode", cdiv(pixels), ab, *numbers, **defines)
-    return launch, constants, partial(array_module(ab).empty, shape, np.int32), room(ab, *shape)
+    return launch, constants, room(ab, *shape, dtype=np.int32), room(ab, *shape)
 
 
 def soft_encode(ab, k=bins.K, sigma=bins.SIGMA):
@@ -143,8 +140,8 @@ def _annealed_mean(rows, q, temperature):
     slope = 0.0 if mode else min(max(np.log2(np.e) / temperature, 1.2e-38), 3.4e38)
     grid = min(blocks, 8 * _multiprocessors(xp))
     launch = ready("annealed_mean", grid, rows, pixels, slope, MODE=int(mode), **defines)
-    room = partial(xp.empty, (*rows.shape[:-1], 2), rows.dtype)
-    return launch, constant(bins.BINS, rows), room
+    ab = room(rows, *rows.shape[:-1], 2, dtype=rows.dtype)
+    return launch, constant(bins.BINS, rows), ab
 
 
 def annealed_mean(logits, temperature=bins.TEMPERATURE):

@@ -111,9 +111,9 @@ def prepared(prepare):
     return find
 
 
-def room(like, *shape):
-    """A function that makes a float32 array of this shape, on the device of `like`."""
-    return partial(array_module(like).empty, shape, np.float32)
+def room(like, *shape, dtype=np.float32):
+    """A function that makes an array of this shape, on the device of `like`."""
+    return partial(array_module(like).empty, shape, dtype)
 
 
 def cdiv(items, size=BLOCK_SIZE):
@@ -235,7 +235,7 @@ def batchnorm_statistics(x):
 @prepared
 def _batchnorm_normalize(x, mean, scale, shift):
     c = _Channelwise({"x": x}, mean=mean, scale=scale, shift=shift)
-    return c.ready("batchnorm_normalize"), partial(array_module(x).empty, x.shape, x.dtype)
+    return c.ready("batchnorm_normalize"), room(x, *x.shape, dtype=x.dtype)
 
 
 def batchnorm_normalize(x, mean, scale, shift):
@@ -284,10 +284,9 @@ def _gather(x, fill, rows, cols, starts, sizes):
     threads = pixels * channels // vec
     if threads >= 2**32 - BLOCK_SIZE:
         raise ValueError(f"{pixels} pixels at a time: the kernel counts to 2^32")
-    shape = pixels, rows.count * cols.count * channels
     numbers = height, width, channels, *starts, high, wide, *rows, *cols, np.uint32(threads)
     launch = ready("gather", cdiv(threads), x, *numbers, VEC=vec)
-    return launch, partial(array_module(x).empty, shape, x.dtype)
+    return launch, room(x, pixels, rows.count * cols.count * channels, dtype=x.dtype)
 
 
 def gather(x, rows, cols, block, fill):
@@ -313,7 +312,7 @@ def _winograd_transform(x, fill, m, inputs, dilation, padding, starts, sizes):
     numbers = height, width, channels, *starts, *sizes[1:], dilation, np.int64(tiles)
     defines = {"VEC": vec, "M": m, "INPUT": int(inputs)}
     launch = ready("winograd_transform", cdiv(tiles * channels // vec), x, *numbers, **defines)
-    return launch, partial(array_module(x).empty, ((m + 2) ** 2, tiles, channels), x.dtype)
+    return launch, room(x, (m + 2) ** 2, tiles, channels, dtype=x.dtype)
 
 
 def winograd_transform(x, m, inputs, dilation, padding, fill, block):

@@ -3,12 +3,11 @@
 
      p = softmax(z / T),   annealed mean = sum of p bin,   mean: the same at T = 1,   mode: T = 0 */
 
-import { labToRgb } from "./color.js";
+import { css } from "./color.js";
 import { written } from "./controls.js";
 import { known } from "./server.js";
 
 const LEFT = -100, RIGHT = 110, TOP = 110, BOTTOM = -120, STEP = 10;  // of the plane as drawn
-const css = (rgb) => `rgb(${rgb.join(" ")})`;
 const number = (x) => (Math.round(x) || 0).toString().replace("-", "−");
 const ab = ([a, b]) => `a ${number(a)}, b ${number(b)}`;
 
@@ -69,7 +68,7 @@ export class Belief {
     const fill = (i, color, text, share) => {
       const button = this.patches[i], swatch = document.createElement("i");
       swatch.className = "patch";
-      swatch.style.background = css(labToRgb([answer.L, ...color]));
+      swatch.style.background = css([answer.L, ...color]);
       button.replaceChildren(swatch, ...[text, ab(color)].map((textContent) =>
         Object.assign(document.createElement("span"), { textContent })));
       button.ab = color;
@@ -115,7 +114,7 @@ export class Belief {
     const ink = style.color, paper = style.backgroundColor, most = Math.max(...belief.p);
     pen.strokeStyle = ink;
     known.bins.forEach(([a, b], i) => {
-      const color = css(labToRgb([lightness, a, b]));
+      const color = css([lightness, a, b]);
       const square = (side) =>
         pen.rect(x(a - side / 2), y(b + side / 2), side * scale, side * scale);
       pen.fillStyle = color;
@@ -149,7 +148,7 @@ export class Belief {
     outline(circle(belief.annealed, 4), true);
     if (!chosen) return;
     outline(circle(chosen, 8));
-    pen.fillStyle = css(labToRgb([lightness, ...chosen]));
+    pen.fillStyle = css([lightness, ...chosen]);
     pen.fill();
   }
 }

@@ -22,6 +22,9 @@ export function rgbToLab(rgb) {
   return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
 }
 
+/* As CSS wants it. */
+export const css = (lab) => `rgb(${labToRgb(lab).join(" ")})`;
+
 /* What lies outside the gamut is clipped. */
 export function labToRgb([lightness, a, b]) {
   const y = (lightness + 16) / 116;

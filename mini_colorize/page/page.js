@@ -63,7 +63,6 @@ let full = null, timer = 0;  // requests for full pictures; when they will be ma
 
 /* Show what is wanted now. */
 const refresh = latest(async () => {
-  full?.abort();
   clearTimeout(timer);
   arrange();
   if (!current) return;

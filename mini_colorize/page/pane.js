@@ -1,6 +1,6 @@
 /* One of the two places for a picture of the photo, and the small picture of the strip. */
 
-import { labToRgb, rgbToLab } from "./color.js";
+import { css, rgbToLab } from "./color.js";
 import { blobOf } from "./server.js";
 
 export class Pane {
@@ -44,10 +44,9 @@ export class Pane {
   /* hints: [u, v, a, b] each. */
   dot(hints) {
     this.dots.replaceChildren(...hints.map(([u, v, a, b]) => {
-      const dot = document.createElement("i"), color = labToRgb([this.lab(u, v)[0], a, b]);
+      const dot = document.createElement("i"), background = css([this.lab(u, v)[0], a, b]);
       dot.className = "dot";
-      Object.assign(dot.style,
-        { left: `${100 * u}%`, top: `${100 * v}%`, background: `rgb(${color.join(" ")})` });
+      Object.assign(dot.style, { left: `${100 * u}%`, top: `${100 * v}%`, background });
       return dot;
     }));
   }

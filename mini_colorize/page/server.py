@@ -20,7 +20,7 @@ from ..colorizer import MAX_STRENGTH, check_temperature
 from ..errors import UserError
 from ..network import MULTIPLE
 from .queue import Busy, Cancelled
-from .studio import FORMATS, MAX_PIXELS, SMALL, Gone, Settings
+from .studio import FORMATS, Gone, Settings
 
 HERE = Path(__file__).parent
 MAX_BYTES = 64 * 2**20  # of a photo's file
@@ -98,11 +98,9 @@ def create_app(studio, queue, bound, port=None):
             "most": max(SIZES[1], *sizes),
         },
         "formats": FORMATS,
-        "small": SMALL,
         "maxHints": MAX_HINTS,
         "maxAb": MAX_AB,
         "maxBytes": MAX_BYTES,
-        "maxPixels": MAX_PIXELS,
     }
 
     def work(urgency, function, *arguments):

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ..backend import to_host
-from ..colorizer import lightness_of, paint
+from ..colorizer import joined, paint, parts
 from ..errors import UserError
 from ..fast.memory import give_back
 from ..files.canonical import flatten
@@ -59,14 +59,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Photo:
-    """data: the file. size: width and height. small: PIL image, RGB or RGBA. lightness: of small.
-    notes: lines that a person should know."""
+    """data: the file. size: width and height. small: PIL image, RGB or RGBA. parts: of small, see
+    colorizer.parts. notes: lines that a person should know."""
 
     name: str
     data: bytes
     size: tuple
     small: Image.Image
-    lightness: np.ndarray
+    parts: tuple
     notes: list
 
 
@@ -97,7 +97,7 @@ class Studio:
         self.colorizers, self.let_pass = colorizers, let_pass
         self.photos, self.logits = Kept(FILE_BYTES), Kept(LOGIT_BYTES)
         self.looked = None  # weights and size of the last look
-        self.last = None, None, None  # a photo's key, its lightness and alpha at full size
+        self.last = None, None  # a photo's key, its parts at full size
 
     def add(self, name, data):
         """Take a photo. data: a file's bytes. Returns its key and a Photo. Raises ImageError."""
@@ -110,8 +110,7 @@ class Studio:
             self._keep(key, image)
             small = image.copy()
             small.thumbnail((SMALL, SMALL))
-            lightness = lightness_of(np.asarray(small)[..., :3])
-            photo = Photo(name, data, image.size, small, lightness, notes)
+            photo = Photo(name, data, image.size, small, parts(small), notes)
             self.photos.put(key, photo, len(data) + 8 * SMALL**2)
         return key, photo
 
@@ -145,14 +144,14 @@ class Studio:
         """What the network believes of a place, JSON-able: the size of the logits, the place among
         them, L there, and Q logits; of a regression network ab in their stead. Raises Gone."""
         photo = self._photo(key)
-        logits = self._logits(key, photo, settings)[0]
+        logits, (lightness, _) = self._logits(key, photo, settings)[0], photo.parts
         row, column = place(logits.shape, u, v)
         answer = {
             "height": logits.shape[0],
             "width": logits.shape[1],
             "row": row,
             "column": column,
-            "L": float(photo.lightness[place(photo.lightness.shape, u, v)]),
+            "L": float(lightness[place(lightness.shape, u, v)]),
         }
         colorizer = self.colorizers[settings.weights]
         if colorizer.regression:
@@ -171,13 +170,12 @@ class Studio:
     def _keep(self, key, image):
         """Lightness and alpha of a decoded photo, kept as the last."""
         self.let_pass()
-        alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        self.last = key, lightness_of(np.asarray(image)[..., :3]), alpha
-        return self.last[1:]
+        self.last = key, parts(image)
+        return self.last[1]
 
     def _full(self, key, photo):
         """Lightness (H, W) and alpha of a photo at its own size."""
-        return self.last[1:] if self.last[0] == key else self._keep(key, self._decoded(photo))
+        return self.last[1] if self.last[0] == key else self._keep(key, self._decoded(photo))
 
     def _logits(self, key, photo, settings):
         """(1, h, w, Q), on the device."""
@@ -202,13 +200,6 @@ class Studio:
             logits = self._logits(key, photo, settings)
             (ab,) = colorizer.colors(logits, settings.temperature, settings.strength)
             beliefs = None if colorizer.regression else logits[0]
-        if full:
-            lightness, alpha = self._full(key, photo)
-        else:
-            alpha = photo.small.getchannel("A") if photo.small.mode == "RGBA" else None
-            lightness = photo.lightness
+        lightness, alpha = self._full(key, photo) if full else photo.parts
         ab = follow(ab, hints, lightness, beliefs)
-        image = Image.fromarray(paint(lightness, ab, fit, self.let_pass if full else None))
-        if alpha is not None:
-            image.putalpha(alpha)
-        return image
+        return joined(paint(lightness, ab, fit, self.let_pass if full else None), alpha)
